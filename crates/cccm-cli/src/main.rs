@@ -1,0 +1,2 @@
+//! The `cccm` command.
+fn main() {}
