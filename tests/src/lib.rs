@@ -1,1 +1,25 @@
-//! Helpers shared by the workspace's tests.
+//! Helpers of the workspace's parity tests: inputs and weights that PyTorch draws too
+//! ([`hashed`], [`fill`]), the results PyTorch got from them ([`Fixture`]), and the comparison
+//! ([`assert_close`]).
+//!
+//! `fixtures/oracle.py` wrote the fixtures; its header says how to run it again.
+//!
+//! ```
+//! use cccm_tests::{Fixture, Tolerance, assert_close, hashed};
+//! # fn main() -> anyhow::Result<()> {
+//! let fx = Fixture::load("schedules")?;
+//! let want: Vec<f32> = serde_json::from_value(fx.json()["hashed_example_(3,)"].clone())?;
+//! let want = candle_core::Tensor::new(want, &candle_core::Device::Cpu)?;
+//! assert_close(&hashed("example", 3, 1.0, 0.0)?, &want, Tolerance::EXACT)
+//! # }
+//! ```
+
+mod close;
+mod device;
+mod fixture;
+mod hash;
+
+pub use close::{Tolerance, assert_close, assert_close_scalar};
+pub use device::devices;
+pub use fixture::Fixture;
+pub use hash::{fill, hashed, hashed_ints};
