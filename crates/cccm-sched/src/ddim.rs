@@ -1,0 +1,172 @@
+//! Solver grids and the DDIM step (Song et al. 2021, "Denoising Diffusion Implicit Models").
+
+use candle_core::Tensor;
+
+use crate::schedule::per_sample;
+use crate::{Error, NoiseSchedule, Result};
+
+/// The timesteps a consistency model is distilled on: `k · (T / K) - 1` for `k = 1..=K`, and for each the point one
+/// solver step earlier.
+#[derive(Clone, Debug)]
+pub struct SolverGrid {
+    timesteps: Vec<u32>,
+    alpha_bar_prev: Vec<f32>,
+    stride: u32,
+}
+
+impl SolverGrid {
+    /// The grid of `solver_steps` (K) points over a schedule.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] unless `1 <= solver_steps <= train_timesteps`.
+    pub fn new(schedule: &NoiseSchedule, solver_steps: usize) -> Result<Self> {
+        let train_timesteps = schedule.train_timesteps();
+        if !(1..=train_timesteps).contains(&solver_steps) {
+            return Err(Error::invalid(
+                "num_ddim_timesteps",
+                solver_steps,
+                "between 1 and `train_timesteps`",
+            ));
+        }
+        let stride = train_timesteps / solver_steps;
+        let timesteps: Vec<u32> = (1..=solver_steps).map(|k| (k * stride - 1) as u32).collect();
+        // Differs: one step before the first point lies alpha_bar[0], not 1, as in the published solver.
+        let before = std::iter::once(0).chain(timesteps.iter().copied());
+        let alpha_bar_prev = before.take(solver_steps).map(|t| schedule.alpha_bar()[t as usize]).collect();
+        Ok(Self { timesteps, alpha_bar_prev, stride: stride as u32 })
+    }
+
+    /// Number of solver steps (K).
+    pub fn solver_steps(&self) -> usize {
+        self.timesteps.len()
+    }
+
+    /// The grid, ascending: `T/K - 1, 2T/K - 1, …, T - 1`.
+    pub fn timesteps(&self) -> &[u32] {
+        &self.timesteps
+    }
+
+    /// `alpha_bar` one solver step before each point of the grid.
+    pub fn alpha_bar_prev(&self) -> &[f32] {
+        &self.alpha_bar_prev
+    }
+
+    /// Where each solver step starts and ends: `t_start = grid[i]`, `t_end = max(t_start - T/K, 0)`.
+    /// - `index`: `(batch,)`, `u32`, each in `0..K`; results: `(batch,)`, `u32`, on its device
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for an index outside the grid.
+    pub fn start_and_end(&self, index: &Tensor) -> Result<(Tensor, Tensor)> {
+        let start = look_up(index, &self.timesteps)?;
+        let end: Vec<u32> = start.iter().map(|t| t.saturating_sub(self.stride)).collect();
+        let n = start.len();
+        Ok((Tensor::from_vec(start, n, index.device())?, Tensor::from_vec(end, n, index.device())?))
+    }
+
+    /// One deterministic DDIM step down the grid: `sqrt(alpha_bar_prev) x_0 + sqrt(1 - alpha_bar_prev) eps`
+    /// (Song et al. 2021, eq. 12 with sigma 0).
+    /// - `index`: `(batch,)`, `u32`, each in `0..K`
+    /// - `x_0`, `eps`, result: `(batch, channels, height, width)`, float
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for an index outside the grid; [`Error::Candle`] when shapes differ.
+    pub fn step(&self, index: &Tensor, x_0: &Tensor, eps: &Tensor) -> Result<Tensor> {
+        let alpha_bar = look_up(index, &self.alpha_bar_prev)?;
+        let signal = per_sample(alpha_bar.iter().map(|a| a.sqrt()).collect(), x_0)?;
+        let noise = per_sample(alpha_bar.iter().map(|a| (1.0 - a).sqrt()).collect(), eps)?;
+        Ok((x_0.broadcast_mul(&signal)? + eps.broadcast_mul(&noise)?)?)
+    }
+
+    /// The timesteps a few-step sampler visits, descending: `grid_desc[floor(j K / n)]` for `j = 0..n`
+    /// (Luo et al. 2023; the schedule of LCM samplers).
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] unless `1 <= steps <= K`: more steps would visit points twice.
+    pub fn few_step_timesteps(&self, steps: usize) -> Result<Vec<u32>> {
+        let solver_steps = self.solver_steps();
+        if !(1..=solver_steps).contains(&steps) {
+            return Err(Error::invalid("steps", steps, "between 1 and the student's `num_ddim_timesteps`"));
+        }
+        Ok((0..steps).map(|j| self.timesteps[solver_steps - 1 - j * solver_steps / steps]).collect())
+    }
+}
+
+fn look_up<T: Copy>(index: &Tensor, table: &[T]) -> Result<Vec<T>> {
+    let entry = |i: u32| {
+        let missing = || Error::invalid("index", i, "below the number of solver steps");
+        table.get(i as usize).copied().ok_or_else(missing)
+    };
+    index.to_vec1::<u32>()?.into_iter().map(entry).collect()
+}
+
+/// Timesteps of the DDIM sampler for `steps` steps, ascending: `1 + j · (T / steps)`.
+///
+/// # Errors
+/// [`Error::InvalidConfig`] when `steps` is 0 or so many that the last timestep leaves the schedule.
+pub fn ddim_timesteps(train_timesteps: usize, steps: usize) -> Result<Vec<u32>> {
+    let stride = train_timesteps.checked_div(steps).unwrap_or(0);
+    if stride == 0 || (steps - 1) * stride + 1 >= train_timesteps {
+        return Err(Error::invalid("steps", steps, "at least 1 and below `train_timesteps`"));
+    }
+    Ok((0..steps).map(|j| (1 + j * stride) as u32).collect())
+}
+
+impl NoiseSchedule {
+    /// One deterministic DDIM step from `t` to `t_prev` (Song et al. 2021, eq. 12 with sigma 0), every sample alike.
+    /// - `x_t`, `eps`, result: `(batch, channels, height, width)`, float
+    ///
+    /// # Errors
+    /// [`Error::TimestepOutOfRange`] for a timestep beyond the schedule; [`Error::Candle`] when shapes differ.
+    pub fn ddim_step(&self, x_t: &Tensor, eps: &Tensor, t: u32, t_prev: u32) -> Result<Tensor> {
+        let alpha_bar = |t: u32| {
+            let last = self.train_timesteps() as u32 - 1;
+            self.alpha_bar().get(t as usize).copied().ok_or(Error::TimestepOutOfRange { t, last })
+        };
+        let (now, prev) = (alpha_bar(t)?, alpha_bar(t_prev)?);
+        let keep = (prev / now).sqrt();
+        let move_by = (1.0 - prev).sqrt() - (prev * (1.0 - now) / now).sqrt();
+        Ok((x_t.affine(f64::from(keep), 0.0)? + eps.affine(f64::from(move_by), 0.0)?)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ScheduleConfig;
+    use candle_core::Device;
+
+    fn grid(solver_steps: usize) -> SolverGrid {
+        SolverGrid::new(&NoiseSchedule::new(&ScheduleConfig::default()).unwrap(), solver_steps).unwrap()
+    }
+
+    #[test]
+    fn a_step_ends_at_the_point_before_and_never_below_zero() -> anyhow::Result<()> {
+        let index = Tensor::new(&[0u32, 1, 49], &Device::Cpu)?;
+        let (start, end) = grid(50).start_and_end(&index)?;
+        assert_eq!(start.to_vec1::<u32>()?, [19, 39, 999]);
+        assert_eq!(end.to_vec1::<u32>()?, [0, 19, 979]);
+        assert!(grid(50).start_and_end(&Tensor::new(&[50u32], &Device::Cpu)?).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn few_steps_start_at_the_top_and_never_repeat() {
+        for steps in 1..=50 {
+            let visited = grid(50).few_step_timesteps(steps).unwrap();
+            assert_eq!((visited.len(), visited[0]), (steps, 999));
+            assert!(visited.windows(2).all(|pair| pair[1] < pair[0]));
+        }
+        assert!(grid(50).few_step_timesteps(0).is_err());
+        assert!(grid(50).few_step_timesteps(51).is_err());
+    }
+
+    #[test]
+    fn ddim_timesteps_stay_inside_the_schedule() {
+        assert_eq!(ddim_timesteps(1000, 4).unwrap(), [1, 251, 501, 751]);
+        assert_eq!(ddim_timesteps(1000, 50).unwrap().last(), Some(&981));
+        assert!(ddim_timesteps(1000, 999).is_ok());
+        for bad in [0, 1000, 2000] {
+            assert!(ddim_timesteps(1000, bad).is_err(), "{bad}");
+        }
+    }
+}
