@@ -1,0 +1,101 @@
+//! The sizes of one convolution, checked.
+
+use candle_core::{Result, Tensor, bail};
+
+use super::Conv2dConfig;
+
+/// Sizes of `x (batch, c_in, h, w)` convolved with `weight (c_out, c_in, k, k)`; all but `batch` are at least 1.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Geometry {
+    pub(super) batch: usize,
+    pub(super) c_in: usize,
+    pub(super) h: usize,
+    pub(super) w: usize,
+    pub(super) c_out: usize,
+    pub(super) k: usize,
+    pub(super) stride: usize,
+    pub(super) padding: usize,
+}
+
+impl Geometry {
+    /// Checks the shapes of a call against each other.
+    pub(super) fn new(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, cfg: Conv2dConfig) -> Result<Self> {
+        let Conv2dConfig { stride, padding } = cfg;
+        let &[batch, c_in, h, w] = x.dims() else {
+            bail!("conv2d: `x` must be (batch, c_in, h, w), got {:?}", x.shape());
+        };
+        let &[c_out, _, k, _] = weight.dims() else {
+            bail!("conv2d: `weight` must be (c_out, c_in, k, k), got {:?}", weight.shape());
+        };
+        if weight.dims() != [c_out, c_in, k, k] {
+            bail!(
+                "conv2d: `weight` must be (c_out, {c_in}, k, k) for `x` {:?}, got {:?}",
+                x.shape(),
+                weight.shape()
+            );
+        }
+        if c_in == 0 || h == 0 || w == 0 || c_out == 0 || k == 0 {
+            bail!(
+                "conv2d: no dimension but the batch may be 0, got `x` {:?}, `weight` {:?}",
+                x.shape(),
+                weight.shape()
+            );
+        }
+        if let Some(bias) = bias
+            && bias.dims() != [c_out]
+            && bias.dims() != [batch, c_out]
+        {
+            bail!("conv2d: `bias` must be ({c_out},) or ({batch}, {c_out}), got {:?}", bias.shape());
+        }
+        if stride == 0 {
+            bail!("conv2d: `stride` is 0, but must be at least 1");
+        }
+        if h.min(w) + 2 * padding < k {
+            bail!("conv2d: a {k}x{k} kernel does not fit into {h}x{w} pixels with padding {padding}");
+        }
+        Ok(Self { batch, c_in, h, w, c_out, k, stride, padding })
+    }
+
+    pub(super) fn out_h(&self) -> usize {
+        (self.h + 2 * self.padding - self.k) / self.stride + 1
+    }
+
+    pub(super) fn out_w(&self) -> usize {
+        (self.w + 2 * self.padding - self.k) / self.stride + 1
+    }
+
+    pub(super) fn in_pixels(&self) -> usize {
+        self.h * self.w
+    }
+
+    pub(super) fn out_pixels(&self) -> usize {
+        self.out_h() * self.out_w()
+    }
+
+    /// Weights of one tap matrix: `k * k`.
+    pub(super) fn taps(&self) -> usize {
+        self.k * self.k
+    }
+
+    pub(super) fn is_pointwise(&self) -> bool {
+        (self.k, self.stride, self.padding) == (1, 1, 0)
+    }
+
+    /// The commonest convolution: 3x3, output as large as the input.
+    pub(super) fn is_same_3x3(&self) -> bool {
+        (self.k, self.stride, self.padding) == (3, 1, 1)
+    }
+
+    /// With stride 1 the gradient of `x` is itself a convolution, of the output's gradient with the flipped weights.
+    /// None where that would take a negative padding.
+    pub(super) fn adjoint(&self) -> Option<Self> {
+        (self.stride == 1 && self.padding < self.k).then(|| Self {
+            c_in: self.c_out,
+            h: self.out_h(),
+            w: self.out_w(),
+            c_out: self.c_in,
+            padding: self.k - 1 - self.padding,
+            ..*self
+        })
+    }
+}

@@ -1,0 +1,38 @@
+//! Gradients of the convolution, each computed only for an argument that tracks one.
+
+use candle_core::{Result, Tensor};
+
+use super::{Conv2d, cpu};
+use crate::storage::{read, tensor_from};
+
+impl Conv2d {
+    pub(super) fn grad_x(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        if !x.track_op() {
+            return Ok(None);
+        }
+        let (weight, dy) = (read(weight), read(dy));
+        let (weight, dy) = (weight.as_f32()?, dy.as_f32()?);
+        tensor_from(x.shape(), |dx| cpu::grad_x(&self.geometry, self.isa, weight, dy, dx)).map(Some)
+    }
+
+    pub(super) fn grad_weight(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        if !weight.track_op() {
+            return Ok(None);
+        }
+        let (x, dy) = (read(x), read(dy));
+        let (x, dy) = (x.as_f32()?, dy.as_f32()?);
+        tensor_from(weight.shape(), |dw| cpu::grad_weight(&self.geometry, self.isa, x, dy, dw)).map(Some)
+    }
+
+    /// Sum of `dy` over the pixels, and over the samples unless each has its own bias.
+    pub(super) fn grad_bias(&self, bias: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        if !bias.track_op() {
+            return Ok(None);
+        }
+        let g = &self.geometry;
+        let dy = read(dy);
+        let dy = dy.as_f32()?;
+        let per_sample = tensor_from((g.batch, g.c_out), |sums| cpu::plane_sums(g.out_pixels(), dy, sums))?;
+        Ok(Some(if bias.rank() == 1 { per_sample.sum(0)? } else { per_sample }))
+    }
+}

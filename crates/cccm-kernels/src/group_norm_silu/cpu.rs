@@ -1,0 +1,245 @@
+//! Loops over the groups. A group is read a few times in a row while it lies in the cache.
+
+#![expect(clippy::inline_always, reason = "a `Loop` that is not inlined keeps the baseline's instructions")]
+
+use rayon::prelude::*;
+
+use super::Sizes;
+use super::exp::sigmoid;
+use crate::isa::{Isa, Loop, MulAdd};
+
+/// Independent partial sums: one running sum could not be vectorised, and would be less exact.
+const LANES: usize = 64;
+/// Values summed in `f32` before the sum goes on in `f64`.
+const CHUNK: usize = 4096;
+
+/// What normalises one group.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moments {
+    mean: f32,
+    /// `1 / sqrt(variance + eps)`.
+    inv_std: f32,
+}
+
+/// Per channel, after the normalisation.
+#[derive(Clone, Copy)]
+pub(super) struct Affine<'a> {
+    pub(super) weight: &'a [f32],
+    pub(super) bias: &'a [f32],
+}
+
+impl<'a> Affine<'a> {
+    /// The part of the `i`-th group of the batch.
+    fn of_group(self, sizes: &Sizes, i: usize) -> Self {
+        let channels = sizes.channels_per_group();
+        let first = i % sizes.groups * channels;
+        Self { weight: &self.weight[first..][..channels], bias: &self.bias[first..][..channels] }
+    }
+
+    /// `(scale, shift)` of each channel, such that the normalised, then transformed value is `scale * x + shift`.
+    fn folded(self, moments: Moments) -> impl Iterator<Item = (f32, f32)> + 'a {
+        self.weight.iter().zip(self.bias).map(move |(weight, bias)| {
+            let scale = weight * moments.inv_std;
+            (scale, bias - moments.mean * scale)
+        })
+    }
+}
+
+/// Writes the result to `y` and returns the moments of all groups.
+pub(super) fn forward(
+    isa: Isa,
+    sizes: &Sizes,
+    eps: f64,
+    x: &[f32],
+    affine: Affine<'_>,
+    y: &mut [f32],
+) -> Vec<Moments> {
+    let len = sizes.group_len();
+    let mut moments = vec![Moments::default(); sizes.batch * sizes.groups];
+    let groups = y.par_chunks_exact_mut(len).zip(x.par_chunks_exact(len)).zip(&mut moments).enumerate();
+    groups.for_each(|(i, ((y, x), moments))| {
+        let affine = affine.of_group(sizes, i);
+        *moments = isa.run(Forward { pixels: sizes.pixels, eps, x, affine, y });
+    });
+    moments
+}
+
+/// [`forward`] of one group.
+struct Forward<'a> {
+    pixels: usize,
+    eps: f64,
+    x: &'a [f32],
+    affine: Affine<'a>,
+    y: &'a mut [f32],
+}
+
+impl Loop for Forward<'_> {
+    type Output = Moments;
+
+    #[inline(always)]
+    fn run<M: MulAdd>(self) -> Moments {
+        let len = self.x.len() as f64;
+        let mean = (sum(self.x) / len) as f32;
+        let variance = sum_of_squares::<M>(self.x, mean) / len;
+        let moments = Moments { mean, inv_std: (1.0 / (variance + self.eps).sqrt()) as f32 };
+        let channels = self.y.chunks_exact_mut(self.pixels).zip(self.x.chunks_exact(self.pixels));
+        for ((y, x), (scale, shift)) in channels.zip(self.affine.folded(moments)) {
+            for (y, x) in y.iter_mut().zip(x) {
+                let z = M::mul_add(*x, scale, shift);
+                *y = z * sigmoid::<M>(z);
+            }
+        }
+        moments
+    }
+}
+
+/// Sum of the values.
+#[inline(always)]
+fn sum(x: &[f32]) -> f64 {
+    let mut total = 0.0;
+    for chunk in x.chunks(CHUNK) {
+        let (vectors, rest) = chunk.as_chunks::<LANES>();
+        let mut lanes = [0.0; LANES];
+        for vector in vectors {
+            for (lane, v) in lanes.iter_mut().zip(vector) {
+                *lane += v;
+            }
+        }
+        total += f64::from(lanes.iter().sum::<f32>() + rest.iter().sum::<f32>());
+    }
+    total
+}
+
+/// Sum of the squared distances from `mean`.
+#[inline(always)]
+fn sum_of_squares<M: MulAdd>(x: &[f32], mean: f32) -> f64 {
+    let mut total = 0.0;
+    for chunk in x.chunks(CHUNK) {
+        let (vectors, rest) = chunk.as_chunks::<LANES>();
+        let mut lanes = [0.0; LANES];
+        for vector in vectors {
+            for (lane, v) in lanes.iter_mut().zip(vector) {
+                *lane = M::mul_add(v - mean, v - mean, *lane);
+            }
+        }
+        let rest: f32 = rest.iter().map(|v| (v - mean) * (v - mean)).sum();
+        total += f64::from(lanes.iter().sum::<f32>() + rest);
+    }
+    total
+}
+
+/// Writes the gradient of `x` to `dx` and returns those of weight and bias.
+pub(super) fn backward(
+    isa: Isa,
+    sizes: &Sizes,
+    moments: &[Moments],
+    x: &[f32],
+    affine: Affine<'_>,
+    dy: &[f32],
+    dx: &mut [f32],
+) -> (Vec<f32>, Vec<f32>) {
+    let (len, channels) = (sizes.group_len(), sizes.channels_per_group());
+    let mut dw = vec![0.0; sizes.batch * sizes.channels];
+    let mut db = vec![0.0; sizes.batch * sizes.channels];
+    let inputs = x.par_chunks_exact(len).zip(dy.par_chunks_exact(len)).zip(moments);
+    let grads = dw.par_chunks_exact_mut(channels).zip(db.par_chunks_exact_mut(channels));
+    let groups = dx.par_chunks_exact_mut(len).zip(grads).zip(inputs).enumerate();
+    groups.for_each(|(i, ((dx, (dw, db)), ((x, dy), moments)))| {
+        let affine = affine.of_group(sizes, i);
+        isa.run(Backward { pixels: sizes.pixels, moments: *moments, x, affine, dy, dx, dw, db });
+    });
+    (sum_over_batch(sizes, &dw), sum_over_batch(sizes, &db))
+}
+
+/// `(batch, channels)` to `(channels,)`.
+fn sum_over_batch(sizes: &Sizes, per_sample: &[f32]) -> Vec<f32> {
+    let mut total = vec![0.0; sizes.channels];
+    for sample in per_sample.chunks_exact(sizes.channels) {
+        total.iter_mut().zip(sample).for_each(|(total, v)| *total += v);
+    }
+    total
+}
+
+/// [`backward`] of one group; `dw` and `db` are this sample's.
+struct Backward<'a> {
+    pixels: usize,
+    moments: Moments,
+    x: &'a [f32],
+    affine: Affine<'a>,
+    dy: &'a [f32],
+    dx: &'a mut [f32],
+    dw: &'a mut [f32],
+    db: &'a mut [f32],
+}
+
+impl Loop for Backward<'_> {
+    type Output = ();
+
+    /// With `x_hat = (x - mean) * inv_std`, `z = x_hat * weight + bias` and `dz` the gradient of `z`:
+    /// `db = sum(dz)`, `dw = sum(dz * x_hat)` over the channel, and
+    /// `dx = inv_std * (dz * weight - mean(dz * weight) - x_hat * mean(dz * weight * x_hat))`, means over the group.
+    #[inline(always)]
+    fn run<M: MulAdd>(self) {
+        let Self { pixels, moments, x, affine, dy, dx, dw, db } = self;
+        let Moments { mean, inv_std } = moments;
+        let (mut sum_dz, mut sum_dz_x_hat) = (0.0, 0.0);
+        let channels = dx.chunks_exact_mut(pixels).zip(x.chunks_exact(pixels)).zip(dy.chunks_exact(pixels));
+        let grads = dw.iter_mut().zip(db).zip(affine.weight);
+        for (((dz, x), dy), (fold, ((dw, db), weight))) in channels.zip(affine.folded(moments).zip(grads)) {
+            let [bias_grad, weight_grad] = silu_backward::<M>(fold, mean, x, dy, dz);
+            let weight_grad = weight_grad * f64::from(inv_std);
+            *db = bias_grad as f32;
+            *dw = weight_grad as f32;
+            sum_dz += bias_grad * f64::from(*weight);
+            sum_dz_x_hat += weight_grad * f64::from(*weight);
+        }
+        // dx = dz * (weight * inv_std) + x * slope + shift
+        let len = x.len() as f64;
+        let slope = -inv_std * inv_std * (sum_dz_x_hat / len) as f32;
+        let shift = -inv_std * (sum_dz / len) as f32 - slope * mean;
+        let channels = dx.chunks_exact_mut(pixels).zip(x.chunks_exact(pixels));
+        for ((dx, x), weight) in channels.zip(affine.weight) {
+            let scale = weight * inv_std;
+            for (dx, x) in dx.iter_mut().zip(x) {
+                *dx = M::mul_add(*dx, scale, M::mul_add(*x, slope, shift));
+            }
+        }
+    }
+}
+
+/// Writes the gradient of `z = scale * x + shift` under SiLU to `dz`; returns the sums of `dz` and `dz * (x - mean)`.
+#[inline(always)]
+fn silu_backward<M: MulAdd>(
+    (scale, shift): (f32, f32),
+    mean: f32,
+    x: &[f32],
+    dy: &[f32],
+    dz: &mut [f32],
+) -> [f64; 2] {
+    const LANES: usize = 32;
+    const CHUNK: usize = 1024;
+    let gradient = |x: f32, dy: f32| {
+        let z = M::mul_add(x, scale, shift);
+        let s = sigmoid::<M>(z);
+        dy * s * M::mul_add(z, 1.0 - s, 1.0)
+    };
+    let mut totals = [0.0; 2];
+    for ((dz, x), dy) in dz.chunks_mut(CHUNK).zip(x.chunks(CHUNK)).zip(dy.chunks(CHUNK)) {
+        for ((dz, x), dy) in dz.iter_mut().zip(x).zip(dy) {
+            *dz = gradient(*x, *dy);
+        }
+        let (dz_vectors, dz_rest) = dz.as_chunks::<LANES>();
+        let (x_vectors, x_rest) = x.as_chunks::<LANES>();
+        let (mut plain, mut weighted) = ([0.0; LANES], [0.0; LANES]);
+        for (dz, x) in dz_vectors.iter().zip(x_vectors) {
+            for i in 0..LANES {
+                plain[i] += dz[i];
+                weighted[i] = M::mul_add(dz[i], x[i] - mean, weighted[i]);
+            }
+        }
+        let rest: f32 = dz_rest.iter().zip(x_rest).map(|(dz, x)| dz * (x - mean)).sum();
+        totals[0] += f64::from(plain.iter().sum::<f32>() + dz_rest.iter().sum::<f32>());
+        totals[1] += f64::from(weighted.iter().sum::<f32>() + rest);
+    }
+    totals
+}

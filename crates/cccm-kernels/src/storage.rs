@@ -1,0 +1,45 @@
+//! Tensors as slices and back.
+
+use std::ops::Deref;
+
+use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, Tensor, bail};
+
+/// The elements of a contiguous `f32` tensor on the CPU.
+pub(crate) fn as_f32<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
+        None => {
+            bail!("expected a contiguous tensor, got strides {:?}; call `.contiguous()`", layout.stride())
+        }
+    }
+}
+
+/// A tensor's storage, locked for reading.
+pub(crate) struct ReadGuard<'a, S> {
+    storage: S,
+    layout: &'a Layout,
+}
+
+/// Locks a tensor's storage.
+pub(crate) fn read(tensor: &Tensor) -> ReadGuard<'_, impl Deref<Target = Storage>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    ReadGuard { storage, layout }
+}
+
+impl<S: Deref<Target = Storage>> ReadGuard<'_, S> {
+    /// See [`as_f32`].
+    pub(crate) fn as_f32(&self) -> Result<&[f32]> {
+        match &*self.storage {
+            Storage::Cpu(storage) => as_f32(storage, self.layout),
+            _ => bail!("expected a tensor on the CPU"),
+        }
+    }
+}
+
+/// A tensor of shape `shape` on the CPU, filled by `write`, which gets zeros.
+pub(crate) fn tensor_from(shape: impl Into<Shape>, write: impl FnOnce(&mut [f32])) -> Result<Tensor> {
+    let shape = shape.into();
+    let mut data = vec![0.0; shape.elem_count()];
+    write(&mut data);
+    Tensor::from_vec(data, shape, &Device::Cpu)
+}
