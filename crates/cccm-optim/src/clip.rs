@@ -1,0 +1,69 @@
+//! Clipping by the norm of all gradients together (Pascanu et al. 2013, algorithm 1).
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Storage, Tensor};
+use rayon::prelude::*;
+
+use crate::Result;
+use crate::in_place::{CHUNK, has_slice, slice};
+
+/// Euclidean norm of all elements of all gradients, 0 for none; NaN or infinite if an element is.
+///
+/// Squares are added in `f64` and in an order that depends on names and shapes alone, so the
+/// result is the same for any number of threads.
+///
+/// # Errors
+/// [`Error::Candle`](crate::Error::Candle) when a gradient cannot be read.
+pub fn global_norm(grads: &BTreeMap<String, Tensor>) -> Result<f64> {
+    let mut sum = 0.0;
+    for grad in grads.values() {
+        sum += sum_of_squares(grad)?;
+    }
+    Ok(sum.sqrt())
+}
+
+/// What to multiply gradients of norm `norm` with, that it be at most `max_norm`:
+/// `min(1, max_norm / (norm + 1e-6))`, as `torch.nn.utils.clip_grad_norm_` does.
+///
+/// - `norm`: from [`global_norm`]
+/// - `max_norm`: above 0; infinity turns clipping off
+///
+/// NaN gives NaN, which [`AdamW::step`](crate::AdamW::step) refuses.
+pub fn clip_factor(norm: f64, max_norm: f64) -> f64 {
+    /// PyTorch's guard against division by zero.
+    const GUARD: f64 = 1e-6;
+    let factor = max_norm / (norm + GUARD);
+    // Not `min`: that prefers 1 to NaN.
+    if factor > 1.0 { 1.0 } else { factor }
+}
+
+fn sum_of_squares(t: &Tensor) -> candle_core::Result<f64> {
+    if !has_slice(t) {
+        return t.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar();
+    }
+    let (storage, layout) = t.storage_and_layout();
+    let Storage::Cpu(storage) = &*storage else {
+        candle_core::bail!("a tensor on the CPU has its storage elsewhere")
+    };
+    let values = slice(storage, layout)?;
+    if values.len() <= CHUNK {
+        return Ok(sum_of_squares_f32(values));
+    }
+    let parts: Vec<f64> = values.par_chunks(CHUNK).map(sum_of_squares_f32).collect();
+    Ok(parts.iter().sum())
+}
+
+/// Eight running sums, so that the additions need not wait for each other.
+fn sum_of_squares_f32(values: &[f32]) -> f64 {
+    const LANES: usize = 8;
+    let mut sums = [0.0f64; LANES];
+    let (groups, rest) = values.as_chunks::<LANES>();
+    for group in groups {
+        for (sum, value) in sums.iter_mut().zip(group) {
+            *sum += f64::from(*value) * f64::from(*value);
+        }
+    }
+    let rest: f64 = rest.iter().map(|value| f64::from(*value) * f64::from(*value)).sum();
+    sums.iter().sum::<f64>() + rest
+}
