@@ -1,1 +1,23 @@
 #![doc = include_str!("../README.md")]
+
+mod batch;
+mod distill;
+mod error;
+mod fusion;
+mod loss;
+mod objective;
+mod plan;
+mod report;
+mod teacher;
+mod trainer;
+
+pub use batch::TrainBatch;
+pub use distill::{DistillConfig, Distillation};
+pub use error::{BoxError, Error, Result};
+pub use fusion::{DistillInputs, DistillLoss, DistillParts, FuseMethod, Networks};
+pub use loss::{Distance, LossType};
+pub use objective::{Evaluation, Forward, Objective, Work};
+pub use plan::{Span, TrainConfig};
+pub use report::{Ending, Reporter, StepReport};
+pub use teacher::{TeacherConfig, TeacherTraining};
+pub use trainer::{Trainer, TrainerParts};

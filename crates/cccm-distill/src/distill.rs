@@ -1,0 +1,138 @@
+//! Distilling a teacher into a student: settings, and the loss as a trainer sees it.
+
+use cccm_sched::{Draws, FuseSchedule, NoiseSchedule, StudentConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::objective::Metered;
+use crate::{
+    Distance, DistillInputs, DistillLoss, Error, Evaluation, FuseMethod, LossType, Networks, Objective,
+    Result, TrainBatch, Work,
+};
+
+/// Settings of a distillation; the defaults are those of the published runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DistillConfig {
+    /// How teacher and real data are fused. Default `lossfuse`.
+    pub fuse_method: FuseMethod,
+    /// The teacher's share `c_t` over training; with method `switch` a `switch` schedule. Default `piecewise 1:0`:
+    /// published is `piecewise` without knots, which crashes there.
+    pub fuse_schedule: FuseSchedule,
+    /// Distance between student and target. Default `huber`.
+    pub loss_type: LossType,
+    /// Where the Huber distance turns from square to linear, above 0. Default 0.001.
+    pub huber_c: f64,
+    /// What stays of the target network at every step, in `[0, 1]`. Default 0.95.
+    pub ema_decay: f64,
+    /// What the student is trained for, and must be told when it samples.
+    pub student: StudentConfig,
+}
+
+impl Default for DistillConfig {
+    fn default() -> Self {
+        Self {
+            fuse_method: FuseMethod::LossFuse,
+            fuse_schedule: FuseSchedule::default(),
+            loss_type: LossType::Huber,
+            huber_c: 0.001,
+            ema_decay: 0.95,
+            student: StudentConfig::default(),
+        }
+    }
+}
+
+impl DistillConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`], or that of [`StudentConfig::validate`], for the first value out of range.
+    pub fn validate(&self) -> Result<()> {
+        if self.fuse_method == FuseMethod::Switch && !matches!(self.fuse_schedule, FuseSchedule::Switch(_)) {
+            let want = "`switch` and a progress, as in `switch 0.4`, when `fuse_method` is switch";
+            return Err(Error::invalid("fuse_schedule", format!("`{}`", self.fuse_schedule), want));
+        }
+        if !(self.huber_c > 0.0 && self.huber_c.is_finite()) {
+            return Err(Error::invalid("huber_c", self.huber_c, "a finite number above 0"));
+        }
+        check_ema_decay(self.ema_decay)?;
+        Ok(self.student.validate()?)
+    }
+
+    /// The distance that `loss_type` and `huber_c` name.
+    pub fn distance(&self) -> Distance {
+        match self.loss_type {
+            LossType::Huber => Distance::Huber { c: self.huber_c },
+            LossType::L2 => Distance::L2,
+        }
+    }
+}
+
+pub(crate) fn check_ema_decay(decay: f64) -> Result<()> {
+    if !(0.0..=1.0).contains(&decay) {
+        return Err(Error::invalid("ema_decay", decay, "at least 0 and at most 1"));
+    }
+    Ok(())
+}
+
+/// Distillation as an objective: draws what is random, and follows the fusion schedule.
+pub struct Distillation<'a> {
+    loss: DistillLoss,
+    networks: Networks<'a>,
+    fuse_schedule: FuseSchedule,
+    w_interval: (f64, f64),
+}
+
+impl<'a> Distillation<'a> {
+    /// Distillation as `cfg` has it.
+    /// - `schedule`: what the teacher was trained with
+    /// - `null_labels`: per label kind the null token, which is its number of labels
+    ///
+    /// # Errors
+    /// As [`DistillLoss::new`].
+    pub fn new(
+        cfg: &DistillConfig,
+        schedule: NoiseSchedule,
+        null_labels: Vec<u32>,
+        networks: Networks<'a>,
+    ) -> Result<Self> {
+        Ok(Self {
+            loss: DistillLoss::new(cfg, schedule, null_labels)?,
+            networks,
+            fuse_schedule: cfg.fuse_schedule.clone(),
+            w_interval: cfg.student.w_interval,
+        })
+    }
+
+    /// One solver step, noise and guidance weight per image.
+    fn draw(&self, batch: &TrainBatch, draws: &Draws) -> candle_core::Result<DistillInputs> {
+        Ok(DistillInputs {
+            x_0: batch.x_0.clone(),
+            labels: batch.labels.clone(),
+            index: draws.below("index", self.loss.solver_steps() as u32)?,
+            eps: draws.normal("eps", batch.image_shape())?.to_device(batch.x_0.device())?,
+            w: draws.uniform("w", &[], self.w_interval)?,
+        })
+    }
+}
+
+impl Objective for Distillation<'_> {
+    fn trained_name(&self) -> &'static str {
+        "student"
+    }
+
+    fn evaluate(&self, batch: &TrainBatch, draws: &Draws, progress: f64) -> Result<Evaluation> {
+        let inputs = self.draw(batch, draws)?;
+        let c_t = self.fuse_schedule.weight(progress);
+        let Networks { student, target, teacher } = self.networks;
+        let (student, target, teacher) = (Metered::new(student), Metered::new(target), Metered::new(teacher));
+        let metered = Networks { student: &student, target: &target, teacher: &teacher };
+        let parts = self.loss.evaluate(&metered, &inputs, c_t)?;
+        Ok(Evaluation {
+            loss: parts.total,
+            teacher_part: parts.teacher_part,
+            data_part: parts.data_part,
+            c_t: Some(c_t),
+            work: Work { teacher: teacher.reading(), student: student.reading(), target: target.reading() },
+        })
+    }
+}

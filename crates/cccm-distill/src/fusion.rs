@@ -1,0 +1,251 @@
+//! The distillation loss: what the student should answer, fused from teacher and real data.
+
+use std::fmt;
+use std::str::FromStr;
+
+use candle_core::{DType, Tensor};
+use cccm_sched::{Boundary, Conditions, Denoiser, NoiseSchedule, SolverGrid, guided, predict_pair};
+use serde::{Deserialize, Serialize};
+
+use crate::{Distance, DistillConfig, Error, Result};
+
+/// How the teacher's point and the real-data point become one target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FuseMethod {
+    /// Mixes the points: one target evaluation, at `x_hat`.
+    StepFuse,
+    /// Mixes the losses of `x_hat` and of the real-data point.
+    #[default]
+    LossFuse,
+    /// The teacher alone, then real data alone: [`Self::LossFuse`] under
+    /// [`FuseSchedule::Switch`](cccm_sched::FuseSchedule::Switch), where every method is the same.
+    Switch,
+}
+
+impl fmt::Display for FuseMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::StepFuse => "stepfuse",
+            Self::LossFuse => "lossfuse",
+            Self::Switch => "switch",
+        })
+    }
+}
+
+impl FromStr for FuseMethod {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let names = "stepfuse, lossfuse, switch";
+        match name {
+            "stepfuse" => Ok(Self::StepFuse),
+            "lossfuse" => Ok(Self::LossFuse),
+            "switch" => Ok(Self::Switch),
+            _ => Err(Error::UnknownName { what: "fuse method", got: name.to_owned(), names }),
+        }
+    }
+}
+
+/// The networks of a distillation. Gradients flow through the student alone, whatever the others are made of.
+#[derive(Clone, Copy)]
+pub struct Networks<'a> {
+    /// In training; takes labels and `w`.
+    pub student: &'a dyn Denoiser,
+    /// Moving average of the student; takes labels and `w`.
+    pub target: &'a dyn Denoiser,
+    /// Frozen; takes labels, null tokens among them.
+    pub teacher: &'a dyn Denoiser,
+}
+
+/// Images and everything random about one evaluation of the loss.
+#[derive(Clone, Debug)]
+pub struct DistillInputs {
+    /// Clean images `(batch, channels, height, width)`, float, spanning `[-1, 1]`.
+    pub x_0: Tensor,
+    /// Per label kind `(batch,)` `u32` indices, on the device of the images.
+    pub labels: Vec<Tensor>,
+    /// Place in the solver grid where each sample's step starts: `(batch,)`, `u32`, each in `0..K`. Read on the CPU.
+    pub index: Tensor,
+    /// Standard normal noise, like `x_0`.
+    pub eps: Tensor,
+    /// Guidance weights `(batch,)`, `f32`, as papers count them: 0 is none.
+    pub w: Tensor,
+}
+
+/// The loss and what it was computed from.
+///
+/// Tensors are `(batch, channels, height, width)` where not said otherwise; only `total` and `online` carry a graph.
+#[derive(Clone, Debug)]
+pub struct DistillParts {
+    /// The loss: a scalar, `f32`.
+    pub total: Tensor,
+    /// The teacher's share of `total`, weight included: a scalar. Present where losses are mixed and `c_t > 0`.
+    pub teacher_part: Option<Tensor>,
+    /// Real data's share of `total`, weight included: a scalar. Present where losses are mixed and `c_t < 1`.
+    pub data_part: Option<Tensor>,
+    /// The student's consistency function at `x_start`.
+    pub online: Tensor,
+    /// The images noised to where the solver step starts.
+    pub x_start: Tensor,
+    /// The same images and noise where the step ends: the diffusion-formulated point ("ODE" in flags).
+    pub x_ode: Tensor,
+    /// Where the guided teacher's solver step ends; absent at `c_t = 0`.
+    pub x_teacher: Option<Tensor>,
+    /// `c_t x_teacher + (1 - c_t) x_ode`.
+    pub x_hat: Tensor,
+}
+
+/// The distillation loss of one step (compositional consistency distillation, after Luo et al. 2023, algorithm 1).
+///
+/// With `f` the boundary-scaled estimate of `x_0` and one solver step from `t_start` down to `t_end`:
+///
+/// | method | loss |
+/// | --- | --- |
+/// | `StepFuse` | `d(f_student(x_start), f_target(x_hat))` |
+/// | `LossFuse` | `c_t d(f_student(x_start), f_target(x_hat)) + (1 - c_t) d(f_student(x_start), f_target(x_ode))` |
+///
+/// A network whose answer has weight 0 is not asked.
+#[derive(Clone, Debug)]
+pub struct DistillLoss {
+    schedule: NoiseSchedule,
+    grid: SolverGrid,
+    boundary: Boundary,
+    method: FuseMethod,
+    distance: Distance,
+    null_labels: Vec<u32>,
+}
+
+impl DistillLoss {
+    /// The loss of `cfg` over the teacher's noise schedule.
+    /// - `null_labels`: per label kind the null token, which is its number of labels
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] or [`Error::Sched`] for a value out of range, such as more solver steps than the
+    /// schedule has timesteps.
+    pub fn new(cfg: &DistillConfig, schedule: NoiseSchedule, null_labels: Vec<u32>) -> Result<Self> {
+        cfg.validate()?;
+        Ok(Self {
+            grid: SolverGrid::new(&schedule, cfg.student.num_ddim_timesteps)?,
+            boundary: cfg.student.boundary()?,
+            method: cfg.fuse_method,
+            distance: cfg.distance(),
+            schedule,
+            null_labels,
+        })
+    }
+
+    /// Number of solver steps: [`DistillInputs::index`] lies below it.
+    pub fn solver_steps(&self) -> usize {
+        self.grid.solver_steps()
+    }
+
+    /// The loss of one batch at the teacher's share `c_t`, in `[0, 1]`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for `c_t` outside its range, [`Error::Sched`] for an index outside the grid,
+    /// [`Error::Candle`] when shapes differ or a network fails.
+    pub fn evaluate(
+        &self,
+        networks: &Networks<'_>,
+        inputs: &DistillInputs,
+        c_t: f64,
+    ) -> Result<DistillParts> {
+        if !(0.0..=1.0).contains(&c_t) {
+            return Err(Error::invalid("c_t", c_t, "at least 0 and at most 1"));
+        }
+        let x_0 = &inputs.x_0;
+        let conds = Conditions::new(inputs.labels.clone()).with_w(inputs.w.to_device(x_0.device())?);
+        let (t_start, t_end) = self.grid.start_and_end(&inputs.index)?;
+        let x_start = self.schedule.add_noise(x_0, &t_start, &inputs.eps)?.detach();
+        let x_ode = self.schedule.add_noise(x_0, &t_end, &inputs.eps)?.detach();
+
+        let (mut x_teacher, mut x_hat) = (None, x_ode.clone());
+        if c_t > 0.0 {
+            let point = self.teacher_point(networks.teacher, &x_start, &t_start, inputs)?;
+            x_hat = ((&point * c_t)? + (&x_ode * (1.0 - c_t))?)?;
+            x_teacher = Some(point);
+        }
+
+        // The student comes last: its graph keeps every activation, and the others' need not lie beside them.
+        let (hat_weight, ode_weight) = match self.method {
+            FuseMethod::StepFuse => (1.0, 0.0),
+            FuseMethod::LossFuse | FuseMethod::Switch => (c_t, 1.0 - c_t),
+        };
+        let hat = (hat_weight > 0.0).then_some(&x_hat);
+        let ode = (ode_weight > 0.0).then_some(&x_ode);
+        let (y_hat, y_ode) = self.target_answers(networks.target, hat, ode, &t_end, &conds)?;
+        let online = self.consistency(networks.student, &x_start, &t_start, &conds)?;
+
+        let term = |answer: Option<Tensor>, weight: f64| {
+            let weighted = |y: Tensor| self.distance.between(&online, &y)?.affine(weight, 0.0);
+            answer.map(weighted).transpose()
+        };
+        let (hat_term, ode_term) = (term(y_hat, hat_weight)?, term(y_ode, ode_weight)?);
+        let zero = Tensor::zeros((), DType::F32, x_0.device())?;
+        let total = [&hat_term, &ode_term].into_iter().flatten().try_fold(zero, |sum, term| sum + term)?;
+        let mixes_losses = self.method != FuseMethod::StepFuse;
+        let teacher_part = hat_term.filter(|_| mixes_losses).map(|term| term.detach());
+        let data_part = ode_term.map(|term| term.detach());
+        Ok(DistillParts { total, teacher_part, data_part, online, x_start, x_ode, x_teacher, x_hat })
+    }
+
+    /// Where the teacher's guided solver step from `x_start` ends, without a graph.
+    fn teacher_point(
+        &self,
+        teacher: &dyn Denoiser,
+        x_start: &Tensor,
+        t_start: &Tensor,
+        inputs: &DistillInputs,
+    ) -> Result<Tensor> {
+        let (schedule, w) = (&self.schedule, &inputs.w);
+        let conds = Conditions::new(inputs.labels.clone());
+        let t = t_start.to_device(x_start.device())?;
+        let (cond, uncond) = predict_pair(teacher, x_start, &t, &conds, &self.null_labels)?;
+        let (cond, uncond) = (like(&cond, x_start)?.detach(), like(&uncond, x_start)?.detach());
+        let eps = |prediction| schedule.eps_from_prediction(x_start, t_start, prediction);
+        let x0 = |prediction| schedule.x0_from_prediction(x_start, t_start, prediction);
+        // Differs from solvers that guide the noise alone: both are guided, as in the published runs.
+        let eps_guided = guided(&eps(&cond)?, &eps(&uncond)?, w)?;
+        let x0_guided = guided(&x0(&cond)?, &x0(&uncond)?, w)?;
+        Ok(self.grid.step(&inputs.index, &x0_guided, &eps_guided)?)
+    }
+
+    /// The target's consistency function at those of the two points that are given, without a graph; both points
+    /// are one batch.
+    fn target_answers(
+        &self,
+        target: &dyn Denoiser,
+        hat: Option<&Tensor>,
+        ode: Option<&Tensor>,
+        t_end: &Tensor,
+        conds: &Conditions,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (Some(hat), Some(ode)) = (hat, ode) else {
+            let answer = |x: &Tensor| self.consistency(target, x, t_end, conds).map(|answer| answer.detach());
+            return Ok((hat.map(answer).transpose()?, ode.map(answer).transpose()?));
+        };
+        let (x, t) = (Tensor::cat(&[hat, ode], 0)?, Tensor::cat(&[t_end, t_end], 0)?);
+        let both = self.consistency(target, &x, &t, &conds.cat(conds)?)?.detach();
+        let batch = hat.dim(0)?;
+        Ok((Some(both.narrow(0, 0, batch)?), Some(both.narrow(0, batch, batch)?)))
+    }
+
+    /// The boundary-scaled estimate of `x_0`: `f(x, t) = c_skip x + c_out x0_pred`.
+    fn consistency(
+        &self,
+        network: &dyn Denoiser,
+        x_t: &Tensor,
+        t: &Tensor,
+        conds: &Conditions,
+    ) -> Result<Tensor> {
+        let prediction = network.predict(x_t, &t.to_device(x_t.device())?, conds)?;
+        let x0_pred = self.schedule.x0_from_prediction(x_t, t, &like(&prediction, x_t)?)?;
+        Ok(self.boundary.apply(x_t, t, &x0_pred)?)
+    }
+}
+
+/// A network's answer in the dtype of the images: it may compute in half precision, this arithmetic does not.
+fn like(prediction: &Tensor, x_t: &Tensor) -> candle_core::Result<Tensor> {
+    prediction.to_dtype(x_t.dtype())
+}

@@ -1,0 +1,123 @@
+//! What a trainer minimises.
+
+use std::cell::Cell;
+use std::ops::AddAssign;
+use std::time::{Duration, Instant};
+
+use candle_core::Tensor;
+use cccm_sched::{Conditions, Denoiser, Draws};
+use serde::Serialize;
+
+use crate::{Result, TrainBatch};
+
+/// A loss over batches, whose gradients a [`Trainer`](crate::Trainer) follows.
+///
+/// Every sample must count the same, and what is drawn for one must not depend on the others in its batch: then a
+/// batch gives the same gradients in one piece as in several.
+pub trait Objective {
+    /// What files call the network in training: `student`, `teacher`.
+    fn trained_name(&self) -> &'static str;
+
+    /// The loss of these samples, as the mean over them.
+    /// - `draws`: all randomness, one stream per sample of the batch
+    /// - `progress`: how far training is, in `(0, 1]`, constant within an epoch
+    ///
+    /// # Errors
+    /// When shapes differ or a network fails.
+    fn evaluate(&self, batch: &TrainBatch, draws: &Draws, progress: f64) -> Result<Evaluation>;
+}
+
+/// What an [`Objective`] says about some samples.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// The loss with its graph: a scalar, `f32`.
+    pub loss: Tensor,
+    /// The teacher's share of the loss, where there is one: a scalar, `f32`.
+    pub teacher_part: Option<Tensor>,
+    /// Real data's share of the loss, where there is one: a scalar, `f32`.
+    pub data_part: Option<Tensor>,
+    /// The teacher's weight `c_t` in the target, where there is one.
+    pub c_t: Option<f64>,
+    /// What the networks cost.
+    pub work: Work,
+}
+
+/// What the forward passes of an objective cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Work {
+    /// The teacher, frozen or in training.
+    pub teacher: Forward,
+    /// The student.
+    pub student: Forward,
+    /// The moving average.
+    pub target: Forward,
+}
+
+/// What the forward passes of one network cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Forward {
+    /// Evaluations: images that went through, so that a guided teacher's image counts twice.
+    pub images: u64,
+    /// Seconds spent. A GPU that works behind the program's back is not waited for.
+    pub secs: f64,
+}
+
+impl AddAssign for Forward {
+    fn add_assign(&mut self, other: Self) {
+        self.images += other.images;
+        self.secs += other.secs;
+    }
+}
+
+impl AddAssign for Work {
+    fn add_assign(&mut self, other: Self) {
+        self.teacher += other.teacher;
+        self.student += other.student;
+        self.target += other.target;
+    }
+}
+
+/// A network with a meter on it.
+pub(crate) struct Metered<'a> {
+    network: &'a dyn Denoiser,
+    images: Cell<u64>,
+    time: Cell<Duration>,
+}
+
+impl<'a> Metered<'a> {
+    pub(crate) fn new(network: &'a dyn Denoiser) -> Self {
+        Self { network, images: Cell::default(), time: Cell::default() }
+    }
+
+    pub(crate) fn reading(&self) -> Forward {
+        Forward { images: self.images.get(), secs: self.time.get().as_secs_f64() }
+    }
+
+    fn count(
+        &self,
+        x_t: &Tensor,
+        forward: impl FnOnce() -> candle_core::Result<Tensor>,
+    ) -> candle_core::Result<Tensor> {
+        let started = Instant::now();
+        let prediction = forward()?;
+        self.time.set(self.time.get() + started.elapsed());
+        self.images.set(self.images.get() + x_t.dim(0)? as u64);
+        Ok(prediction)
+    }
+}
+
+impl Denoiser for Metered<'_> {
+    fn predict(&self, x_t: &Tensor, t: &Tensor, conds: &Conditions) -> candle_core::Result<Tensor> {
+        self.count(x_t, || self.network.predict(x_t, t, conds))
+    }
+
+    fn predict_training(
+        &self,
+        x_t: &Tensor,
+        t: &Tensor,
+        conds: &Conditions,
+        draws: &Draws,
+    ) -> candle_core::Result<Tensor> {
+        self.count(x_t, || self.network.predict_training(x_t, t, conds, draws))
+    }
+}

@@ -1,0 +1,89 @@
+//! What a run tells whoever watches it.
+
+use std::ops::ControlFlow;
+
+use serde::Serialize;
+
+use crate::{BoxError, Trainer, Work};
+
+/// One optimizer step in numbers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepReport {
+    /// Which step it was, counted from 1.
+    pub step: u64,
+    /// The epoch it belongs to, counted from 1.
+    pub epoch: u64,
+    /// The loss before the step, as the mean over its samples.
+    pub loss: f64,
+    /// The teacher's share of the loss, where losses are mixed.
+    pub teacher_part: Option<f64>,
+    /// Real data's share of the loss, where losses are mixed.
+    pub data_part: Option<f64>,
+    /// The teacher's weight `c_t` in the target, where there is one.
+    pub c_t: Option<f64>,
+    /// Learning rate.
+    pub lr: f64,
+    /// Norm of all gradients together, before clipping.
+    pub grad_norm: f64,
+    /// Samples of the step.
+    pub images: u64,
+    /// What the forward passes cost.
+    pub work: Work,
+    /// Seconds spent waiting for the batch.
+    pub data_secs: f64,
+    /// Seconds of the backward pass. A GPU that works behind the program's back is waited for here.
+    pub backward_secs: f64,
+    /// Seconds of clipping, optimizer and moving average.
+    pub optimizer_secs: f64,
+    /// Seconds of the whole step, noise and bookkeeping included.
+    pub total_secs: f64,
+}
+
+/// How a run came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All steps are done.
+    Finished,
+    /// The reporter asked to stop.
+    Stopped,
+}
+
+/// Watches a run: shows progress, writes metrics, pictures and checkpoints. Every method does nothing by default,
+/// and `()` is the reporter that does just that.
+///
+/// An error ends the run with [`Error::Report`](crate::Error::Report).
+pub trait Reporter {
+    /// After every step; [`ControlFlow::Break`] ends the run, after a checkpoint.
+    ///
+    /// # Errors
+    /// Whatever goes wrong.
+    fn on_step(&mut self, _report: &StepReport) -> Result<ControlFlow<()>, BoxError> {
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// At every [`checkpoint_interval`](crate::TrainConfig::checkpoint_interval), and after the last step.
+    ///
+    /// # Errors
+    /// Whatever goes wrong.
+    fn on_checkpoint(&mut self, _trainer: &Trainer<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// At every [`eval_interval`](crate::TrainConfig::eval_interval), and after the last step of a finished run.
+    ///
+    /// # Errors
+    /// Whatever goes wrong.
+    fn on_eval(&mut self, _trainer: &Trainer<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// Once, when the run is over and did not fail.
+    ///
+    /// # Errors
+    /// Whatever goes wrong.
+    fn on_end(&mut self, _trainer: &Trainer<'_>, _ending: Ending) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl Reporter for () {}
