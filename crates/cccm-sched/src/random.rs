@@ -69,13 +69,14 @@ impl Draws {
         self.tensor(purpose, item_shape, |rng, item| item.fill_with(|| rng.sample(StandardNormal)))
     }
 
-    /// Uniform numbers in `low..high` (`low` itself when both are equal), `(batch,)`, `f32`, on the CPU.
+    /// Uniform numbers in `low..high` (`low` itself when both are equal), `(batch, item_shape…)`, `f32`, on the CPU;
+    /// with an empty `item_shape` one per sample.
     ///
     /// # Errors
     /// When the tensor cannot be made.
-    pub fn uniform(&self, purpose: &str, (low, high): (f64, f64)) -> Result<Tensor> {
-        let values = self.each(purpose, |rng| (low + (high - low) * rng.random::<f64>()) as f32);
-        Tensor::from_vec(values, self.batch(), &Device::Cpu)
+    pub fn uniform(&self, purpose: &str, item_shape: &[usize], (low, high): (f64, f64)) -> Result<Tensor> {
+        let uniform = |rng: &mut ChaCha8Rng| (low + (high - low) * rng.random::<f64>()) as f32;
+        self.tensor(purpose, item_shape, |rng, item| item.fill_with(|| uniform(rng)))
     }
 
     /// Integers uniform in `0..below`, `(batch,)`, `u32`, on the CPU; `below` is at least 1.
@@ -184,7 +185,7 @@ mod tests {
         let noise = values(draws.normal("eps", &[100]).unwrap());
         let squares: Vec<f32> = noise.iter().map(|x| x * x).collect();
         assert!(mean(&noise).abs() < 0.02 && (mean(&squares) - 1.0).abs() < 0.02);
-        let w = values(draws.uniform("w", (2.6, 3.0)).unwrap());
+        let w = values(draws.uniform("w", &[], (2.6, 3.0)).unwrap());
         assert!(w.iter().all(|w| (2.6..3.0).contains(w)) && (mean(&w) - 2.8).abs() < 0.02);
         let mask = values(draws.dropout_mask("drop", &[100], 0.15).unwrap());
         assert!((mean(&mask) - 1.0).abs() < 0.01);

@@ -1,0 +1,76 @@
+//! What can go wrong in this crate.
+
+use std::path::PathBuf;
+
+/// Result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong in this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A configuration value outside its range.
+    #[error("`{field}` is {got}, but must be {want}")]
+    InvalidConfig {
+        /// Name of the field, as serialized.
+        field: &'static str,
+        /// The value found.
+        got: String,
+        /// What is allowed.
+        want: String,
+    },
+    /// Parameters that do not fit the network; nothing was loaded.
+    #[error("the weights of {origin} do not fit the network: {}", .problems.join("; "))]
+    Parameters {
+        /// The file, or whatever else they come from.
+        origin: String,
+        /// One entry per kind of mismatch, with the names.
+        problems: Vec<String>,
+    },
+    /// No model where one was looked for.
+    #[error("no model at {}: {reason}", .path.display())]
+    NoModel {
+        /// The path given.
+        path: PathBuf,
+        /// What was looked for and found.
+        reason: String,
+    },
+    /// A weight file that is no readable safetensors file.
+    #[error("{} is no complete safetensors file", .path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// What the reader says.
+        source: safetensors::SafeTensorError,
+    },
+    /// A `config.json` that cannot be understood.
+    #[error("{} is no model configuration", .path.display())]
+    ConfigJson {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// A file that cannot be read or written.
+    #[error("cannot {action} {}", .path.display())]
+    Io {
+        /// `read` or `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A schedule or student section out of range.
+    #[error(transparent)]
+    Sched(#[from] cccm_sched::Error),
+    /// A tensor operation failed, mostly on shapes.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+impl Error {
+    pub(crate) fn invalid(field: &'static str, got: impl std::fmt::Display, want: impl Into<String>) -> Self {
+        Self::InvalidConfig { field, got: got.to_string(), want: want.into() }
+    }
+}

@@ -1,0 +1,61 @@
+//! Where each part of the network lies in published files.
+
+use crate::Arch;
+
+/// Rows are training timesteps; trained from a sinusoidal start, which no initialisation hint can say.
+pub(crate) const TIME_TABLE: &str = "time_embedding.emb_layer.weight";
+/// The guidance input of a student, which its teacher lacks.
+pub(crate) const GUIDANCE_PROJECTION: &str = "time_embedding.cond_proj.weight";
+/// Prefixes of the two label kinds, attribute and object.
+pub(crate) const LABELS: [&str; 2] = ["atr", "obj"];
+
+/// Names of the layers in the order they run, per architecture.
+#[derive(Clone, Copy)]
+pub(crate) struct LayerNames(pub(crate) Arch);
+
+impl LayerNames {
+    pub(crate) fn head(self) -> String {
+        match self.0 {
+            Arch::Unetic => "head".into(),
+            Arch::Unet => "input_blocks.0.0".into(),
+        }
+    }
+
+    /// The `index`-th layer on the way down, blocks and downsamplers counted together.
+    pub(crate) fn down(self, index: usize) -> String {
+        match self.0 {
+            Arch::Unetic => format!("downblocks.{index}"),
+            Arch::Unet => format!("input_blocks.{}.0", index + 1),
+        }
+    }
+
+    pub(crate) fn middle(self, index: usize) -> String {
+        match self.0 {
+            Arch::Unetic => format!("middleblocks.{index}"),
+            Arch::Unet => format!("middle_block.{index}"),
+        }
+    }
+
+    /// A residual block on the way up, behind `blocks` blocks and `upsamplers` upsamplers.
+    pub(crate) fn up_block(self, blocks: usize, upsamplers: usize) -> String {
+        match self.0 {
+            Arch::Unetic => format!("upblocks.{}", blocks + upsamplers),
+            Arch::Unet => format!("output_blocks.{blocks}.0"),
+        }
+    }
+
+    /// An upsampler, behind `blocks` blocks and `upsamplers` upsamplers; `unet` counts it to the block before it.
+    pub(crate) fn upsampler(self, blocks: usize, upsamplers: usize) -> String {
+        match self.0 {
+            Arch::Unetic => format!("upblocks.{}", blocks + upsamplers),
+            Arch::Unet => format!("output_blocks.{}.1", blocks - 1),
+        }
+    }
+
+    pub(crate) fn tail(self) -> String {
+        match self.0 {
+            Arch::Unetic => "tail".into(),
+            Arch::Unet => "out".into(),
+        }
+    }
+}
