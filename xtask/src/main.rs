@@ -1,2 +1,81 @@
-//! Development tasks.
-fn main() {}
+//! Development tasks of the workspace: `cargo xtask TASK`.
+//!
+//! It stays light, std and anyhow, because every task waits for its build. What needs the
+//! workspace's crates runs their binary instead.
+
+#![expect(clippy::print_stderr, reason = "a program for the terminal")]
+
+use std::env;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::Context;
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+tasks:
+  verify    every check that a commit must pass: format, lints, tests, documentation
+  package   build every published crate from the files that its package holds
+";
+
+/// Every check that a commit must pass, cheapest first.
+const VERIFY: [&str; 4] = [
+    "fmt --all --check",
+    "clippy --workspace --all-targets -- -D warnings",
+    "test --workspace",
+    "doc --workspace --no-deps",
+];
+
+/// A dirty tree may be checked too: nothing is published from here.
+const PACKAGE: [&str; 1] = ["package --workspace --exclude cccm-tests --exclude xtask --allow-dirty"];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let commands: &[&str] = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["verify"] => &VERIFY,
+        ["package"] => &PACKAGE,
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run_all(commands) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one `cargo` command after the other, up to the first that fails; gives its exit code, or 0.
+fn run_all(commands: &[&str]) -> anyhow::Result<u8> {
+    for command in commands {
+        let code = cargo(command)?;
+        if code != 0 {
+            return Ok(code);
+        }
+    }
+    Ok(0)
+}
+
+/// Runs `cargo ARGS` in the caller's folder and gives its exit code; shows the command before and
+/// its seconds after.
+fn cargo(args: &str) -> anyhow::Result<u8> {
+    eprintln!("$ cargo {args}");
+    let start = Instant::now();
+    let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    // `cargo doc` takes no flag for this; doc tests read it too.
+    command.args(args.split(' ')).env("RUSTDOCFLAGS", "-D warnings");
+    let status = command.status().with_context(|| format!("starting `cargo {args}`"))?;
+    let secs = start.elapsed().as_secs();
+    if status.success() {
+        eprintln!("ok after {secs} s: cargo {args}");
+        return Ok(0);
+    }
+    eprintln!("FAILED after {secs} s: cargo {args}");
+    // A signal leaves no code; neither may be mistaken for success.
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}

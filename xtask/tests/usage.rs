@@ -1,0 +1,14 @@
+//! What the program does without a task to do.
+
+use std::process::Command;
+
+#[test]
+fn without_a_known_task_it_shows_them_and_exits_2() {
+    for args in [&[][..], &["verfiy"], &["verify", "--fast"]] {
+        let out = Command::new(env!("CARGO_BIN_EXE_xtask")).args(args).output().unwrap();
+        let text = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(2), "{args:?}");
+        assert!(text.starts_with("usage: cargo xtask TASK\n") && text.contains("verify"), "{text}");
+        assert!(out.stdout.is_empty());
+    }
+}
