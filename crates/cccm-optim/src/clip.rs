@@ -17,8 +17,18 @@ use crate::in_place::{CHUNK, has_slice, slice};
 /// [`Error::Candle`](crate::Error::Candle) when a gradient cannot be read.
 pub fn global_norm(grads: &BTreeMap<String, Tensor>) -> Result<f64> {
     let mut sum = 0.0;
+    let mut elsewhere = Vec::new();
     for grad in grads.values() {
-        sum += sum_of_squares(grad)?;
+        if has_slice(grad) {
+            sum += sum_of_squares(grad)?;
+        } else {
+            elsewhere.push(sum_of_squares_composed(grad)?);
+        }
+    }
+    if !elsewhere.is_empty() {
+        // Fetched together: every transfer waits for the device.
+        let sums: Vec<f64> = Tensor::stack(&elsewhere, 0)?.to_vec1()?;
+        sum += sums.iter().sum::<f64>();
     }
     Ok(sum.sqrt())
 }
@@ -38,10 +48,16 @@ pub fn clip_factor(norm: f64, max_norm: f64) -> f64 {
     if factor > 1.0 { 1.0 } else { factor }
 }
 
+/// Of any float tensor, as a `f64` scalar on its device.
+fn sum_of_squares_composed(t: &Tensor) -> Result<Tensor> {
+    let squares = t.to_dtype(DType::F64)?.sqr()?;
+    // Row by row first: on CUDA, candle adds up a whole tensor in a single block.
+    let rows = if squares.rank() > 1 { squares.flatten_from(1)?.sum(1)? } else { squares };
+    Ok(rows.sum_all()?)
+}
+
+/// Of a tensor that satisfies [`has_slice`].
 fn sum_of_squares(t: &Tensor) -> candle_core::Result<f64> {
-    if !has_slice(t) {
-        return t.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar();
-    }
     let (storage, layout) = t.storage_and_layout();
     let Storage::Cpu(storage) = &*storage else {
         candle_core::bail!("a tensor on the CPU has its storage elsewhere")
