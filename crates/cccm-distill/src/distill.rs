@@ -136,3 +136,48 @@ impl Objective for Distillation<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configs_survive_json() {
+        DistillConfig::default().validate().unwrap();
+        let cfg = DistillConfig {
+            fuse_method: FuseMethod::Switch,
+            fuse_schedule: FuseSchedule::Switch(0.4),
+            loss_type: LossType::L2,
+            ..Default::default()
+        };
+        cfg.validate().unwrap();
+        let text = serde_json::to_string(&cfg).unwrap();
+        assert!(
+            text.contains(r#""fuse_method":"switch","fuse_schedule":"switch 0.4","loss_type":"l2""#),
+            "{text}"
+        );
+        assert_eq!(serde_json::from_str::<DistillConfig>(&text).unwrap(), cfg);
+    }
+
+    #[test]
+    fn fuse_methods_round_trip() {
+        for method in [FuseMethod::StepFuse, FuseMethod::LossFuse, FuseMethod::Switch] {
+            assert_eq!(method.to_string().parse::<FuseMethod>().unwrap(), method);
+            assert_eq!(serde_json::to_value(method).unwrap(), method.to_string());
+        }
+        assert!("step_fuse".parse::<FuseMethod>().unwrap_err().to_string().contains("stepfuse, lossfuse"));
+    }
+
+    #[test]
+    fn bad_values_are_named() {
+        let bad = |cfg: DistillConfig, name: &str| match cfg.validate() {
+            Err(Error::InvalidConfig { field, .. }) => assert_eq!(field, name),
+            other => panic!("{other:?}"),
+        };
+        bad(DistillConfig { fuse_method: FuseMethod::Switch, ..Default::default() }, "fuse_schedule");
+        bad(DistillConfig { huber_c: 0.0, ..Default::default() }, "huber_c");
+        bad(DistillConfig { ema_decay: 1.5, ..Default::default() }, "ema_decay");
+        let student = StudentConfig { num_ddim_timesteps: 0, ..Default::default() };
+        assert!(matches!(DistillConfig { student, ..Default::default() }.validate(), Err(Error::Sched(_))));
+    }
+}

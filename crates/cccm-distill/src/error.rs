@@ -110,7 +110,7 @@ pub enum Error {
     #[error("cannot serialize `{name}`")]
     Serialize {
         /// Name of the file.
-        name: &'static str,
+        name: String,
         /// Why.
         source: BoxError,
     },

@@ -205,7 +205,7 @@ impl DistillLoss {
         let (cond, uncond) = (like(&cond, x_start)?.detach(), like(&uncond, x_start)?.detach());
         let eps = |prediction| schedule.eps_from_prediction(x_start, t_start, prediction);
         let x0 = |prediction| schedule.x0_from_prediction(x_start, t_start, prediction);
-        // Differs from solvers that guide the noise alone: both are guided, as in the published runs.
+        // The guided noise implies the guided image, but rounds otherwise: this is the published order.
         let eps_guided = guided(&eps(&cond)?, &eps(&uncond)?, w)?;
         let x0_guided = guided(&x0(&cond)?, &x0(&uncond)?, w)?;
         Ok(self.grid.step(&inputs.index, &x0_guided, &eps_guided)?)

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod batch;
+mod checkpoint;
 mod distill;
 mod error;
 mod fusion;
@@ -12,6 +13,7 @@ mod teacher;
 mod trainer;
 
 pub use batch::TrainBatch;
+pub use checkpoint::{Checkpoint, TrainState};
 pub use distill::{DistillConfig, Distillation};
 pub use error::{BoxError, Error, Result};
 pub use fusion::{DistillInputs, DistillLoss, DistillParts, FuseMethod, Networks};

@@ -67,3 +67,61 @@ impl Distance {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    const HUBER: Distance = Distance::Huber { c: 0.5 };
+
+    fn row(values: &[f32]) -> Tensor {
+        Tensor::new(values, &Device::Cpu).unwrap()
+    }
+
+    fn distance(kind: Distance, a: &[f32], b: &[f32]) -> f32 {
+        kind.between(&row(a), &row(b)).unwrap().to_scalar().unwrap()
+    }
+
+    #[test]
+    fn values_by_hand() {
+        // sqrt(1.2² + 0.5²) = 1.3 and sqrt(0 + 0.5²) = 0.5.
+        let got = distance(HUBER, &[1.0, 3.0], &[2.2, 3.0]);
+        assert!((got - 0.4).abs() < 1e-6, "{got}");
+        assert_eq!(distance(Distance::L2, &[1.0, 3.0], &[3.0, 4.0]), 2.5);
+        for kind in [HUBER, Distance::L2] {
+            assert_eq!(distance(kind, &[0.3, -7.0], &[0.3, -7.0]), 0.0);
+        }
+    }
+
+    #[test]
+    fn huber_gradient_is_bounded_and_finite_at_zero() -> anyhow::Result<()> {
+        let a = Var::from_tensor(&row(&[0.0, 1.2, -1e4]))?;
+        let grads = HUBER.between(&a, &row(&[0.0; 3]))?.backward()?;
+        let got = grads.get(&a).unwrap().to_vec1::<f32>()?;
+        // d / sqrt(d² + c²), over three elements.
+        for (got, want) in got.iter().zip([0.0, 1.2 / 1.3 / 3.0, -1.0 / 3.0]) {
+            assert!((got - want).abs() < 1e-6, "{got} instead of {want}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn half_precision_is_summed_in_single() -> anyhow::Result<()> {
+        // In bf16 a running sum of ones stops at 256.
+        let ones = Tensor::ones(5000, DType::BF16, &Device::Cpu)?;
+        let got = Distance::L2.between(&ones, &ones.zeros_like()?)?;
+        assert_eq!((got.dtype(), got.to_scalar::<f32>()?), (DType::F32, 1.0));
+        Ok(())
+    }
+
+    #[test]
+    fn names_round_trip() {
+        for kind in [LossType::Huber, LossType::L2] {
+            assert_eq!(kind.to_string().parse::<LossType>().unwrap(), kind);
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.to_string());
+        }
+        let error = "l1".parse::<LossType>().unwrap_err().to_string();
+        assert_eq!(error, "no loss type `l1`; there are huber, l2");
+    }
+}

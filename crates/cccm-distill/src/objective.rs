@@ -15,7 +15,7 @@ use crate::{Result, TrainBatch};
 /// Every sample must count the same, and what is drawn for one must not depend on the others in its batch: then a
 /// batch gives the same gradients in one piece as in several.
 pub trait Objective {
-    /// What files call the network in training: `student`, `teacher`.
+    /// What checkpoints call the network in training: `student`, `teacher`.
     fn trained_name(&self) -> &'static str;
 
     /// The loss of these samples, as the mean over them.

@@ -98,3 +98,46 @@ impl TrainConfig {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_published_runs() {
+        let cfg = TrainConfig::default();
+        cfg.validate().unwrap();
+        assert_eq!(cfg.lr_schedule.lr_at(250), 2.5e-6);
+        assert_eq!(cfg.lr_schedule.lr_at(500), 5e-6);
+        assert_eq!((cfg.length.steps(100), cfg.eval_interval.steps(100)), (6000, 200));
+    }
+
+    #[test]
+    fn configs_survive_json() {
+        let cfg =
+            TrainConfig { length: Span::Steps(7), gradient_accumulation_steps: 3, ..TrainConfig::default() };
+        let text = serde_json::to_string(&cfg).unwrap();
+        assert!(text.contains(r#""length":{"steps":7}"#), "{text}");
+        assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), cfg);
+        assert!(serde_json::from_str::<TrainConfig>(r#"{"lenght":{"steps":7}}"#).is_err());
+    }
+
+    #[test]
+    fn bad_values_are_named() {
+        let bad = |cfg: TrainConfig, name: &str| match cfg.validate() {
+            Err(Error::InvalidConfig { field, .. }) => assert_eq!(field, name),
+            other => panic!("{other:?}"),
+        };
+        bad(TrainConfig { length: Span::Epochs(0), ..Default::default() }, "length");
+        bad(TrainConfig { eval_interval: Span::Steps(0), ..Default::default() }, "eval_interval");
+        bad(TrainConfig { checkpoint_interval: Span::Steps(0), ..Default::default() }, "checkpoint_interval");
+        bad(TrainConfig { max_grad_norm: f64::NAN, ..Default::default() }, "max_grad_norm");
+        bad(TrainConfig { max_grad_norm: 0.0, ..Default::default() }, "max_grad_norm");
+        bad(
+            TrainConfig { gradient_accumulation_steps: 0, ..Default::default() },
+            "gradient_accumulation_steps",
+        );
+        let no_clipping = TrainConfig { max_grad_norm: f64::INFINITY, ..Default::default() };
+        no_clipping.validate().unwrap();
+    }
+}
