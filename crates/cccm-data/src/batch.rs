@@ -1,0 +1,18 @@
+//! What a loader gives.
+
+use candle_core::Tensor;
+
+/// Images and their labels, on the CPU.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// `(batch, 3, image_px, image_px)`, `f32`, RGB in `[-1, 1]`.
+    pub x_0: Tensor,
+    /// `(batch,)`, `u32`, indices into the vocabulary's attributes.
+    pub attributes: Tensor,
+    /// `(batch,)`, `u32`, indices into the vocabulary's objects.
+    pub objects: Tensor,
+    /// The epoch, counted from 0.
+    pub epoch: usize,
+    /// Place of the batch in its epoch, counted from 0.
+    pub index_in_epoch: usize,
+}

@@ -1,0 +1,81 @@
+//! What a loader needs of a source of labelled images.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Pair, Result, Vocabulary};
+
+/// Labelled images of one size, found by index. Loading takes `&self`, so that threads share one.
+pub trait Dataset: Send + Sync {
+    /// The labels that pairs index.
+    fn vocabulary(&self) -> &Vocabulary;
+
+    /// Side of the square images, in pixels, at least 1.
+    fn image_px(&self) -> usize;
+
+    /// How many images there are.
+    fn len(&self) -> usize;
+
+    /// Whether there are none, which the datasets of this crate refuse to be.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The labels of image `index`, known without loading it.
+    ///
+    /// # Panics
+    /// When `index` is not below [`len`](Dataset::len), as a slice does.
+    fn pair(&self, index: usize) -> Pair;
+
+    /// Writes image `index` to `out`: `(3, image_px, image_px)`, RGB, in `[-1, 1]`.
+    ///
+    /// # Errors
+    /// [`Error::BufferLength`] when `out` does not hold one image, and whatever hinders decoding.
+    ///
+    /// # Panics
+    /// When `index` is not below [`len`](Dataset::len).
+    fn load(&self, index: usize, out: &mut [f32]) -> Result<()>;
+
+    /// Where image `index` comes from, such as the path of its file, for messages.
+    fn describe(&self, index: usize) -> String;
+}
+
+/// What to do about an image that cannot be decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBadImage {
+    /// Return an error that names it.
+    #[default]
+    Stop,
+    /// Warn once, count it, and go on without it.
+    Skip,
+}
+
+/// How many images each pair has; pairs without images are absent.
+pub fn pair_counts(dataset: &dyn Dataset) -> BTreeMap<Pair, usize> {
+    let mut counts = BTreeMap::new();
+    for index in 0..dataset.len() {
+        *counts.entry(dataset.pair(index)).or_insert(0) += 1;
+    }
+    counts
+}
+
+/// Checks the side of the images a dataset is asked for.
+pub(crate) fn check_image_px(image_px: usize) -> Result<()> {
+    if (1..=MAX_IMAGE_PX).contains(&image_px) {
+        return Ok(());
+    }
+    Err(Error::InvalidConfig { field: "image_px", got: image_px.to_string(), want: "between 1 and 16384" })
+}
+
+/// Far beyond what these networks take; keeps `3 * px * px` far from overflowing.
+const MAX_IMAGE_PX: usize = 16_384;
+
+/// Checks that `out` holds one image.
+pub(crate) fn check_buffer(image_px: usize, out: &[f32]) -> Result<()> {
+    if out.len() == 3 * image_px * image_px {
+        return Ok(());
+    }
+    Err(Error::BufferLength { image_px, got: out.len() })
+}

@@ -1,0 +1,248 @@
+//! Everything that can go wrong, named so that it can be mended.
+
+use std::{fmt, io, path::PathBuf};
+
+/// The result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why data could not be found, read or batched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is out of its range.
+    #[error("`{field}` is {got}, but must be {want}")]
+    InvalidConfig {
+        /// The setting.
+        field: &'static str,
+        /// Its value.
+        got: String,
+        /// Its range.
+        want: &'static str,
+    },
+
+    /// A vocabulary that could not name folders.
+    #[error("the {kind}s of the vocabulary are unusable: {problem}")]
+    InvalidVocabulary {
+        /// Which of the two lists.
+        kind: LabelKind,
+        /// What is wrong with it.
+        problem: String,
+    },
+
+    /// No built-in vocabulary has this name.
+    #[error("unknown preset `{got}`{}; known: {known}", did_you_mean(.nearest.as_deref()))]
+    UnknownPreset {
+        /// The name asked for.
+        got: String,
+        /// The preset spelt most like it, if any is close.
+        nearest: Option<String>,
+        /// All presets, separated by commas.
+        known: String,
+    },
+
+    /// A label that the vocabulary does not hold.
+    #[error("unknown {kind} `{got}`{}; known: {known}", did_you_mean(.nearest.as_deref()))]
+    UnknownLabel {
+        /// Which of the two lists was searched.
+        kind: LabelKind,
+        /// The label asked for.
+        got: String,
+        /// The label spelt most like it, if any is close.
+        nearest: Option<String>,
+        /// All labels of that kind, separated by commas.
+        known: String,
+    },
+
+    /// A folder name that is no attribute, separator and object of the vocabulary.
+    #[error(
+        "`{got}` is not <attribute>_<object> of the vocabulary{}; attributes: {attributes}; objects: {objects}",
+        did_you_mean(.nearest.as_deref())
+    )]
+    UnknownPair {
+        /// The folder name.
+        got: String,
+        /// The pair spelt most like it, if any is close.
+        nearest: Option<String>,
+        /// All attributes, separated by commas.
+        attributes: String,
+        /// All objects, separated by commas.
+        objects: String,
+    },
+
+    /// A folder name that the vocabulary reads in more than one way.
+    #[error("`{got}` can be read as {readings}; rename a label so that one reading is left")]
+    AmbiguousPair {
+        /// The folder name.
+        got: String,
+        /// Every reading.
+        readings: String,
+    },
+
+    /// A folder whose name says nothing without a vocabulary.
+    #[error(
+        "folder `{}` must be named <attribute>_<object>, with exactly one `_` or space; \
+         else the vocabulary has to be given",
+        .path.display()
+    )]
+    NoVocabulary {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// A folder on disk does not fit the vocabulary; the source says how.
+    #[error("folder `{}` does not fit", .path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// [`Error::UnknownPair`] or [`Error::AmbiguousPair`].
+        source: Box<Error>,
+    },
+
+    /// A pair is to be held out that has no folder.
+    #[error("no folder of `{}` holds the pair `{pair}`, which the filter names{}", .root.display(), did_you_mean(.nearest.as_deref()))]
+    UnknownFilteredPair {
+        /// Where folders were looked for.
+        root: PathBuf,
+        /// The pair as a folder name.
+        pair: String,
+        /// The folder spelt most like it, if any is close.
+        nearest: Option<String>,
+    },
+
+    /// A dataset folder without images.
+    #[error(
+        "no images under `{}`: looked for <attribute>_<object>/*.{{{extensions}}}, found {folders} such folders",
+        .root.display()
+    )]
+    NoImages {
+        /// Where images were looked for.
+        root: PathBuf,
+        /// Extensions that count as images, separated by commas.
+        extensions: String,
+        /// How many folders of pairs there are, held out ones included.
+        folders: usize,
+    },
+
+    /// The filter keeps no pair at all.
+    #[error("all {pairs} pairs of the data are held out; at least one has to stay")]
+    AllHeldOut {
+        /// Pairs that the data have.
+        pairs: usize,
+    },
+
+    /// A file or folder could not be read.
+    #[error("cannot read `{}`", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+
+    /// A file is no image that can be decoded.
+    #[error("cannot decode image `{}`", .path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder says.
+        source: image::ImageError,
+    },
+
+    /// A JPEG file that stops before its end, which decoders would fill with grey.
+    #[error("image `{}` is cut off: its end marker is missing", .path.display())]
+    CutOffImage {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// Images whose headers say already that they cannot be decoded.
+    #[error("{count} of {total} images are unreadable, the first is `{}`", .first.display())]
+    UnreadableImages {
+        /// How many.
+        count: usize,
+        /// Out of how many.
+        total: usize,
+        /// The first one.
+        first: PathBuf,
+        /// What is wrong with the first one.
+        source: Box<Error>,
+    },
+
+    /// No image of a pair is left to stand in for one that cannot be decoded.
+    #[error("none of the {count} images of the pair `{pair}` can be decoded")]
+    UnreadablePair {
+        /// The pair as a folder name.
+        pair: String,
+        /// How many images it has.
+        count: usize,
+        /// What is wrong with the last one tried.
+        source: Box<Error>,
+    },
+
+    /// A file of digits is not what its header, or its place, says.
+    #[error("`{name}` is no file of MNIST digits: {problem}")]
+    Digits {
+        /// The file, or which of the byte slices.
+        name: String,
+        /// Expected and got.
+        problem: String,
+        /// What the decompressor says, where it is the one to complain.
+        source: Option<io::Error>,
+    },
+
+    /// One of the official files is not in a folder of digits.
+    #[error("no `{file}` and no `{file}.gz` in `{}`", .dir.display())]
+    MissingDigits {
+        /// The folder.
+        dir: PathBuf,
+        /// The file.
+        file: String,
+    },
+
+    /// A buffer that does not hold one image.
+    #[error("an image of {image_px} px needs {} values, but the buffer holds {got}", 3 * image_px * image_px)]
+    BufferLength {
+        /// Side of the images of this dataset.
+        image_px: usize,
+        /// Length of the buffer.
+        got: usize,
+    },
+
+    /// A dataset without images cannot be batched.
+    #[error("the dataset holds no images")]
+    EmptyDataset,
+
+    /// A thread that loads images could not be started.
+    #[error("cannot start a loader thread")]
+    Spawn(#[source] io::Error),
+
+    /// A thread that loads images ended before its batch was done.
+    #[error("a loader thread died; its panic message stands above")]
+    WorkerDied,
+
+    /// A tensor could not be made.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// The two kinds of labels of a compositional dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabelKind {
+    /// First half of a pair, such as a hair colour.
+    Attribute,
+    /// Second half of a pair, such as a digit.
+    Object,
+}
+
+impl fmt::Display for LabelKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Attribute => "attribute",
+            Self::Object => "object",
+        })
+    }
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!(", did you mean `{name}`?"))
+}

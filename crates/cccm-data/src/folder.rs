@@ -1,0 +1,165 @@
+//! Images in folders: `ROOT/<attribute>_<object>/*`.
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::{
+    Dataset, Error, OnBadImage, Pair, PairFilter, Result, Vocabulary,
+    dataset::{check_buffer, check_image_px},
+    decode, listing,
+    nearest::nearest,
+    pixels::{stretch, write_planes},
+};
+
+/// How a folder becomes a dataset.
+#[derive(Clone, Debug)]
+pub struct FolderConfig {
+    /// The labels that folder names are made of; [`Vocabulary::discover`] finds them in plain cases.
+    pub vocabulary: Vocabulary,
+    /// Side that images are stretched to, in pixels.
+    pub image_px: usize,
+    /// Which pairs are used. Those it names have to be there.
+    pub pairs: PairFilter,
+    /// What to do about images whose headers cannot be read.
+    pub on_bad_image: OnBadImage,
+}
+
+/// Images in folders named `<attribute>_<object>` under one root, a space also separating.
+///
+/// Files are chosen by extension (jpg jpeg png webp bmp gif tif tiff, any case; hidden ones are left
+/// out, links followed), sorted by name, and decoded by content. Images are stretched to a square, whatever their
+/// shape, with PIL's antialiased bilinear filter; what is transparent shows white.
+#[derive(Debug)]
+pub struct FolderDataset {
+    vocabulary: Vocabulary,
+    image_px: usize,
+    images: Vec<(PathBuf, Pair)>,
+    skipped: usize,
+}
+
+impl FolderDataset {
+    /// Lists the images under `root` and reads the header of each, on the caller's rayon pool; none
+    /// is decoded yet.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] for a folder that the vocabulary does not know, [`Error::UnknownFilteredPair`] for
+    /// a pair of the filter without a folder, [`Error::AllHeldOut`], [`Error::NoImages`],
+    /// [`Error::UnreadableImages`] (unless they are skipped), [`Error::Io`] for a folder that cannot be read, and
+    /// invalid settings.
+    pub fn open(root: impl AsRef<Path>, config: &FolderConfig) -> Result<Self> {
+        let root = root.as_ref();
+        check_image_px(config.image_px)?;
+        config.vocabulary.validate()?;
+
+        let folders = pair_folders(root, &config.vocabulary)?;
+        check_filter(root, &folders, config)?;
+        let mut images = Vec::new();
+        for (folder, pair) in folders.iter().filter(|(_, pair)| config.pairs.keeps(*pair)) {
+            images.extend(listing::images(folder)?.into_iter().map(|path| (path, *pair)));
+        }
+
+        let total = images.len();
+        let images = match config.on_bad_image {
+            OnBadImage::Stop => all_readable(images)?,
+            OnBadImage::Skip => only_readable(images),
+        };
+        if images.is_empty() {
+            return Err(listing::no_images(root, folders.len()));
+        }
+        let skipped = total - images.len();
+        Ok(Self { vocabulary: config.vocabulary.clone(), image_px: config.image_px, images, skipped })
+    }
+
+    /// The file of image `index`.
+    ///
+    /// # Panics
+    /// When `index` is not below [`len`](Dataset::len).
+    pub fn path(&self, index: usize) -> &Path {
+        &self.images[index].0
+    }
+
+    /// How many images were left out because their headers cannot be read; 0 unless
+    /// [`OnBadImage::Skip`] was asked for.
+    pub const fn skipped(&self) -> usize {
+        self.skipped
+    }
+}
+
+impl Dataset for FolderDataset {
+    fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    fn image_px(&self) -> usize {
+        self.image_px
+    }
+
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn pair(&self, index: usize) -> Pair {
+        self.images[index].1
+    }
+
+    fn load(&self, index: usize, out: &mut [f32]) -> Result<()> {
+        check_buffer(self.image_px, out)?;
+        let image = decode::decode(&self.images[index].0)?;
+        let square = stretch(image.as_raw(), image.dimensions(), self.image_px);
+        write_planes(&square, out);
+        Ok(())
+    }
+
+    fn describe(&self, index: usize) -> String {
+        self.images[index].0.display().to_string()
+    }
+}
+
+fn pair_folders(root: &Path, vocabulary: &Vocabulary) -> Result<Vec<(PathBuf, Pair)>> {
+    let read_name = |path: PathBuf| match vocabulary.parse_folder(&listing::name(&path)) {
+        Ok(pair) => Ok((path, pair)),
+        Err(source) => Err(Error::Folder { path, source: Box::new(source) }),
+    };
+    listing::folders(root)?.into_iter().map(read_name).collect()
+}
+
+fn check_filter(root: &Path, folders: &[(PathBuf, Pair)], config: &FolderConfig) -> Result<()> {
+    if folders.is_empty() {
+        return Err(listing::no_images(root, 0));
+    }
+    let has_folder = |pair| folders.iter().any(|(_, other)| *other == pair);
+    if let Some(&missing) = config.pairs.named().iter().find(|pair| !has_folder(**pair)) {
+        let pair = config.vocabulary.folder_name(missing);
+        let nearest = nearest(&pair, folders.iter().map(|(path, _)| listing::name(path)));
+        return Err(Error::UnknownFilteredPair { root: root.to_owned(), pair, nearest });
+    }
+    config.pairs.kept(folders.iter().map(|(_, pair)| *pair)).map(drop)
+}
+
+fn all_readable(images: Vec<(PathBuf, Pair)>) -> Result<Vec<(PathBuf, Pair)>> {
+    let errors = images.par_iter().filter_map(|(path, _)| Some((path, decode::check_header(path).err()?)));
+    let errors: Vec<_> = errors.collect();
+    let count = errors.len();
+    match errors.into_iter().next() {
+        None => Ok(images),
+        Some((first, source)) => Err(Error::UnreadableImages {
+            count,
+            total: images.len(),
+            first: first.clone(),
+            source: Box::new(source),
+        }),
+    }
+}
+
+fn only_readable(images: Vec<(PathBuf, Pair)>) -> Vec<(PathBuf, Pair)> {
+    let is_readable = |(path, _): &(PathBuf, Pair)| match decode::check_header(path) {
+        Ok(()) => true,
+        Err(error) => {
+            let image = path.display().to_string();
+            tracing::warn!(image, error = &error as &dyn std::error::Error, "going on without an image");
+            false
+        }
+    };
+    images.into_par_iter().filter(is_readable).collect()
+}

@@ -1,0 +1,30 @@
+//! The known name that a misspelt one probably meant.
+
+/// Below this similarity (1 is equal, 0 has nothing in common) a guess would only confuse.
+const CLOSE: f64 = 0.5;
+
+/// The name most like `got`, whatever the case, if one is close.
+pub(crate) fn nearest<S: AsRef<str>>(got: &str, known: impl IntoIterator<Item = S>) -> Option<String> {
+    let got = got.to_lowercase();
+    known
+        .into_iter()
+        .map(|name| {
+            let likeness = strsim::normalized_damerau_levenshtein(&got, &name.as_ref().to_lowercase());
+            (likeness, name)
+        })
+        .filter(|(likeness, _)| *likeness >= CLOSE)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, name)| name.as_ref().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_was_meant() {
+        let known = ["BrownHair", "BlondHair", "GrayHair"];
+        assert_eq!(nearest("blondhiar", known).as_deref(), Some("BlondHair"));
+        assert_eq!(nearest("zebra", known), None);
+    }
+}

@@ -1,0 +1,137 @@
+//! The threads of a loader: each takes one batch at a time and answers with its tensors.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, Sender},
+    },
+};
+
+use candle_core::{Device, Tensor};
+
+use crate::{Batch, Dataset, Error, OnBadImage, Pair, Result, sampling::images_by_pair};
+
+/// One batch to be loaded.
+pub(crate) struct Job {
+    pub(crate) images: Vec<usize>,
+    pub(crate) epoch: usize,
+    pub(crate) index_in_epoch: usize,
+    /// Where the batch goes.
+    pub(crate) reply: Sender<Result<Batch>>,
+}
+
+/// What the threads of one loader share.
+pub(crate) struct Source {
+    dataset: Arc<dyn Dataset>,
+    on_bad_image: OnBadImage,
+    images_by_pair: BTreeMap<Pair, Vec<usize>>,
+    bad_images: Mutex<BTreeSet<usize>>,
+    stopped: AtomicBool,
+}
+
+impl Source {
+    pub(crate) fn new(dataset: Arc<dyn Dataset>, on_bad_image: OnBadImage) -> Self {
+        Self {
+            images_by_pair: images_by_pair(&*dataset),
+            dataset,
+            on_bad_image,
+            bad_images: Mutex::default(),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Works on jobs until there are no more, or until [`Source::stop`].
+    pub(crate) fn serve(&self, inbox: &Mutex<Receiver<Job>>) {
+        while let Some(job) = next_job(inbox) {
+            match self.load_batch(&job).transpose() {
+                // Fails when nobody waits for the batch any more.
+                Some(batch) => drop(job.reply.send(batch)),
+                None => return,
+            }
+        }
+    }
+
+    /// Lets every thread end after the image it is at.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// How many different images could not be decoded so far.
+    pub(crate) fn num_bad_images(&self) -> usize {
+        self.bad_images().len()
+    }
+
+    /// `None` when stopped.
+    fn load_batch(&self, job: &Job) -> Result<Option<Batch>> {
+        let (batch_size, px) = (job.images.len(), self.dataset.image_px());
+        let image_len = 3 * px * px;
+        let mut x_0 = vec![0.0; batch_size * image_len];
+        for (&index, image) in job.images.iter().zip(x_0.chunks_exact_mut(image_len)) {
+            if self.stopped.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            self.load(index, image)?;
+        }
+        let labels = |label: fn(Pair) -> u32| {
+            let labels = job.images.iter().map(|&index| label(self.dataset.pair(index))).collect();
+            Tensor::from_vec(labels, batch_size, &Device::Cpu)
+        };
+        Ok(Some(Batch {
+            x_0: Tensor::from_vec(x_0, (batch_size, 3, px, px), &Device::Cpu)?,
+            attributes: labels(|pair| pair.attribute)?,
+            objects: labels(|pair| pair.object)?,
+            epoch: job.epoch,
+            index_in_epoch: job.index_in_epoch,
+        }))
+    }
+
+    fn load(&self, index: usize, image: &mut [f32]) -> Result<()> {
+        match (self.dataset.load(index, image), self.on_bad_image) {
+            (Err(error), OnBadImage::Skip) => {
+                self.note_bad(index, &error);
+                self.load_substitute(index, error, image)
+            }
+            (result, _) => result,
+        }
+    }
+
+    /// The next image of the same pair that can be decoded, so that labels and balance stay, and
+    /// every run finds the same one.
+    fn load_substitute(&self, bad: usize, mut error: Error, image: &mut [f32]) -> Result<()> {
+        let pair = self.dataset.pair(bad);
+        let group = self.images_by_pair.get(&pair).map_or(&[][..], Vec::as_slice);
+        let (before, after) = group.split_at(group.partition_point(|&index| index <= bad));
+        for &index in after.iter().chain(before).filter(|&&index| index != bad) {
+            match self.dataset.load(index, image) {
+                Ok(()) => return Ok(()),
+                Err(other) => {
+                    self.note_bad(index, &other);
+                    error = other;
+                }
+            }
+        }
+        Err(Error::UnreadablePair {
+            pair: self.dataset.vocabulary().folder_name(pair),
+            count: group.len(),
+            source: Box::new(error),
+        })
+    }
+
+    fn note_bad(&self, index: usize, error: &Error) {
+        if self.bad_images().insert(index) {
+            let image = self.dataset.describe(index);
+            tracing::warn!(image, error = error as &dyn std::error::Error, "going on without an image");
+        }
+    }
+
+    fn bad_images(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        // A set of numbers is whole after any panic.
+        self.bad_images.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn next_job(inbox: &Mutex<Receiver<Job>>) -> Option<Job> {
+    inbox.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
