@@ -1,0 +1,10 @@
+//! Pictures for people: images side by side with drawn labels, as PNG files.
+
+mod grid;
+mod pixels;
+mod png_file;
+mod text;
+
+pub(crate) use grid::{GridPicture, Marks};
+pub(crate) use pixels::{PixelRange, rgb_image};
+pub(crate) use png_file::write_png;
