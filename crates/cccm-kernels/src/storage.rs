@@ -1,8 +1,8 @@
-//! Tensors as slices and back.
+//! Tensors as slices.
 
 use std::ops::Deref;
 
-use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 
 /// The elements of a contiguous `f32` tensor on the CPU.
 pub(crate) fn as_f32<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
@@ -34,12 +34,4 @@ impl<S: Deref<Target = Storage>> ReadGuard<'_, S> {
             _ => bail!("expected a tensor on the CPU"),
         }
     }
-}
-
-/// A tensor of shape `shape` on the CPU, filled by `write`, which gets zeros.
-pub(crate) fn tensor_from(shape: impl Into<Shape>, write: impl FnOnce(&mut [f32])) -> Result<Tensor> {
-    let shape = shape.into();
-    let mut data = vec![0.0; shape.elem_count()];
-    write(&mut data);
-    Tensor::from_vec(data, shape, &Device::Cpu)
 }

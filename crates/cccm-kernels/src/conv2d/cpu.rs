@@ -1,103 +1,116 @@
 //! Which algorithm computes which convolution.
 
+use std::iter::repeat_n;
+
 use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
-use super::direct;
+use super::avx512;
 use super::geometry::Geometry;
 use super::im2col;
+use crate::buffer::par_chunks;
 use crate::gemm::Mat;
 use crate::isa::Isa;
 
-/// From this many channels on both sides and below this many pixels a matrix product is faster than the direct
-/// 3x3 kernel.
-const GEMM_CHANNELS: usize = 128;
-const GEMM_PIXELS: usize = 1024;
-
-fn direct_is_faster(g: &Geometry) -> bool {
-    g.in_pixels() >= GEMM_PIXELS || g.c_in.min(g.c_out) < GEMM_CHANNELS
+/// `x * weight + bias`; `bias` holds `c_out` or `batch * c_out` values.
+pub(super) fn forward(g: &Geometry, isa: Isa, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    convolve(g, &Algorithm::new(g, isa, weight), x, bias)
 }
 
-/// `out = x * weight + bias`; `bias` holds `c_out` or `batch * c_out` values.
-pub(super) fn forward(
-    g: &Geometry,
-    isa: Isa,
-    x: &[f32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    out: &mut [f32],
-) {
-    if let Some(bias) = bias {
-        let planes = out.par_chunks_exact_mut(g.out_pixels()).enumerate().with_min_len(8);
-        planes.for_each(|(i, plane)| plane.fill(bias[i % bias.len()]));
-    }
-    add_forward(g, isa, x, weight, out);
-}
-
-/// `out += x * weight`.
-fn add_forward(g: &Geometry, isa: Isa, x: &[f32], weight: &[f32], out: &mut [f32]) {
+/// Gradient of `x`: where the output is as large as `x`, itself a convolution, of `dy` with the weights turned around.
+pub(super) fn grad_x(g: &Geometry, isa: Isa, weight: &[f32], dy: &[f32]) -> Vec<f32> {
     if g.is_pointwise() {
-        return im2col::pointwise(g, Mat::row_major(weight, [g.c_out, g.c_in]), x, out);
+        let weight = Mat::row_major(weight, [g.c_out, g.c_in]).transposed();
+        return convolve(&g.exchanged(), &Algorithm::Pointwise(weight), dy, None);
     }
     #[cfg(target_arch = "x86_64")]
     if let Isa::Avx512(cpu) = isa
-        && g.is_same_3x3()
-        && direct_is_faster(g)
+        && avx512::is_faster(g)
     {
-        return direct::forward(cpu, g, x, weight, out);
+        let forward = avx512::Forward::new(cpu, &g.exchanged(), &turned(g, weight));
+        return convolve(&g.exchanged(), &Algorithm::Avx512(forward), dy, None);
     }
-    im2col::forward(g, x, weight, out);
+    im2col::grad_x(g, weight, dy)
 }
 
-/// Gradient of `x`, added to `dx`.
-pub(super) fn grad_x(g: &Geometry, isa: Isa, weight: &[f32], dy: &[f32], dx: &mut [f32]) {
-    match g.adjoint() {
-        Some(adjoint) if g.is_pointwise() => {
-            let weight = Mat::row_major(weight, [g.c_out, g.c_in]);
-            im2col::pointwise(&adjoint, weight.transposed(), dy, dx);
+/// Gradient of `weight`.
+pub(super) fn grad_weight(g: &Geometry, isa: Isa, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    #[cfg(target_arch = "x86_64")]
+    if let Isa::Avx512(cpu) = isa
+        && avx512::is_faster(g)
+    {
+        return avx512::grad_weight(cpu, g, x, dy);
+    }
+    im2col::grad_weight(g, isa, x, dy)
+}
+
+/// The ways to compute `out += x * weight` for one sample, with the weight in the order they want it.
+enum Algorithm<'a> {
+    /// 1x1: a matrix product with the image, `(c_out, c_in)`.
+    Pointwise(Mat<'a>),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Forward),
+    /// Any: a matrix product with its columns, `(c_out, c_in * k * k)`.
+    Im2col(Mat<'a>),
+}
+
+impl<'a> Algorithm<'a> {
+    fn new(g: &Geometry, isa: Isa, weight: &'a [f32]) -> Self {
+        let matrix = Mat::row_major(weight, [g.c_out, g.c_in * g.taps()]);
+        if g.is_pointwise() {
+            return Self::Pointwise(matrix);
         }
-        Some(adjoint) => add_forward(&adjoint, isa, dy, &flip(g, weight), dx),
-        None => im2col::grad_x(g, weight, dy, dx),
+        #[cfg(target_arch = "x86_64")]
+        if let Isa::Avx512(cpu) = isa
+            && avx512::is_faster(g)
+        {
+            return Self::Avx512(avx512::Forward::new(cpu, g, weight));
+        }
+        Self::Im2col(matrix)
     }
 }
 
-/// `(c_out, c_in, k, k)` to `(c_in, c_out, k, k)`, each tap matrix turned by 180 degrees.
-fn flip(g: &Geometry, weight: &[f32]) -> Vec<f32> {
-    let taps = g.taps();
-    let mut flipped = vec![0.0; weight.len()];
-    flipped.par_chunks_exact_mut(g.c_out * taps).enumerate().with_min_len(4).for_each(|(i, filter)| {
-        for (o, to) in filter.chunks_exact_mut(taps).enumerate() {
-            let from = &weight[(o * g.c_in + i) * taps..][..taps];
-            to.iter_mut().zip(from.iter().rev()).for_each(|(to, from)| *to = *from);
+fn convolve(g: &Geometry, algorithm: &Algorithm<'_>, x: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    let (pixels, sample_len) = (g.out_pixels(), g.c_out * g.out_pixels());
+    let (out, _) = par_chunks(g.batch * sample_len, sample_len, |sample, out| {
+        for channel in 0..g.c_out {
+            let bias = bias.map_or(0.0, |bias| bias[(sample * g.c_out + channel) % bias.len()]);
+            out.extend(repeat_n(bias, pixels));
+        }
+        let out = out.written();
+        let x = &x[sample * g.c_in * g.in_pixels()..][..g.c_in * g.in_pixels()];
+        match algorithm {
+            Algorithm::Pointwise(weight) => im2col::pointwise(g, *weight, x, out),
+            #[cfg(target_arch = "x86_64")]
+            Algorithm::Avx512(forward) => forward.add_sample(x, out),
+            Algorithm::Im2col(weight) => im2col::forward(g, *weight, x, out),
         }
     });
-    flipped
+    out
 }
 
-/// Gradient of `weight`, added to `dw`.
-pub(super) fn grad_weight(g: &Geometry, isa: Isa, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if let Isa::Avx512(cpu) = isa
-        && g.is_same_3x3()
-        && direct_is_faster(g)
-    {
-        return direct::grad_weight(cpu, g, x, dy, dw);
-    }
-    im2col::grad_weight(g, x, dy, dw);
+/// `(c_out, c_in, k, k)` to `(c_in, c_out, k, k)`, each kernel turned by 180 degrees.
+fn turned(g: &Geometry, weight: &[f32]) -> Vec<f32> {
+    let taps = g.taps();
+    let (turned, _) = par_chunks(weight.len(), g.c_out * taps, |i, filter| {
+        for o in 0..g.c_out {
+            filter.extend(weight[(o * g.c_in + i) * taps..][..taps].iter().rev().copied());
+        }
+    });
+    turned
 }
 
 /// The sum of every plane of `pixels` values.
-pub(super) fn plane_sums(pixels: usize, planes: &[f32], sums: &mut [f32]) {
+pub(super) fn plane_sums(pixels: usize, planes: &[f32]) -> Vec<f32> {
     // Independent partial sums: one running sum could not be vectorised, and would be less exact.
     const LANES: usize = 32;
-    let planes = planes.par_chunks_exact(pixels).with_min_len(8);
-    sums.par_iter_mut().zip(planes).for_each(|(sum, plane)| {
+    let sum = |plane: &[f32]| {
         let mut lanes = [0.0; LANES];
-        let chunks = plane.chunks_exact(LANES);
-        let rest: f32 = chunks.remainder().iter().sum();
-        for chunk in chunks {
-            lanes.iter_mut().zip(chunk).for_each(|(lane, v)| *lane += v);
+        let (vectors, rest) = plane.as_chunks::<LANES>();
+        for vector in vectors {
+            lanes.iter_mut().zip(vector).for_each(|(lane, v)| *lane += v);
         }
-        *sum = rest + lanes.iter().sum::<f32>();
-    });
+        lanes.iter().chain(rest).sum()
+    };
+    planes.par_chunks_exact(pixels).with_min_len(8).map(sum).collect()
 }

@@ -72,7 +72,7 @@ impl Geometry {
         self.out_h() * self.out_w()
     }
 
-    /// Weights of one tap matrix: `k * k`.
+    /// Weights between an input and an output channel: `k * k`.
     pub(super) fn taps(&self) -> usize {
         self.k * self.k
     }
@@ -86,16 +86,8 @@ impl Geometry {
         (self.k, self.stride, self.padding) == (3, 1, 1)
     }
 
-    /// With stride 1 the gradient of `x` is itself a convolution, of the output's gradient with the flipped weights.
-    /// None where that would take a negative padding.
-    pub(super) fn adjoint(&self) -> Option<Self> {
-        (self.stride == 1 && self.padding < self.k).then(|| Self {
-            c_in: self.c_out,
-            h: self.out_h(),
-            w: self.out_w(),
-            c_out: self.c_in,
-            padding: self.k - 1 - self.padding,
-            ..*self
-        })
+    /// With input and output channels exchanged.
+    pub(super) fn exchanged(&self) -> Self {
+        Self { c_in: self.c_out, c_out: self.c_in, ..*self }
     }
 }

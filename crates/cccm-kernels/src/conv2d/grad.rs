@@ -1,9 +1,9 @@
 //! Gradients of the convolution, each computed only for an argument that tracks one.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Shape, Tensor};
 
 use super::{Conv2d, cpu};
-use crate::storage::{read, tensor_from};
+use crate::storage::read;
 
 impl Conv2d {
     pub(super) fn grad_x(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
@@ -12,7 +12,7 @@ impl Conv2d {
         }
         let (weight, dy) = (read(weight), read(dy));
         let (weight, dy) = (weight.as_f32()?, dy.as_f32()?);
-        tensor_from(x.shape(), |dx| cpu::grad_x(&self.geometry, self.isa, weight, dy, dx)).map(Some)
+        to_tensor(cpu::grad_x(&self.geometry, self.isa, weight, dy), x.shape())
     }
 
     pub(super) fn grad_weight(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
@@ -21,7 +21,7 @@ impl Conv2d {
         }
         let (x, dy) = (read(x), read(dy));
         let (x, dy) = (x.as_f32()?, dy.as_f32()?);
-        tensor_from(weight.shape(), |dw| cpu::grad_weight(&self.geometry, self.isa, x, dy, dw)).map(Some)
+        to_tensor(cpu::grad_weight(&self.geometry, self.isa, x, dy), weight.shape())
     }
 
     /// Sum of `dy` over the pixels, and over the samples unless each has its own bias.
@@ -32,7 +32,12 @@ impl Conv2d {
         let g = &self.geometry;
         let dy = read(dy);
         let dy = dy.as_f32()?;
-        let per_sample = tensor_from((g.batch, g.c_out), |sums| cpu::plane_sums(g.out_pixels(), dy, sums))?;
+        let per_sample =
+            Tensor::from_vec(cpu::plane_sums(g.out_pixels(), dy), (g.batch, g.c_out), &Device::Cpu)?;
         Ok(Some(if bias.rank() == 1 { per_sample.sum(0)? } else { per_sample }))
     }
+}
+
+fn to_tensor(data: Vec<f32>, shape: &Shape) -> Result<Option<Tensor>> {
+    Tensor::from_vec(data, shape, &Device::Cpu).map(Some)
 }

@@ -1,14 +1,14 @@
 //! 2-D convolution.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod bands;
 mod cpu;
 mod geometry;
 mod grad;
 mod im2col;
 mod pixels;
 mod reference;
-
-#[cfg(target_arch = "x86_64")]
-mod direct;
 
 #[cfg(test)]
 mod tests;
@@ -102,9 +102,7 @@ impl Conv2d {
     fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
         let g = &self.geometry;
         let shape = Shape::from((g.batch, g.c_out, g.out_h(), g.out_w()));
-        let mut out = vec![0.0; shape.elem_count()];
-        cpu::forward(g, self.isa, x, weight, bias, &mut out);
-        (CpuStorage::F32(out), shape)
+        (CpuStorage::F32(cpu::forward(g, self.isa, x, weight, bias)), shape)
     }
 }
 

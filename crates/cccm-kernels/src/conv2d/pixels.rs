@@ -61,10 +61,27 @@ impl PaddedPlane {
         plane[(self.h + 2) * self.width()..].fill(0.0);
     }
 
+    /// Writes output `pixels` as [vectors](Self::vectors) hold them, with zeros in the lanes that are none.
+    pub(super) fn spread(self, pixels: &[f32], vectors: &mut [f32]) {
+        let row_len = if self.rows_are_whole_vectors() { self.w } else { self.width() };
+        for (row, to) in pixels.chunks_exact(self.w).zip(vectors.chunks_mut(row_len)) {
+            let (to, gap) = to.split_at_mut(self.w);
+            to.copy_from_slice(row);
+            gap.fill(0.0);
+        }
+        let used = (self.h * row_len).min(vectors.len());
+        vectors[used..].fill(0.0);
+    }
+
+    /// Whether vectors need not run over the ends of rows.
+    fn rows_are_whole_vectors(self) -> bool {
+        self.w.is_multiple_of(LANES)
+    }
+
     /// The plane's output pixels in vectors, in order.
     pub(super) fn vectors(self) -> Vec<PixelVector> {
         let last = self.offset(self.h - 1, self.w - 1);
-        if self.w.is_multiple_of(LANES) {
+        if self.rows_are_whole_vectors() {
             let row = |y| (0..self.w).step_by(LANES).map(move |x| (y, x));
             let vector =
                 |(y, x)| PixelVector { source: self.offset(y, x), first: y * self.w + x, mask: u16::MAX };
@@ -124,6 +141,23 @@ mod tests {
             }
             let expected: Vec<_> = (0..h * w).map(|i| plane.offset(i / w, i % w)).collect();
             assert_eq!(offsets, expected, "{h}x{w}");
+        }
+    }
+
+    #[test]
+    fn spread_puts_every_pixel_into_its_lane() {
+        for (h, w) in [(1, 1), (5, 7), (3, 16), (8, 8), (2, 17), (40, 1)] {
+            let plane = PaddedPlane::new(h, w);
+            let pixels: Vec<f32> = (1..=h * w).map(|v| v as f32).collect();
+            let mut spread = vec![f32::NAN; plane.vectors().len() * LANES];
+            plane.spread(&pixels, &mut spread);
+            let mut expected = pixels.iter();
+            for (vector, lanes) in plane.vectors().into_iter().zip(spread.chunks_exact(LANES)) {
+                for (lane, got) in lanes.iter().enumerate() {
+                    let is_pixel = vector.mask >> lane & 1 == 1;
+                    assert_eq!(*got, if is_pixel { *expected.next().unwrap() } else { 0.0 }, "{h}x{w}");
+                }
+            }
         }
     }
 

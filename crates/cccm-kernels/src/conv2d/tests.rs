@@ -44,11 +44,14 @@ const CASES: &[Case] = &[
     case([3, 5, 8, 8], 7, 3, DOWN),
     case([2, 9, 7, 10], 12, 3, DOWN),
     case([1, 3, 10, 7], 3, 3, DOWN),
+    case([2, 3, 50, 46], 5, 3, DOWN),
+    case([5, 3, 23, 25], 13, 3, DOWN),
     Case { per_sample: true, ..case([2, 3, 5, 6], 4, 3, DOWN) },
     // 1x1.
     case([1, 1, 1, 1], 1, 1, POINT),
     case([3, 7, 5, 7], 19, 1, POINT),
     case([1, 40, 16, 16], 3, 1, POINT),
+    case([3, 7, 20, 30], 5, 1, POINT),
     Case { per_sample: true, ..case([2, 3, 4, 4], 9, 1, POINT) },
     // What the network does not use.
     case([2, 3, 6, 7], 4, 1, Conv2dConfig { stride: 2, padding: 0 }),
@@ -143,17 +146,22 @@ fn only_tracked_arguments_get_gradients() -> Result<()> {
 }
 
 #[test]
-fn an_empty_batch_has_an_empty_result_and_zero_gradients() -> Result<()> {
-    for (k, cfg) in [(3, SAME), (3, DOWN), (1, POINT)] {
-        for (per_sample, isa) in [false, true].into_iter().zip(Isa::available().into_iter().cycle()) {
-            let case = Case { per_sample, ..case([0, 3, 6, 6], 4, k, cfg) };
-            let (y, grads) = value_and_grads(&|args| case.on(isa, args), &case.args()?)?;
-            assert_eq!(y.dims()[..2], [0, 4]);
-            assert_close("weight", &grads[1], &grads[1].zeros_like()?, 0.0);
-            assert_close("bias", &grads[2], &grads[2].zeros_like()?, 0.0);
+fn an_empty_batch_has_an_empty_result_and_zero_gradients() {
+    for_each_isa(|isa| {
+        for (k, cfg) in [(3, SAME), (3, DOWN), (1, POINT)] {
+            for per_sample in [false, true] {
+                let case = Case { per_sample, ..case([0, 3, 6, 6], 4, k, cfg) };
+                let args = case.args().unwrap();
+                let (y, grads) = value_and_grads(&|args| case.on(isa, args), &args).unwrap();
+                assert_eq!(y.dims()[..2], [0, 4]);
+                assert_close("weight", &grads[1], &grads[1].zeros_like().unwrap(), 0.0);
+                assert_close("bias", &grads[2], &grads[2].zeros_like().unwrap(), 0.0);
+                // candle's own operations drop empty tensors from the graph, so there are no gradients to compare.
+                let args = args.map(|arg| arg.to_dtype(DType::F64).unwrap());
+                assert_eq!(case.on(isa, &args).unwrap().dims(), y.dims());
+            }
         }
-    }
-    Ok(())
+    });
 }
 
 /// The same bits every time; equal to rounding for another number of threads.

@@ -2,10 +2,9 @@
 
 #![expect(clippy::inline_always, reason = "a `Loop` that is not inlined keeps the baseline's instructions")]
 
-use rayon::prelude::*;
-
 use super::Sizes;
 use super::exp::sigmoid;
+use crate::buffer::{Chunk, par_chunks};
 use crate::isa::{Isa, Loop, MulAdd};
 
 /// Independent partial sums: one running sum could not be vectorised, and would be less exact.
@@ -45,35 +44,31 @@ impl<'a> Affine<'a> {
     }
 }
 
-/// Writes the result to `y` and returns the moments of all groups.
+/// The result, and the moments of all groups.
 pub(super) fn forward(
     isa: Isa,
     sizes: &Sizes,
     eps: f64,
     x: &[f32],
     affine: Affine<'_>,
-    y: &mut [f32],
-) -> Vec<Moments> {
+) -> (Vec<f32>, Vec<Moments>) {
     let len = sizes.group_len();
-    let mut moments = vec![Moments::default(); sizes.batch * sizes.groups];
-    let groups = y.par_chunks_exact_mut(len).zip(x.par_chunks_exact(len)).zip(&mut moments).enumerate();
-    groups.for_each(|(i, ((y, x), moments))| {
-        let affine = affine.of_group(sizes, i);
-        *moments = isa.run(Forward { pixels: sizes.pixels, eps, x, affine, y });
-    });
-    moments
+    par_chunks(x.len(), len, |i, y| {
+        let (x, affine) = (&x[i * len..][..len], affine.of_group(sizes, i));
+        isa.run(Forward { pixels: sizes.pixels, eps, x, affine, y })
+    })
 }
 
 /// [`forward`] of one group.
-struct Forward<'a> {
+struct Forward<'a, 'b> {
     pixels: usize,
     eps: f64,
     x: &'a [f32],
     affine: Affine<'a>,
-    y: &'a mut [f32],
+    y: &'a mut Chunk<'b, f32>,
 }
 
-impl Loop for Forward<'_> {
+impl Loop for Forward<'_, '_> {
     type Output = Moments;
 
     #[inline(always)]
@@ -82,12 +77,11 @@ impl Loop for Forward<'_> {
         let mean = (sum(self.x) / len) as f32;
         let variance = sum_of_squares::<M>(self.x, mean) / len;
         let moments = Moments { mean, inv_std: (1.0 / (variance + self.eps).sqrt()) as f32 };
-        let channels = self.y.chunks_exact_mut(self.pixels).zip(self.x.chunks_exact(self.pixels));
-        for ((y, x), (scale, shift)) in channels.zip(self.affine.folded(moments)) {
-            for (y, x) in y.iter_mut().zip(x) {
+        for (x, (scale, shift)) in self.x.chunks_exact(self.pixels).zip(self.affine.folded(moments)) {
+            self.y.extend(x.iter().map(|x| {
                 let z = M::mul_add(*x, scale, shift);
-                *y = z * sigmoid::<M>(z);
-            }
+                z * sigmoid::<M>(z)
+            }));
         }
         moments
     }
@@ -128,7 +122,7 @@ fn sum_of_squares<M: MulAdd>(x: &[f32], mean: f32) -> f64 {
     total
 }
 
-/// Writes the gradient of `x` to `dx` and returns those of weight and bias.
+/// Gradients of `x`, weight and bias.
 pub(super) fn backward(
     isa: Isa,
     sizes: &Sizes,
@@ -136,60 +130,57 @@ pub(super) fn backward(
     x: &[f32],
     affine: Affine<'_>,
     dy: &[f32],
-    dx: &mut [f32],
-) -> (Vec<f32>, Vec<f32>) {
-    let (len, channels) = (sizes.group_len(), sizes.channels_per_group());
-    let mut dw = vec![0.0; sizes.batch * sizes.channels];
-    let mut db = vec![0.0; sizes.batch * sizes.channels];
-    let inputs = x.par_chunks_exact(len).zip(dy.par_chunks_exact(len)).zip(moments);
-    let grads = dw.par_chunks_exact_mut(channels).zip(db.par_chunks_exact_mut(channels));
-    let groups = dx.par_chunks_exact_mut(len).zip(grads).zip(inputs).enumerate();
-    groups.for_each(|(i, ((dx, (dw, db)), ((x, dy), moments)))| {
+) -> [Vec<f32>; 3] {
+    let len = sizes.group_len();
+    let (dx, affine_grads) = par_chunks(x.len(), len, |i, dx| {
+        let (x, dy) = (&x[i * len..][..len], &dy[i * len..][..len]);
         let affine = affine.of_group(sizes, i);
-        isa.run(Backward { pixels: sizes.pixels, moments: *moments, x, affine, dy, dx, dw, db });
+        isa.run(Backward { pixels: sizes.pixels, moments: moments[i], x, affine, dy, dx })
     });
-    (sum_over_batch(sizes, &dw), sum_over_batch(sizes, &db))
-}
-
-/// `(batch, channels)` to `(channels,)`.
-fn sum_over_batch(sizes: &Sizes, per_sample: &[f32]) -> Vec<f32> {
-    let mut total = vec![0.0; sizes.channels];
-    for sample in per_sample.chunks_exact(sizes.channels) {
-        total.iter_mut().zip(sample).for_each(|(total, v)| *total += v);
+    let (mut dw, mut db) = (vec![0.0; sizes.channels], vec![0.0; sizes.channels]);
+    let channels = sizes.channels_per_group();
+    for (i, grads) in affine_grads.iter().enumerate() {
+        for (channel, grad) in (i % sizes.groups * channels..).zip(grads) {
+            dw[channel] += grad.weight;
+            db[channel] += grad.bias;
+        }
     }
-    total
+    [dx, dw, db]
 }
 
-/// [`backward`] of one group; `dw` and `db` are this sample's.
-struct Backward<'a> {
+/// One sample's gradient of what [`Affine`] has of a channel.
+struct AffineGrad {
+    weight: f32,
+    bias: f32,
+}
+
+/// [`backward`] of one group.
+struct Backward<'a, 'b> {
     pixels: usize,
     moments: Moments,
     x: &'a [f32],
     affine: Affine<'a>,
     dy: &'a [f32],
-    dx: &'a mut [f32],
-    dw: &'a mut [f32],
-    db: &'a mut [f32],
+    dx: &'a mut Chunk<'b, f32>,
 }
 
-impl Loop for Backward<'_> {
-    type Output = ();
+impl Loop for Backward<'_, '_> {
+    type Output = Vec<AffineGrad>;
 
     /// With `x_hat = (x - mean) * inv_std`, `z = x_hat * weight + bias` and `dz` the gradient of `z`:
     /// `db = sum(dz)`, `dw = sum(dz * x_hat)` over the channel, and
     /// `dx = inv_std * (dz * weight - mean(dz * weight) - x_hat * mean(dz * weight * x_hat))`, means over the group.
     #[inline(always)]
-    fn run<M: MulAdd>(self) {
-        let Self { pixels, moments, x, affine, dy, dx, dw, db } = self;
+    fn run<M: MulAdd>(self) -> Vec<AffineGrad> {
+        let Self { pixels, moments, x, affine, dy, dx } = self;
         let Moments { mean, inv_std } = moments;
         let (mut sum_dz, mut sum_dz_x_hat) = (0.0, 0.0);
-        let channels = dx.chunks_exact_mut(pixels).zip(x.chunks_exact(pixels)).zip(dy.chunks_exact(pixels));
-        let grads = dw.iter_mut().zip(db).zip(affine.weight);
-        for (((dz, x), dy), (fold, ((dw, db), weight))) in channels.zip(affine.folded(moments).zip(grads)) {
-            let [bias_grad, weight_grad] = silu_backward::<M>(fold, mean, x, dy, dz);
+        let channels = x.chunks_exact(pixels).zip(dy.chunks_exact(pixels));
+        let mut grads = Vec::with_capacity(affine.weight.len());
+        for ((x, dy), (fold, weight)) in channels.zip(affine.folded(moments).zip(affine.weight)) {
+            let [bias_grad, weight_grad] = silu_backward::<M>(fold, mean, x, dy, dx);
             let weight_grad = weight_grad * f64::from(inv_std);
-            *db = bias_grad as f32;
-            *dw = weight_grad as f32;
+            grads.push(AffineGrad { weight: weight_grad as f32, bias: bias_grad as f32 });
             sum_dz += bias_grad * f64::from(*weight);
             sum_dz_x_hat += weight_grad * f64::from(*weight);
         }
@@ -197,36 +188,38 @@ impl Loop for Backward<'_> {
         let len = x.len() as f64;
         let slope = -inv_std * inv_std * (sum_dz_x_hat / len) as f32;
         let shift = -inv_std * (sum_dz / len) as f32 - slope * mean;
-        let channels = dx.chunks_exact_mut(pixels).zip(x.chunks_exact(pixels));
+        let channels = dx.written().chunks_exact_mut(pixels).zip(x.chunks_exact(pixels));
         for ((dx, x), weight) in channels.zip(affine.weight) {
             let scale = weight * inv_std;
             for (dx, x) in dx.iter_mut().zip(x) {
                 *dx = M::mul_add(*dx, scale, M::mul_add(*x, slope, shift));
             }
         }
+        grads
     }
 }
 
-/// Writes the gradient of `z = scale * x + shift` under SiLU to `dz`; returns the sums of `dz` and `dz * (x - mean)`.
+/// Writes the gradient of `z = scale * x + shift` under SiLU to `dz`, and returns the sums of `dz` and `dz * (x - mean)`.
 #[inline(always)]
 fn silu_backward<M: MulAdd>(
     (scale, shift): (f32, f32),
     mean: f32,
     x: &[f32],
     dy: &[f32],
-    dz: &mut [f32],
+    dz: &mut Chunk<'_, f32>,
 ) -> [f64; 2] {
     const LANES: usize = 32;
     const CHUNK: usize = 1024;
-    let gradient = |x: f32, dy: f32| {
+    let silu_slope = |x: f32| {
         let z = M::mul_add(x, scale, shift);
         let s = sigmoid::<M>(z);
-        dy * s * M::mul_add(z, 1.0 - s, 1.0)
+        s * M::mul_add(z, 1.0 - s, 1.0)
     };
     let mut totals = [0.0; 2];
-    for ((dz, x), dy) in dz.chunks_mut(CHUNK).zip(x.chunks(CHUNK)).zip(dy.chunks(CHUNK)) {
-        for ((dz, x), dy) in dz.iter_mut().zip(x).zip(dy) {
-            *dz = gradient(*x, *dy);
+    for (x, dy) in x.chunks(CHUNK).zip(dy.chunks(CHUNK)) {
+        let dz = dz.extend(dy.iter().copied());
+        for (dz, x) in dz.iter_mut().zip(x) {
+            *dz *= silu_slope(*x);
         }
         let (dz_vectors, dz_rest) = dz.as_chunks::<LANES>();
         let (x_vectors, x_rest) = x.as_chunks::<LANES>();

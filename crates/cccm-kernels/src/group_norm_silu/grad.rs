@@ -17,16 +17,14 @@ impl GroupNormSilu {
         let Some(moments) = self.moments.get() else {
             bail!("group_norm_silu: backward without a forward on the CPU");
         };
-        let mut dx = vec![0.0; x.elem_count()];
-        let affine_grads = {
+        let [dx, dw, db] = {
             let [x, weight, bias, dy] = [x, weight, bias, dy].map(read);
             let affine = Affine { weight: weight.as_f32()?, bias: bias.as_f32()? };
-            cpu::backward(self.isa, &self.sizes, moments, x.as_f32()?, affine, dy.as_f32()?, &mut dx)
+            cpu::backward(self.isa, &self.sizes, moments, x.as_f32()?, affine, dy.as_f32()?)
         };
         let tensor = |arg: &Tensor, grad: Vec<f32>| {
             arg.track_op().then(|| Tensor::from_vec(grad, arg.shape(), &Device::Cpu)).transpose()
         };
-        let (dw, db) = affine_grads;
         Ok((tensor(x, dx)?, tensor(weight, dw)?, tensor(bias, db)?))
     }
 }

@@ -124,9 +124,7 @@ impl CustomOp3 for GroupNormSilu {
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let affine = cpu::Affine { weight: as_f32(weight, weight_layout)?, bias: as_f32(bias, bias_layout)? };
-        let x = as_f32(x, x_layout)?;
-        let mut y = vec![0.0; x.len()];
-        let moments = cpu::forward(self.isa, &self.sizes, self.eps, x, affine, &mut y);
+        let (y, moments) = cpu::forward(self.isa, &self.sizes, self.eps, as_f32(x, x_layout)?, affine);
         self.moments.get_or_init(|| moments);
         Ok((CpuStorage::F32(y), x_layout.shape().clone()))
     }

@@ -94,10 +94,14 @@ fn only_tracked_arguments_get_gradients() -> Result<()> {
 #[test]
 fn an_empty_batch_has_an_empty_result_and_zero_gradients() -> Result<()> {
     let op = |args: &[Tensor]| group_norm_silu(&args[0], &args[1], &args[2], 2, EPS);
-    let (y, grads) = value_and_grads(&op, &args([0, 4, 3, 3])?)?;
+    let args = args([0, 4, 3, 3])?;
+    let (y, grads) = value_and_grads(&op, &args)?;
     assert_eq!(y.dims(), [0, 4, 3, 3]);
     assert_close("weight", &grads[1], &grads[1].zeros_like()?, 0.0);
     assert_close("bias", &grads[2], &grads[2].zeros_like()?, 0.0);
+    // candle's own operations drop empty tensors from the graph, so there are no gradients to compare.
+    let args = args.map(|arg| arg.to_dtype(DType::F64).unwrap());
+    assert_eq!(op(&args)?.dims(), [0, 4, 3, 3]);
     Ok(())
 }
 

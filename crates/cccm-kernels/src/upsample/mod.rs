@@ -6,9 +6,9 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Result, Shape, Tensor, bail};
 
-use crate::storage::{as_f32, read, tensor_from};
+use crate::storage::{as_f32, read};
 
 /// Every pixel becomes a 2x2 block of itself.
 /// - `x`: `(batch, channels, h, w)`, any of them may be 0
@@ -38,9 +38,7 @@ impl CustomOp1 for UpsampleNearest2x {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (batch, channels, h, w) = layout.shape().dims4()?;
-        let x = as_f32(x, layout)?;
-        let mut y = vec![0.0; 4 * x.len()];
-        cpu::forward([h, w], x, &mut y);
+        let y = cpu::forward([h, w], as_f32(x, layout)?);
         Ok((CpuStorage::F32(y), Shape::from((batch, channels, 2 * h, 2 * w))))
     }
 
@@ -48,7 +46,7 @@ impl CustomOp1 for UpsampleNearest2x {
         let (_, _, h, w) = x.dims4()?;
         let dy = dy.contiguous()?;
         let dy = read(&dy);
-        let dy = dy.as_f32()?;
-        tensor_from(x.shape(), |dx| cpu::backward([h, w], dy, dx)).map(Some)
+        let dx = cpu::backward([h, w], dy.as_f32()?);
+        Tensor::from_vec(dx, x.shape(), &Device::Cpu).map(Some)
     }
 }

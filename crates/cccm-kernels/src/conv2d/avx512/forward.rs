@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::super::geometry::Geometry;
 use super::super::pixels::{PaddedPlane, PixelVector};
 use super::TAPS;
+use crate::buffer::par_chunks;
 use crate::isa::Avx512;
 use crate::scratch::with_scratch;
 
@@ -21,46 +22,64 @@ const VECTORS: usize = 3;
 /// output channels to the next.
 const DEPTH: usize = 32;
 
-/// `out += x * weight` for a [same 3x3](Geometry::is_same_3x3) convolution.
-pub(in super::super) fn forward(cpu: Avx512, g: &Geometry, x: &[f32], weight: &[f32], out: &mut [f32]) {
-    let plane = PaddedPlane::new(g.h, g.w);
-    let vectors = plane.vectors();
-    let weight = pack(g, weight);
-    let pixels = g.in_pixels();
-    // Some more tasks than threads, so that none waits long for the last one.
-    let tasks = (3 * rayon::current_num_threads()).div_ceil(g.batch.max(1));
-    let channels = g.c_out.div_ceil(tasks).next_multiple_of(CHANNELS);
+/// A [same 3x3](Geometry::is_same_3x3) convolution with given weights.
+pub(in super::super) struct Forward {
+    cpu: Avx512,
+    plane: PaddedPlane,
+    vectors: Vec<PixelVector>,
+    c_in: usize,
+    /// See [`pack`].
+    weight: Vec<f32>,
+    /// Output channels of a task.
+    channels: usize,
+}
 
-    let samples = out.par_chunks_exact_mut(g.c_out * pixels).zip(x.par_chunks_exact(g.c_in * pixels));
-    samples.for_each(|(out, x)| {
-        with_scratch(g.c_in * plane.stride, |padded| {
-            let planes = padded.par_chunks_exact_mut(plane.stride).zip(x.par_chunks_exact(pixels));
-            planes.with_min_len(16).for_each(|(padded, x)| plane.fill(x, 0, padded));
-            let tasks = out.par_chunks_mut(channels * pixels);
-            let weight = weight.par_chunks(channels * g.c_in * TAPS);
+impl Forward {
+    pub(in super::super) fn new(cpu: Avx512, g: &Geometry, weight: &[f32]) -> Self {
+        let plane = PaddedPlane::new(g.h, g.w);
+        // Some more tasks than threads, so that none waits long for the last one.
+        let tasks = (3 * rayon::current_num_threads()).div_ceil(g.batch.max(1));
+        Self {
+            cpu,
+            plane,
+            vectors: plane.vectors(),
+            c_in: g.c_in,
+            weight: pack(g, weight),
+            channels: g.c_out.div_ceil(tasks).next_multiple_of(CHANNELS),
+        }
+    }
+
+    /// `out += x * weight` for one sample.
+    pub(in super::super) fn add_sample(&self, x: &[f32], out: &mut [f32]) {
+        let pixels = self.plane.pixels();
+        with_scratch(self.c_in * self.plane.stride, |padded| {
+            let planes = padded.par_chunks_exact_mut(self.plane.stride).zip(x.par_chunks_exact(pixels));
+            planes.with_min_len(16).for_each(|(padded, x)| self.plane.fill(x, 0, padded));
+            let tasks = out.par_chunks_mut(self.channels * pixels);
+            let weight = self.weight.par_chunks(self.channels * self.c_in * TAPS);
             tasks.zip(weight).for_each(|(out, weight)| {
-                forward_task(cpu, plane, &vectors, padded, weight, out);
+                add_channels_on(self.cpu, self.plane, &self.vectors, padded, weight, out);
             });
         });
-    });
+    }
 }
 
 /// Weights in the order of their use: `(c_out / 8, c_in, 9, 8)`, with zeros for the channels that fill up the last
 /// block.
 fn pack(g: &Geometry, weight: &[f32]) -> Vec<f32> {
     let filter = g.c_in * TAPS;
-    let mut packed = vec![0.0; g.c_out.next_multiple_of(CHANNELS) * filter];
-    let blocks = packed.par_chunks_exact_mut(CHANNELS * filter).zip(weight.par_chunks(CHANNELS * filter));
-    blocks.for_each(|(packed, weight)| {
-        for (o, filter) in weight.chunks_exact(filter).enumerate() {
-            packed.iter_mut().skip(o).step_by(CHANNELS).zip(filter).for_each(|(to, from)| *to = *from);
+    let len = g.c_out.next_multiple_of(CHANNELS) * filter;
+    let (packed, _) = par_chunks(len, CHANNELS * filter, |block, packed| {
+        for i in 0..filter {
+            let channels = block * CHANNELS..(block + 1) * CHANNELS;
+            packed.extend(channels.map(|o| if o < g.c_out { weight[o * filter + i] } else { 0.0 }));
         }
     });
     packed
 }
 
 /// `out` holds some whole output channels of one sample, `weight` their packed blocks, `padded` all input channels.
-fn forward_task(
+fn add_channels_on(
     _: Avx512,
     plane: PaddedPlane,
     vectors: &[PixelVector],
@@ -69,11 +88,11 @@ fn forward_task(
     out: &mut [f32],
 ) {
     // SAFETY: the first argument proves that the CPU has AVX-512F.
-    unsafe { forward_channels(plane, vectors, padded, weight, out) }
+    unsafe { add_channels(plane, vectors, padded, weight, out) }
 }
 
 #[target_feature(enable = "avx512f")]
-fn forward_channels(
+fn add_channels(
     plane: PaddedPlane,
     vectors: &[PixelVector],
     padded: &[f32],
