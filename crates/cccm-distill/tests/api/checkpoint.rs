@@ -137,5 +137,6 @@ fn names_that_will_not_do_are_refused() {
         let error = after_steps(0).with_file(bad, vec![]).unwrap_err();
         assert!(matches!(&error, Error::CheckpointFile { name, .. } if name == bad), "{error}");
     }
-    assert!(matches!(after_steps(0).write(Path::new("/")), Err(Error::Io { .. })));
+    // Never a real directory: a bug in here would empty it.
+    assert!(matches!(after_steps(0).write(Path::new("")), Err(Error::Io { .. })));
 }

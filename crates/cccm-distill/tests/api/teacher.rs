@@ -64,6 +64,19 @@ fn a_network_that_knows_the_answer_has_no_loss() -> Result<()> {
 }
 
 #[test]
+fn dropout_is_on_and_repeatable() -> Result<()> {
+    let loss = |dropout| -> Result<f32> {
+        let network = Toy::detached(&weights(1)).with_dropout(dropout);
+        let evaluation =
+            training(&network, 0.1).evaluate(&batch(0, 4), &Streams::new(1).draws(0, 0..4), 1.0)?;
+        Ok(evaluation.loss.to_scalar()?)
+    };
+    assert_ne!(loss(0.5)?, loss(0.0)?);
+    assert_eq!(loss(0.5)?, loss(0.5)?);
+    Ok(())
+}
+
+#[test]
 fn timesteps_cover_the_schedule() -> Result<()> {
     let seen = std::cell::RefCell::new(Vec::new());
     let network = |x_t: &Tensor, t: &Tensor, _: &Conditions| {
