@@ -55,7 +55,8 @@ pub enum Error {
 
     /// A folder name that is no attribute, separator and object of the vocabulary.
     #[error(
-        "`{got}` is not <attribute>_<object> of the vocabulary{}; attributes: {attributes}; objects: {objects}",
+        "`{got}` is not <attribute>_<object> of the vocabulary{}; \
+         attributes: {attributes}; objects: {objects}",
         did_you_mean(.nearest.as_deref())
     )]
     UnknownPair {
@@ -99,7 +100,11 @@ pub enum Error {
     },
 
     /// A pair is to be held out that has no folder.
-    #[error("no folder of `{}` holds the pair `{pair}`, which the filter names{}", .root.display(), did_you_mean(.nearest.as_deref()))]
+    #[error(
+        "no folder of `{}` holds the pair `{pair}`, which the filter names{}",
+        .root.display(),
+        did_you_mean(.nearest.as_deref())
+    )]
     UnknownFilteredPair {
         /// Where folders were looked for.
         root: PathBuf,
@@ -111,7 +116,8 @@ pub enum Error {
 
     /// A dataset folder without images.
     #[error(
-        "no images under `{}`: looked for <attribute>_<object>/*.{{{extensions}}}, found {folders} such folders",
+        "no images under `{}`: looked for <attribute>_<object>/*.{{{extensions}}}, \
+         found {folders} such folders",
         .root.display()
     )]
     NoImages {

@@ -28,8 +28,8 @@ pub struct FolderConfig {
 /// Images in folders named `<attribute>_<object>` under one root, a space also separating.
 ///
 /// Files are chosen by extension (jpg jpeg png webp bmp gif tif tiff, any case; hidden ones are left
-/// out, links followed), sorted by name, and decoded by content. Images are stretched to a square, whatever their
-/// shape, with PIL's antialiased bilinear filter; what is transparent shows white.
+/// out, links followed), sorted by name, and decoded by content. Images are stretched to a square,
+/// whatever their shape, with PIL's antialiased bilinear filter; what is transparent shows white.
 #[derive(Debug)]
 pub struct FolderDataset {
     vocabulary: Vocabulary,
@@ -43,10 +43,10 @@ impl FolderDataset {
     /// is decoded yet.
     ///
     /// # Errors
-    /// [`Error::Folder`] for a folder that the vocabulary does not know, [`Error::UnknownFilteredPair`] for
-    /// a pair of the filter without a folder, [`Error::AllHeldOut`], [`Error::NoImages`],
-    /// [`Error::UnreadableImages`] (unless they are skipped), [`Error::Io`] for a folder that cannot be read, and
-    /// invalid settings.
+    /// [`Error::Folder`] for a folder that the vocabulary does not know,
+    /// [`Error::UnknownFilteredPair`] for a pair of the filter without a folder,
+    /// [`Error::AllHeldOut`], [`Error::NoImages`], [`Error::UnreadableImages`] (unless they are
+    /// skipped), [`Error::Io`] for a folder that cannot be read, and invalid settings.
     pub fn open(root: impl AsRef<Path>, config: &FolderConfig) -> Result<Self> {
         let root = root.as_ref();
         check_image_px(config.image_px)?;

@@ -1,6 +1,6 @@
 //! Digits that `candle-datasets` has loaded.
 
-use candle_core::{DType, Tensor};
+use candle_core::DType;
 use candle_datasets::vision;
 
 use crate::{Digits, Error, MnistSplit, Result};
@@ -25,5 +25,36 @@ impl Digits {
             return Err(Error::Digits { name: "the labels".to_owned(), problem, source: None });
         }
         Self::new(pixels, classes, "the labels")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+
+    use super::*;
+
+    fn dataset(pixels: usize, labels: &[u8]) -> vision::Dataset {
+        let images = Tensor::full(93.0_f32 / 255.0, (2, pixels), &Device::Cpu).unwrap();
+        let labels = Tensor::new(labels, &Device::Cpu).unwrap();
+        let (train_images, train_labels) = (images.clone(), labels.clone());
+        vision::Dataset { train_images, train_labels, test_images: images, test_labels: labels, labels: 10 }
+    }
+
+    #[test]
+    fn levels_and_labels_are_kept() -> Result<()> {
+        let digits = Digits::from_candle(&dataset(784, &[3, 9]), MnistSplit::Train)?;
+        assert_eq!((digits.len(), digits.class(1)), (2, 9));
+        assert!(digits.pixels(1).iter().all(|&level| level == 93));
+        Ok(())
+    }
+
+    #[test]
+    fn tensors_that_are_no_digits_are_refused() {
+        let refusal =
+            |pixels, labels| Digits::from_candle(&dataset(pixels, labels), MnistSplit::Test).unwrap_err();
+        assert!(matches!(refusal(3072, &[3, 9]), Error::Candle(_)));
+        assert!(matches!(refusal(784, &[3]), Error::Digits { .. }));
+        assert!(matches!(refusal(784, &[3, 10]), Error::Digits { .. }));
     }
 }

@@ -2,40 +2,35 @@
 
 mod error;
 mod nearest;
+
+// Labels.
+mod filter;
+mod preset;
 mod vocabulary;
 
-mod preset;
-
-mod filter;
-
+// Images, and the sources they come from.
 mod dataset;
-
 mod pixels;
 
 mod decode;
+mod folder;
 mod jpeg;
 mod listing;
 
-mod folder;
-
-mod idx;
-
-mod digits;
-
 mod colored_mnist;
-
-mod random;
+mod digits;
+#[cfg(feature = "candle-datasets")]
+mod from_candle;
+mod idx;
 
 mod shapes;
 
-mod sampling;
-
+// Batches.
 mod batch;
 mod loader;
+mod random;
+mod sampling;
 mod worker;
-
-#[cfg(feature = "candle-datasets")]
-mod from_candle;
 
 pub use batch::Batch;
 pub use colored_mnist::ColoredMnist;

@@ -1,8 +1,9 @@
 //! 8-bit pixels: stretched to another size, and as the numbers that networks take.
 
 use fast_image_resize::{
-    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
-    images::{Image, ImageRef},
+    FilterType, ResizeAlg, ResizeOptions, Resizer,
+    images::{TypedImage, TypedImageRef},
+    pixels::U8x3,
 };
 
 /// A grey level in `[-1, 1]`, in the `f32` steps of torchvision's `ToTensor` and `Normalize(0.5, 0.5)`.
@@ -33,9 +34,12 @@ pub(crate) fn stretch(rgb: &[u8], (width, height): (u32, u32), px: usize) -> Vec
 
 #[expect(clippy::expect_used, reason = "fails only for buffers of other sizes than they are made here")]
 fn resize(rgb: &[u8], (width, height): (u32, u32), (new_width, new_height): (u32, u32)) -> Vec<u8> {
+    let mut resized = vec![0; 3 * new_width as usize * new_height as usize];
+    let source = TypedImageRef::<U8x3>::from_buffer(width, height, rgb).expect("three bytes per pixel");
+    let mut target =
+        TypedImage::from_buffer(new_width, new_height, &mut resized).expect("three bytes per pixel");
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    let source = ImageRef::new(width, height, rgb, PixelType::U8x3).expect("three bytes per pixel");
-    let mut resized = Image::new(new_width, new_height, PixelType::U8x3);
-    Resizer::new().resize(&source, &mut resized, &options).expect("source and result are both RGB");
-    resized.into_vec()
+    // The untyped call would compile the code for every other kind of pixel into this crate.
+    Resizer::new().resize_typed(&source, &mut target, &options).expect("the whole source is in the source");
+    resized
 }

@@ -166,8 +166,9 @@ impl Outline {
             }
             Self::Ellipse { height } => {
                 // An implicit function of the ellipse, over the length of its gradient.
-                let radius = x.hypot(y / height);
-                let gradient = x.hypot(y / (height * height));
+                let length = |x: f64, y: f64| (x * x + y * y).sqrt();
+                let radius = length(x, y / height);
+                let gradient = length(x, y / (height * height));
                 if gradient == 0.0 { -height } else { radius * (radius - 1.0) / gradient }
             }
         }

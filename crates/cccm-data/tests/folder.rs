@@ -190,8 +190,12 @@ fn holding_out_a_folder_that_is_not_there_is_refused() -> Result<()> {
     let root = tree(&["GrayHair_Male/a.png", "BlondHair_Female/a.png"])?;
     let pairs = PairFilter::Except(Preset::Celeba.vocabulary().parse_folders(["BlondHair_Male"])?);
     let error = refusal(&root, &FolderConfig { pairs, ..config() })?;
-    let near = matches!(&error, Error::UnknownFilteredPair { nearest: Some(name), .. } if name == "BlondHair_Female");
-    assert!(near && error.to_string().contains("the pair `BlondHair_Male`"), "{error}");
+    assert!(matches!(error, Error::UnknownFilteredPair { .. }));
+    let text = error.to_string();
+    assert!(
+        text.contains("the pair `BlondHair_Male`") && text.contains("did you mean `BlondHair_Female`"),
+        "{text}"
+    );
     Ok(())
 }
 
@@ -200,11 +204,10 @@ fn unreadable_headers_are_found_before_any_work() -> Result<()> {
     let root = tree(&["GrayHair_Male/a.png", "GrayHair_Male/b.png", "BlackHair_Male/c.png"])?;
     fs::write(root.path().join("GrayHair_Male/b.png"), "no image at all")?;
     fs::write(root.path().join("GrayHair_Male/d.png"), "")?;
-    let error = refusal(&root, &config())?;
-    assert!(
-        matches!(&error, Error::UnreadableImages { count: 2, total: 4, first, .. } if first.ends_with("b.png")),
-        "{error:?}"
-    );
+    let Error::UnreadableImages { count, total, first, .. } = refusal(&root, &config())? else {
+        anyhow::bail!("another error")
+    };
+    assert_eq!((count, total, first), (2, 4, root.path().join("GrayHair_Male/b.png")));
 
     let dataset = FolderDataset::open(&root, &FolderConfig { on_bad_image: OnBadImage::Skip, ..config() })?;
     assert_eq!((dataset.len(), dataset.skipped()), (2, 2));

@@ -7,10 +7,10 @@ use std::arch::x86_64::{
 
 use rayon::prelude::*;
 
-use super::super::geometry::Geometry;
-use super::super::pixels::{PaddedPlane, PixelVector};
 use super::TAPS;
 use crate::buffer::par_chunks;
+use crate::conv2d::geometry::Geometry;
+use crate::conv2d::pixels::{PaddedPlane, PixelVector};
 use crate::isa::Avx512;
 use crate::scratch::with_scratch;
 
@@ -23,7 +23,7 @@ const VECTORS: usize = 3;
 const DEPTH: usize = 32;
 
 /// A [same 3x3](Geometry::is_same_3x3) convolution with given weights.
-pub(in super::super) struct Forward {
+pub(in crate::conv2d) struct Forward {
     cpu: Avx512,
     plane: PaddedPlane,
     vectors: Vec<PixelVector>,
@@ -35,7 +35,7 @@ pub(in super::super) struct Forward {
 }
 
 impl Forward {
-    pub(in super::super) fn new(cpu: Avx512, g: &Geometry, weight: &[f32]) -> Self {
+    pub(in crate::conv2d) fn new(cpu: Avx512, g: &Geometry, weight: &[f32]) -> Self {
         let plane = PaddedPlane::new(g.h, g.w);
         // Some more tasks than threads, so that none waits long for the last one.
         let tasks = (3 * rayon::current_num_threads()).div_ceil(g.batch.max(1));
@@ -50,7 +50,7 @@ impl Forward {
     }
 
     /// `out += x * weight` for one sample.
-    pub(in super::super) fn add_sample(&self, x: &[f32], out: &mut [f32]) {
+    pub(in crate::conv2d) fn add_sample(&self, x: &[f32], out: &mut [f32]) {
         let pixels = self.plane.pixels();
         with_scratch(self.c_in * self.plane.stride, |padded| {
             let planes = padded.par_chunks_exact_mut(self.plane.stride).zip(x.par_chunks_exact(pixels));
@@ -108,10 +108,10 @@ fn add_channels(
             for (out, weight) in out.chunks_mut(CHANNELS * pixels).zip(weight.chunks_exact(block)) {
                 let weight = &weight[first..first + len];
                 match *vectors {
+                    [] => {}
                     [a] => tile(plane, [a], padded, weight, out),
                     [a, b] => tile(plane, [a, b], padded, weight, out),
-                    [a, b, c] => tile(plane, [a, b, c], padded, weight, out),
-                    _ => unreachable!("chunks of {VECTORS}"),
+                    [a, b, c, ..] => tile(plane, [a, b, c], padded, weight, out),
                 }
             }
         }

@@ -12,11 +12,11 @@ const A_ROWS: usize = 4;
 const B_ROWS: usize = 6;
 
 /// Where rows are shorter than this, a general matrix product is faster: it has fewer sums to add up.
-pub(in super::super) const MIN_ROW_LEN: usize = 512;
+pub(in crate::conv2d) const MIN_ROW_LEN: usize = 512;
 
 /// `out += a · bᵀ`, where `a` and `b` consist of rows of `row_len` floats, a multiple of 16, and row `i` of `out` starts
 /// at `i * out_stride`.
-pub(in super::super) fn add_row_products(
+pub(in crate::conv2d) fn add_row_products(
     _: Avx512,
     out: &mut [f32],
     out_stride: usize,
