@@ -1,12 +1,12 @@
 //! PNG files that exist whole or not at all.
 
-use std::fs;
-use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use image::RgbImage;
 use png::{BitDepth, ColorType, Encoder};
+
+use crate::files::write_atomically;
 
 /// An image as the bytes of a PNG file; equal input gives equal bytes.
 /// - `text`: keyword and text, as viewers show under "comments"; a keyword has 1 to 79 Latin-1 characters
@@ -28,30 +28,13 @@ pub(super) fn encode_png(image: &RgbImage, text: &[(&str, &str)]) -> Result<Vec<
 /// - `text`: as for [`encode_png`]
 pub(crate) fn write_png(path: &Path, image: &RgbImage, text: &[(&str, &str)]) -> Result<()> {
     let bytes = encode_png(image, text).with_context(|| format!("cannot encode {}", path.display()))?;
-    write_atomically(path, &bytes).with_context(|| {
-        format!("cannot write {}; name a file in a folder that you may write to", path.display())
-    })
-}
-
-fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(folder)?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".partial");
-    // Temporary files are private, but this one becomes a result: as readable as the umask allows.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.persist(path)?;
-    Ok(())
+    write_atomically(path, &bytes).context("name a file in a folder that you may write to")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, io};
+
     use super::*;
     use image::Rgb;
 
@@ -88,7 +71,7 @@ mod tests {
         let taken = folder.path().join("file");
         fs::write(&taken, "")?;
         for path in [folder.path(), &taken.join("picture.png")] {
-            let message = write_png(path, &picture(), &[]).unwrap_err().to_string();
+            let message = format!("{:#}", write_png(path, &picture(), &[]).unwrap_err());
             assert!(message.contains(&path.display().to_string()), "{message}");
         }
         assert_eq!(fs::read_dir(folder.path())?.count(), 1);

@@ -1,0 +1,166 @@
+//! How long and how fast to learn.
+
+#![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
+
+use cccm_distill::{Span, TrainConfig};
+use cccm_optim::{AdamWConfig, LrSchedule, LrScheduleConfig};
+use serde::{Deserialize, Serialize};
+
+use super::required;
+
+/// How long and how fast to learn.
+#[derive(Clone, Debug, Default, clap::Args, Serialize, Deserialize)]
+#[command(next_help_heading = "Optimisation")]
+#[serde(default)]
+pub(crate) struct OptimArgs {
+    /// Passes over the data
+    #[arg(long, value_name = "N", conflicts_with = "max_steps")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) epochs: Option<u64>,
+
+    /// Optimizer steps, instead of --epochs
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_steps: Option<u64>,
+
+    /// Images per batch
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) train_batch_size: Option<usize>,
+
+    /// Batches whose gradients make one optimizer step
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gradient_accumulation_steps: Option<usize>,
+
+    /// Learning rate
+    #[arg(long, value_name = "RATE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lr: Option<f64>,
+
+    /// Learning rate over the run: constant, constant_with_warmup, linear, cosine, cosine_with_restarts, polynomial
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lr_schedule: Option<LrSchedule>,
+
+    /// Steps over which the learning rate rises
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lr_warmup_steps: Option<u64>,
+
+    /// Decay of AdamW's mean gradient
+    #[arg(long, value_name = "BETA")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) adam_beta1: Option<f64>,
+
+    /// Decay of AdamW's mean squared gradient
+    #[arg(long, value_name = "BETA")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) adam_beta2: Option<f64>,
+
+    /// AdamW's weight decay
+    #[arg(long, value_name = "RATE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) adam_weight_decay: Option<f64>,
+
+    /// AdamW's epsilon
+    #[arg(long, value_name = "EPS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) adam_epsilon: Option<f64>,
+
+    /// Norm that all gradients together are clipped to
+    #[arg(long, value_name = "NORM")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_grad_norm: Option<f64>,
+
+    /// What stays of the moving average at every step
+    #[arg(long, value_name = "DECAY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ema_decay: Option<f64>,
+
+    /// Epochs between checkpoints
+    #[arg(long, value_name = "EPOCHS", conflicts_with = "checkpoint_steps")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) checkpoint_interval: Option<u64>,
+
+    /// Steps between checkpoints, instead of --checkpoint-interval
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) checkpoint_steps: Option<u64>,
+
+    /// Checkpoints to keep; the oldest go first
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) checkpoints_total_limit: Option<usize>,
+
+    /// Epochs between picture grids
+    #[arg(long, value_name = "EPOCHS", conflicts_with = "eval_steps")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) eval_interval: Option<u64>,
+
+    /// Steps between picture grids, instead of --eval-interval
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) eval_steps: Option<u64>,
+}
+
+impl OptimArgs {
+    /// Drops what a recipe says in epochs where the user speaks in steps, and the other way round.
+    pub(crate) fn without_rivals_of(mut self, user: &Self) -> Self {
+        let rivals = [
+            (user.max_steps.is_some(), &mut self.epochs),
+            (user.epochs.is_some(), &mut self.max_steps),
+            (user.checkpoint_steps.is_some(), &mut self.checkpoint_interval),
+            (user.checkpoint_interval.is_some(), &mut self.checkpoint_steps),
+            (user.eval_steps.is_some(), &mut self.eval_interval),
+            (user.eval_interval.is_some(), &mut self.eval_steps),
+        ];
+        for (given, rival) in rivals {
+            if given {
+                *rival = None;
+            }
+        }
+        self
+    }
+
+    /// The trainer's settings.
+    pub(crate) fn train_config(&self) -> anyhow::Result<TrainConfig> {
+        let length = span(self.epochs, self.max_steps, "epochs")?;
+        Ok(TrainConfig {
+            length,
+            lr_schedule: LrScheduleConfig {
+                schedule: required(self.lr_schedule, "lr_schedule")?,
+                lr: required(self.lr, "lr")?,
+                warmup_steps: required(self.lr_warmup_steps, "lr_warmup_steps")?,
+                ..LrScheduleConfig::default()
+            },
+            optimizer: AdamWConfig {
+                beta1: required(self.adam_beta1, "adam_beta1")?,
+                beta2: required(self.adam_beta2, "adam_beta2")?,
+                eps: required(self.adam_epsilon, "adam_epsilon")?,
+                weight_decay: required(self.adam_weight_decay, "adam_weight_decay")?,
+            },
+            max_grad_norm: required(self.max_grad_norm, "max_grad_norm")?,
+            gradient_accumulation_steps: self.gradient_accumulation_steps.unwrap_or(1),
+            checkpoint_interval: span(
+                self.checkpoint_interval,
+                self.checkpoint_steps,
+                "checkpoint_interval",
+            )?,
+            eval_interval: span(self.eval_interval, self.eval_steps, "eval_interval")?,
+        })
+    }
+
+    /// Images per optimizer step.
+    pub(crate) fn images_per_step(&self) -> anyhow::Result<usize> {
+        let batch = required(self.train_batch_size, "train_batch_size")?;
+        Ok(batch.saturating_mul(self.gradient_accumulation_steps.unwrap_or(1)))
+    }
+}
+
+fn span(epochs: Option<u64>, steps: Option<u64>, name: &str) -> anyhow::Result<Span> {
+    match (epochs, steps) {
+        (_, Some(steps)) => Ok(Span::Steps(steps)),
+        (epochs, None) => Ok(Span::Epochs(required(epochs, name)?)),
+    }
+}

@@ -1,0 +1,31 @@
+//! Where and on what to run.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Where and on what to run.
+#[derive(Clone, Debug, Default, clap::Args, Serialize, Deserialize)]
+#[command(next_help_heading = "Run")]
+#[serde(default)]
+pub(crate) struct RunArgs {
+    /// Directory of the run [default: runs/YYYYMMDD-HHMMSS-METHOD]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) save_path: Option<PathBuf>,
+
+    /// Seed of everything random
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) seed: Option<u64>,
+
+    /// CPU threads [default: all cores]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) threads: Option<usize>,
+
+    /// Device to compute on: cpu, or auto, which picks the best there is
+    #[arg(long, value_name = "DEVICE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) device: Option<String>,
+}

@@ -1,0 +1,32 @@
+//! Batches as the trainer takes them.
+
+use candle_core::Device;
+use cccm_data::{Batch, Loader};
+use cccm_distill::{BoxError, TrainBatch};
+
+/// A loader's batches, on the device to train on.
+pub(crate) struct TrainBatches {
+    loader: Loader,
+    device: Device,
+}
+
+impl TrainBatches {
+    pub(crate) fn new(loader: Loader, device: &Device) -> Self {
+        Self { loader, device: device.clone() }
+    }
+
+    fn convert(&self, batch: Batch) -> candle_core::Result<TrainBatch> {
+        let labels = [batch.attributes, batch.objects].map(|labels| labels.to_device(&self.device));
+        let labels = labels.into_iter().collect::<Result<_, _>>()?;
+        Ok(TrainBatch { x_0: batch.x_0.to_device(&self.device)?, labels })
+    }
+}
+
+impl Iterator for TrainBatches {
+    type Item = Result<TrainBatch, BoxError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.loader.next()?;
+        Some(batch.map_err(BoxError::from).and_then(|batch| Ok(self.convert(batch)?)))
+    }
+}

@@ -1,0 +1,5 @@
+//! One file per subcommand.
+
+pub(crate) mod sample;
+pub(crate) mod train;
+pub(crate) mod train_teacher;

@@ -1,0 +1,215 @@
+//! `cccm sample`: pictures from a student or a teacher.
+
+#![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Result;
+use candle_core::Tensor;
+use cccm_data::{Pair, Vocabulary};
+use cccm_sample::{DdimConfig, DdimSampler, FewStepConfig, FewStepSampler, Sampler};
+use cccm_sched::{Streams, StudentConfig};
+use cccm_unet::{ModelConfig, UNet};
+use image::imageops::{FilterType, resize};
+use serde::Serialize;
+
+use crate::pictures::Drawing;
+use crate::report::{GridPicture, PixelRange, rgb_image, write_png};
+use crate::source::vocabulary_of;
+use crate::{device, model};
+
+/// Guided solver steps of a teacher, as published: 100 evaluations.
+const TEACHER_STEPS: usize = 50;
+/// Guidance scale of a teacher, the published students' default.
+const TEACHER_GUIDANCE_SCALE: f64 = 3.0;
+
+/// Draw pictures with a student or a teacher
+///
+/// One pair with --attribute and --object; without, the matrix of all pairs, or one row or column of it. Prints one line
+/// of JSON per file.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct SampleArgs {
+    /// The model: a run, a model directory, a checkpoint, a safetensors file, or builtin:teacher
+    #[arg(long, value_name = "PATH", default_value = "runs/latest")]
+    checkpoint: String,
+
+    /// Attribute to draw, by name
+    #[arg(long, value_name = "NAME")]
+    attribute: Option<String>,
+
+    /// Object to draw, by name
+    #[arg(long, value_name = "NAME")]
+    object: Option<String>,
+
+    /// Steps per image: evaluations of a student, guided solver steps of a teacher [default: 4; teacher: 50]
+    #[arg(long, value_name = "N", alias = "num-inference-steps")]
+    steps: Option<usize>,
+
+    /// How strongly to follow the labels; 1 is no guidance [default: what a student was trained for; teacher: 3]
+    #[arg(long, value_name = "SCALE")]
+    guidance_scale: Option<f64>,
+
+    /// Seed of the noise
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+
+    /// Pictures of each pair
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    count: u32,
+
+    /// A .png file for one picture or one grid of all, or a directory for a file each [default: ATTRIBUTE_OBJECT.png]
+    #[arg(long, value_name = "PATH")]
+    out: Option<PathBuf>,
+
+    /// Whole factor to enlarge single pictures by
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    scale: u32,
+
+    /// CPU threads [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Device to compute on: cpu, or auto, which picks the best there is
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+}
+
+/// How a file came to be: printed, and kept in it.
+#[derive(Serialize)]
+struct Record<'a> {
+    file: &'a Path,
+    pairs: Vec<String>,
+    checkpoint: &'a str,
+    steps: usize,
+    guidance_scale: f64,
+    seed: u64,
+    evaluations_per_image: usize,
+    secs: f64,
+}
+
+impl SampleArgs {
+    /// Samples.
+    pub(crate) fn run(self, out: &mut dyn Write) -> Result<()> {
+        device::use_threads(self.threads)?;
+        let device = device::open(self.device.as_deref())?;
+        let (config, parameters) = model::load(&self.checkpoint, &device)?;
+        let vocabulary = vocabulary_of(&config.labels)?;
+        let selection = self.select(&vocabulary)?;
+        let network = UNet::frozen(&config.unet, config.tables()?, &parameters)?;
+        let (sampler, steps, guidance_scale) = self.sampler(&config, &network)?;
+
+        let count = self.count as usize;
+        let pairs: Vec<Pair> = selection.iter().flat_map(|pair| std::iter::repeat_n(*pair, count)).collect();
+        let streams = Streams::new(self.seed);
+        let image_px = config.image_px;
+        let drawing = Drawing { sampler: &*sampler, network: &network, streams, image_px, device: &device };
+        let started = Instant::now();
+        let bar = indicatif::ProgressBar::new(pairs.len() as u64);
+        let images = drawing.images(&pairs, &mut |done| bar.set_position(done as u64))?;
+        bar.finish_and_clear();
+
+        let secs = started.elapsed().as_secs_f64();
+        let mut finish = |file: &Path, picture: &image::RgbImage, pairs: Vec<String>| -> Result<()> {
+            let record = Record {
+                file,
+                pairs,
+                checkpoint: &self.checkpoint,
+                steps,
+                guidance_scale,
+                seed: self.seed,
+                evaluations_per_image: sampler.evaluations(),
+                secs,
+            };
+            let text = serde_json::to_string(&record)?;
+            write_png(file, picture, &[("Comment", &text)])?;
+            Ok(writeln!(out, "{text}")?)
+        };
+        let path = self.out.clone().unwrap_or_else(|| self.default_out());
+        let single_file = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
+        let names = |pairs: &[Pair]| pairs.iter().map(|pair| vocabulary.folder_name(*pair)).collect();
+        if single_file && pairs.len() > 1 {
+            let picture =
+                grid_picture(&vocabulary, &selection, count).draw(&images, PixelRange::Symmetric)?;
+            return finish(&path, &picture, names(&selection));
+        }
+        for (index, pair) in pairs.iter().enumerate() {
+            let picture = self.enlarge(&images.get(index)?)?;
+            let name = vocabulary.folder_name(*pair);
+            let file = if single_file {
+                path.clone()
+            } else {
+                path.join(format!("{name}-{:04}.png", index % count))
+            };
+            finish(&file, &picture, vec![name])?;
+        }
+        Ok(())
+    }
+
+    /// The pairs to draw: of all, those with the attribute and the object given.
+    fn select(&self, vocabulary: &Vocabulary) -> Result<Vec<Pair>> {
+        let (any_attribute, any_object) = (&vocabulary.attributes[0], &vocabulary.objects[0]);
+        let given = vocabulary.pair(
+            self.attribute.as_ref().unwrap_or(any_attribute),
+            self.object.as_ref().unwrap_or(any_object),
+        )?;
+        let wanted = |pair: &Pair| {
+            (self.attribute.is_none() || pair.attribute == given.attribute)
+                && (self.object.is_none() || pair.object == given.object)
+        };
+        Ok(vocabulary.pairs().filter(wanted).collect())
+    }
+
+    fn sampler(&self, config: &ModelConfig, network: &UNet) -> Result<(Box<dyn Sampler>, usize, f64)> {
+        if let Some(student) = &config.student {
+            let cfg = self.few_step(student);
+            let sampler = FewStepSampler::new(&config.schedule, student, &cfg)?;
+            return Ok((Box::new(sampler), cfg.steps, cfg.guidance_scale));
+        }
+        let cfg = DdimConfig {
+            steps: self.steps.unwrap_or(TEACHER_STEPS),
+            guidance_scale: self.guidance_scale.unwrap_or(TEACHER_GUIDANCE_SCALE),
+        };
+        let sampler = DdimSampler::new(&config.schedule, &network.null_labels(), &cfg)?;
+        Ok((Box::new(sampler), cfg.steps, cfg.guidance_scale))
+    }
+
+    fn few_step(&self, student: &StudentConfig) -> FewStepConfig {
+        let default = FewStepConfig::for_student(student);
+        FewStepConfig {
+            steps: self.steps.unwrap_or(default.steps),
+            guidance_scale: self.guidance_scale.unwrap_or(default.guidance_scale),
+        }
+    }
+
+    fn default_out(&self) -> PathBuf {
+        match (&self.attribute, &self.object) {
+            (Some(attribute), Some(object)) => format!("{attribute}_{object}.png").into(),
+            (Some(one), None) | (None, Some(one)) => format!("{one}.png").into(),
+            (None, None) => "matrix.png".into(),
+        }
+    }
+
+    fn enlarge(&self, image: &Tensor) -> Result<image::RgbImage> {
+        let picture = rgb_image(image, PixelRange::Symmetric)?;
+        let (width, height) = picture.dimensions();
+        Ok(resize(&picture, width * self.scale, height * self.scale, FilterType::Nearest))
+    }
+}
+
+/// Labelled rows and columns: attributes by objects, or for several pictures of each pair, pairs by number.
+fn grid_picture(vocabulary: &Vocabulary, selection: &[Pair], count: usize) -> GridPicture {
+    if count > 1 {
+        let row_labels = selection.iter().map(|pair| vocabulary.folder_name(*pair)).collect();
+        return GridPicture { columns: count, row_labels, ..GridPicture::default() };
+    }
+    let labels = |names: &[String], index: fn(&Pair) -> u32| -> Vec<String> {
+        let shown: BTreeSet<u32> = selection.iter().map(index).collect();
+        shown.into_iter().map(|index| names[index as usize].clone()).collect()
+    };
+    let column_labels = labels(&vocabulary.objects, |pair| pair.object);
+    let row_labels = labels(&vocabulary.attributes, |pair| pair.attribute);
+    GridPicture { columns: column_labels.len(), column_labels, row_labels, ..GridPicture::default() }
+}

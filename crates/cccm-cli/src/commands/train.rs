@@ -1,0 +1,263 @@
+//! `cccm train`: distil a teacher into a student.
+
+#![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
+
+use anyhow::{Result, bail};
+use cccm_distill::{DistillConfig, Distillation, FuseMethod, LossType, Networks};
+use cccm_sample::{FewStepConfig, FewStepSampler};
+use cccm_sched::{FuseSchedule, NoiseSchedule, Streams, StudentConfig};
+use cccm_unet::{GuidanceInit, ModelConfig, Role, UNet};
+use serde::{Deserialize, Serialize};
+
+use crate::args::{DataArgs, NetworkArgs, OptimArgs, RunArgs, merge, required};
+use crate::source::{Source, vocabulary_of};
+use crate::training::Training;
+use crate::{device, model};
+
+/// Distil a teacher into a student that draws in a few steps
+///
+/// Without --data and --teacher it distils the built-in teacher on the built-in digits, in a few minutes. With them,
+/// the defaults are those of the published script.
+#[derive(Clone, Debug, clap::Args, Serialize, Deserialize)]
+pub(crate) struct TrainArgs {
+    /// The teacher: a run, a model directory, a checkpoint or a safetensors file [default: builtin:teacher]
+    #[arg(long, value_name = "PATH", alias = "pretrained-pth", help_heading = "Distillation")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    teacher: Option<String>,
+
+    #[command(flatten)]
+    #[serde(flatten)]
+    distill: DistillArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    optim: OptimArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    run: RunArgs,
+}
+
+/// What is learnt from whom.
+#[derive(Clone, Debug, Default, clap::Args, Serialize, Deserialize)]
+#[command(next_help_heading = "Distillation")]
+#[serde(default)]
+struct DistillArgs {
+    /// How the teacher's prediction and real data are blended: stepfuse, lossfuse, switch
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fuse_method: Option<FuseMethod>,
+
+    /// The teacher's share over training: `piecewise 0.2:0.5 0.8:0.1`, `exponential 2`, `switch 0.4`, only_teacher,
+    /// only_ode
+    #[arg(long, value_name = "SCHEDULE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fuse_schedule: Option<String>,
+
+    /// Numbers of the schedule, where --fuse-schedule is its name alone
+    #[arg(long, value_name = "ARG", num_args = 1..)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fuse_args: Option<Vec<String>>,
+
+    /// Distance between student and target: huber, l2
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loss_type: Option<LossType>,
+
+    /// Where the Huber distance turns from square to linear
+    #[arg(long, value_name = "C")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    huber_c: Option<f64>,
+
+    /// Guidance weights to train for; a guidance scale is one more
+    #[arg(long, value_names = ["LOW", "HIGH"], num_args = 2)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    w_interval: Option<Vec<f64>>,
+
+    /// Width of the guidance embedding
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_cond_proj_dim: Option<usize>,
+
+    /// How the guidance projection starts: random as published, or zero, so that the student starts as its teacher
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guidance_init: Option<GuidanceStart>,
+
+    /// Steps of the solver that the student learns to jump over
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_ddim_timesteps: Option<usize>,
+
+    /// Factor on the timestep in the boundary scalings
+    #[arg(long, value_name = "FACTOR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestep_scaling_factor: Option<f64>,
+}
+
+/// How the guidance projection starts.
+#[derive(Clone, Copy, Debug, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum GuidanceStart {
+    Random,
+    Zero,
+}
+
+impl DistillArgs {
+    fn config(&self, ema_decay: f64) -> Result<DistillConfig> {
+        let &[low, high] = required(self.w_interval.as_deref(), "w_interval")? else {
+            bail!("--w-interval needs two numbers");
+        };
+        let config = DistillConfig {
+            fuse_method: required(self.fuse_method, "fuse_method")?,
+            fuse_schedule: self.schedule()?,
+            loss_type: required(self.loss_type, "loss_type")?,
+            huber_c: required(self.huber_c, "huber_c")?,
+            ema_decay,
+            student: StudentConfig {
+                w_interval: (low, high),
+                num_ddim_timesteps: required(self.num_ddim_timesteps, "num_ddim_timesteps")?,
+                timestep_scaling: required(self.timestep_scaling_factor, "timestep_scaling_factor")?,
+            },
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn schedule(&self) -> Result<FuseSchedule> {
+        let mut text = required(self.fuse_schedule.clone(), "fuse_schedule")?;
+        for arg in self.fuse_args.iter().flatten() {
+            text = format!("{text} {arg}");
+        }
+        Ok(text.parse()?)
+    }
+
+    fn guidance_init(&self) -> Result<GuidanceInit> {
+        Ok(match required(self.guidance_init, "guidance_init")? {
+            GuidanceStart::Random => GuidanceInit::Random,
+            GuidanceStart::Zero => GuidanceInit::Zero,
+        })
+    }
+}
+
+impl TrainArgs {
+    /// Flags over the built-in recipe, if it is that, over the published defaults.
+    fn resolve(self) -> Result<Self> {
+        let mut base: Self = toml::from_str(include_str!("../recipes/published.toml"))?;
+        if self.data.data.is_none() && self.teacher.is_none() {
+            let recipe: Self = toml::from_str(include_str!("../recipes/builtin.toml"))?;
+            base.optim = base.optim.without_rivals_of(&recipe.optim);
+            base = merge(&recipe, &base)?;
+        }
+        base.optim = base.optim.without_rivals_of(&self.optim);
+        if self.distill.fuse_method == Some(FuseMethod::Switch) && self.distill.fuse_schedule.is_none() {
+            // The published default for the other methods is no schedule for this one.
+            base.distill.fuse_schedule = Some("switch 0.4".to_owned());
+        }
+        merge(&self, &base)
+    }
+
+    /// Distils.
+    pub(crate) fn run(self) -> Result<()> {
+        let args = self.resolve()?;
+        let config = args.distill.config(required(args.optim.ema_decay, "ema_decay")?)?;
+        device::use_threads(args.run.threads)?;
+        let device = device::open(args.run.device.as_deref())?;
+
+        let place = args.teacher.as_deref().unwrap_or(model::BUILTIN_TEACHER);
+        let (teacher_config, teacher_parameters) = model::load(place, &device)?;
+        args.check_teacher(place, &teacher_config)?;
+        let labels = vocabulary_of(&teacher_config.labels)?;
+        let source = Source::open(&args.data, Some(&labels), teacher_config.image_px)?;
+        let found = source.dataset.vocabulary();
+        if *found != labels {
+            bail!(
+                "the data's labels are not the teacher's, which the student inherits: {} × {} in the data ({}; {}), \
+                 {} × {} in the teacher ({}; {})",
+                found.attributes.len(),
+                found.objects.len(),
+                found.attributes.join(" "),
+                found.objects.join(" "),
+                labels.attributes.len(),
+                labels.objects.len(),
+                labels.attributes.join(" "),
+                labels.objects.join(" "),
+            );
+        }
+
+        let guidance_dim = required(args.distill.time_cond_proj_dim, "time_cond_proj_dim")?;
+        let student_config = teacher_config.student_of(guidance_dim, config.student);
+        student_config.validate()?;
+        let streams = Streams::new(required(args.run.seed, "seed")?);
+        let tables = student_config.tables()?;
+        let unet = &student_config.unet;
+        let trained = teacher_parameters.student_of(unet, tables, args.distill.guidance_init()?, &streams)?;
+        let averaged = trained.deep_copy()?;
+        let teacher = UNet::frozen(&teacher_config.unet, tables, &teacher_parameters)?;
+        let student = UNet::trainable(unet, tables, &trained)?;
+        let target = UNet::frozen(unet, tables, &averaged)?;
+
+        let networks = Networks { student: &student, target: &target, teacher: &teacher };
+        let schedule = NoiseSchedule::new(&student_config.schedule)?;
+        let objective = Distillation::new(&config, schedule, teacher.null_labels().to_vec(), networks)?;
+        let grid = FewStepConfig::for_student(&config.student);
+        let sampler = FewStepSampler::new(&student_config.schedule, &config.student, &grid)?;
+
+        let training = Training {
+            command: "train",
+            method: &config.fuse_method.to_string(),
+            data: &args.data,
+            optim: &args.optim,
+            run: &args.run,
+            source: &source,
+            objective: &objective,
+            config: &student_config,
+            trained: &trained,
+            averaged: &averaged,
+            network: &target,
+            sampler: &sampler,
+            sampling: format!("{} steps, guidance scale {}", grid.steps, grid.guidance_scale),
+            streams,
+            device: &device,
+        };
+        let run = training.run(&args)?;
+        tracing::info!("{}", next_command(&student_config, &source, run.root()));
+        Ok(())
+    }
+
+    /// Refuses what cannot be distilled as asked.
+    fn check_teacher(&self, place: &str, config: &ModelConfig) -> Result<()> {
+        if config.role == Role::Student {
+            bail!("{place} is a student, but --teacher needs a teacher (`role` in its config.json)");
+        }
+        let mut differences = self.network.contradictions(&config.unet, &config.schedule);
+        if let Some(px) = self.data.img_size.filter(|px| *px != config.image_px) {
+            differences.push(format!("--img-size is {px}, but the teacher draws {}", config.image_px));
+        }
+        if differences.is_empty() {
+            return Ok(());
+        }
+        bail!("a student has its teacher's network: {}; leave these flags out", differences.join("; "))
+    }
+}
+
+/// What to type next: one pair, unseen if there is one.
+fn next_command(config: &ModelConfig, source: &Source, run: &std::path::Path) -> String {
+    let vocabulary = source.dataset.vocabulary();
+    let pair = source.held_out.iter().next_back().copied().or_else(|| vocabulary.pairs().next());
+    let name = |names: &[String], index: Option<u32>| {
+        index.and_then(|index| names.get(index as usize)).cloned().unwrap_or_default()
+    };
+    let attribute = name(&vocabulary.attributes, pair.map(|pair| pair.attribute));
+    let object = name(&vocabulary.objects, pair.map(|pair| pair.object));
+    let pixels = config.image_px;
+    format!(
+        "the student draws {pixels}×{pixels} pictures; try\n  cccm sample --checkpoint {} --attribute {attribute} \
+         --object {object} --steps 4",
+        run.display()
+    )
+}

@@ -1,0 +1,119 @@
+//! `cccm train-teacher`: a compositional conditional diffusion model from scratch.
+
+use anyhow::Result;
+use cccm_distill::{TeacherConfig, TeacherTraining};
+use cccm_sample::{DdimConfig, DdimSampler};
+use cccm_sched::{NoiseSchedule, Streams};
+use cccm_unet::{ModelConfig, Parameters, UNet};
+use serde::{Deserialize, Serialize};
+
+use crate::args::{DataArgs, NetworkArgs, OptimArgs, RunArgs, merge, required};
+use crate::device;
+use crate::source::{Source, label_kinds};
+use crate::training::Training;
+
+/// Side of the images when the flags do not say.
+const IMAGE_PX: usize = 32;
+/// Guided solver steps of the grids drawn while training: half the usual 50, to look often.
+const GRID_STEPS: usize = 25;
+/// Guidance scale of the grids, the middle of what the built-in students are trained for.
+const GRID_GUIDANCE_SCALE: f64 = 3.0;
+
+/// Train a teacher, a compositional conditional diffusion model, from scratch
+///
+/// Without --data it is the built-in teacher on the built-in digits.
+#[derive(Clone, Debug, clap::Args, Serialize, Deserialize)]
+pub(crate) struct TrainTeacherArgs {
+    #[command(flatten)]
+    #[serde(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    optim: OptimArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    run: RunArgs,
+
+    /// Dropout in every residual block
+    #[arg(long, value_name = "P", help_heading = "Network")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropout: Option<f64>,
+
+    /// Probability that a label is dropped, so that the network learns the unconditional too
+    #[arg(long, value_name = "P", help_heading = "Optimisation")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label_drop: Option<f64>,
+}
+
+impl TrainTeacherArgs {
+    /// Flags over the recipe of the built-in teacher, if it is that, over the defaults.
+    fn resolve(self) -> Result<Self> {
+        let mut base: Self = toml::from_str(include_str!("../recipes/teacher.toml"))?;
+        if self.data.data.is_none() {
+            let recipe: Self = toml::from_str(include_str!("../recipes/builtin_teacher.toml"))?;
+            base.optim = base.optim.without_rivals_of(&recipe.optim);
+            base = merge(&recipe, &base)?;
+        }
+        base.optim = base.optim.without_rivals_of(&self.optim);
+        merge(&self, &base)
+    }
+
+    /// Trains.
+    pub(crate) fn run(self) -> Result<()> {
+        let args = self.resolve()?;
+        device::use_threads(args.run.threads)?;
+        let device = device::open(args.run.device.as_deref())?;
+
+        let unet = args.network.unet(required(args.dropout, "dropout")?)?;
+        unet.validate()?;
+        unet.validate_image_px(args.data.img_size.unwrap_or(IMAGE_PX))?;
+        let source = Source::open(&args.data, None, IMAGE_PX)?;
+        let labels = label_kinds(source.dataset.vocabulary());
+        let config = ModelConfig::teacher(unet, source.dataset.image_px(), labels, args.network.schedule()?);
+        config.validate()?;
+
+        let streams = Streams::new(required(args.run.seed, "seed")?);
+        let tables = config.tables()?;
+        let trained = Parameters::init(&config.unet, tables, &streams, &device)?;
+        let averaged = trained.deep_copy()?;
+        let teacher = UNet::trainable(&config.unet, tables, &trained)?;
+        let target = UNet::frozen(&config.unet, tables, &averaged)?;
+        let null_labels = target.null_labels();
+
+        let teacher_config = TeacherConfig {
+            label_drop: required(args.label_drop, "label_drop")?,
+            ema_decay: required(args.optim.ema_decay, "ema_decay")?,
+        };
+        let schedule = NoiseSchedule::new(&config.schedule)?;
+        let objective = TeacherTraining::new(&teacher_config, schedule, null_labels.to_vec(), &teacher)?;
+        let grid = DdimConfig { steps: GRID_STEPS, guidance_scale: GRID_GUIDANCE_SCALE };
+        let sampler = DdimSampler::new(&config.schedule, &null_labels, &grid)?;
+
+        let training = Training {
+            command: "train-teacher",
+            method: "teacher",
+            data: &args.data,
+            optim: &args.optim,
+            run: &args.run,
+            source: &source,
+            objective: &objective,
+            config: &config,
+            trained: &trained,
+            averaged: &averaged,
+            network: &target,
+            sampler: &sampler,
+            sampling: format!("{GRID_STEPS} solver steps, guidance scale {GRID_GUIDANCE_SCALE}"),
+            streams,
+            device: &device,
+        };
+        let run = training.run(&args)?;
+        tracing::info!(
+            "the teacher is in {0}; distil it with\n  cccm train --teacher {0}",
+            run.model().display()
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,25 @@
+//! Where to compute.
+
+use anyhow::{Result, bail};
+use candle_core::Device;
+
+/// The device a user named; `auto` takes the best there is.
+pub(crate) fn open(name: Option<&str>) -> Result<Device> {
+    match name.unwrap_or("auto") {
+        "cpu" => Ok(Device::Cpu),
+        "auto" => {
+            tracing::info!("device: cpu, the only one this build knows");
+            Ok(Device::Cpu)
+        }
+        other => bail!("no device `{other}`: this build knows `cpu` and `auto`"),
+    }
+}
+
+/// Sizes the thread pool that all computing shares.
+pub(crate) fn use_threads(threads: Option<usize>) -> Result<()> {
+    let Some(threads) = threads else { return Ok(()) };
+    if threads == 0 {
+        bail!("--threads is 0, but must be at least 1");
+    }
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?)
+}

@@ -1,0 +1,26 @@
+//! Finding models: the built-in teacher, or whatever a path holds.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use candle_core::Device;
+use cccm_unet::{ModelConfig, ModelFiles, Parameters};
+
+/// Name of the built-in teacher where a path is expected.
+pub(crate) const BUILTIN_TEACHER: &str = "builtin:teacher";
+
+/// Reads the model at a run, a model directory, a checkpoint or a file, or the built-in teacher.
+pub(crate) fn load(place: &str, device: &Device) -> Result<(ModelConfig, Parameters)> {
+    if place == BUILTIN_TEACHER {
+        return builtin_teacher(device);
+    }
+    let files = ModelFiles::locate(Path::new(place))?;
+    files.load(device).with_context(|| format!("cannot load the model at {place}"))
+}
+
+fn builtin_teacher(device: &Device) -> Result<(ModelConfig, Parameters)> {
+    let name = PathBuf::from(BUILTIN_TEACHER);
+    let config = ModelConfig::parse(cccm_assets::TEACHER_CONFIG, &name)?;
+    let parameters = config.parse_parameters(cccm_assets::TEACHER_WEIGHTS, &name, device)?;
+    Ok((config, parameters))
+}

@@ -1,0 +1,65 @@
+//! The pair matrix: one image of every pair, from the same noise each time.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+use cccm_data::{Pair, Vocabulary};
+use cccm_sample::{Sampler, SeededNoise};
+use cccm_sched::{Denoiser, Streams};
+
+use crate::report::{GridPicture, Marks, PixelRange, write_png};
+
+/// Images that go through a network at once: enough to keep it busy, few enough for any memory.
+const BATCH: usize = 16;
+
+/// What to draw, and from which noise.
+pub(crate) struct Drawing<'a> {
+    pub(crate) sampler: &'a dyn Sampler,
+    pub(crate) network: &'a dyn Denoiser,
+    pub(crate) streams: Streams,
+    pub(crate) image_px: usize,
+    pub(crate) device: &'a Device,
+}
+
+impl Drawing<'_> {
+    /// One image per pair, `(pairs, 3, px, px)`, about `[-1, 1]`. The image of a pair depends on its place in the list,
+    /// not on how many are drawn. `progress` is told how many are done.
+    pub(crate) fn images(&self, pairs: &[Pair], progress: &mut dyn FnMut(usize)) -> Result<Tensor> {
+        let item_shape = [3, self.image_px, self.image_px];
+        let mut parts = Vec::new();
+        for (index, part) in pairs.chunks(BATCH).enumerate() {
+            let first = index * BATCH;
+            let samples = first as u64..(first + part.len()) as u64;
+            let noise = SeededNoise::new(self.streams, samples, item_shape, self.device);
+            let label = |pick: fn(&Pair) -> u32| Tensor::from_iter(part.iter().map(pick), self.device);
+            let labels = [label(|pair| pair.attribute)?, label(|pair| pair.object)?];
+            parts.push(self.sampler.sample(self.network, &labels, &noise, &mut ())?);
+            progress(first + part.len());
+        }
+        Ok(Tensor::cat(&parts, 0)?)
+    }
+}
+
+/// Writes images of all pairs of a vocabulary as a labelled matrix, held-out pairs framed.
+pub(crate) fn write_matrix(
+    path: &Path,
+    images: &Tensor,
+    vocabulary: &Vocabulary,
+    held_out: &BTreeSet<Pair>,
+    title: &str,
+) -> Result<()> {
+    let framed =
+        vocabulary.pairs().enumerate().filter(|(_, pair)| held_out.contains(pair)).map(|(index, _)| index);
+    let marks =
+        Marks { images: framed.collect(), meaning: "framed: pairs that no training image shows".to_owned() };
+    let picture = GridPicture {
+        columns: vocabulary.objects.len(),
+        column_labels: vocabulary.objects.clone(),
+        row_labels: vocabulary.attributes.clone(),
+        title: Some(title.to_owned()),
+        marks: (!held_out.is_empty()).then_some(marks),
+    };
+    write_png(path, &picture.draw(images, PixelRange::Symmetric)?, &[("Description", title)])
+}
