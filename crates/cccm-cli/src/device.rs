@@ -6,11 +6,7 @@ use candle_core::Device;
 /// The device a user named; `auto` takes the best there is.
 pub(crate) fn open(name: Option<&str>) -> Result<Device> {
     match name.unwrap_or("auto") {
-        "cpu" => Ok(Device::Cpu),
-        "auto" => {
-            tracing::info!("device: cpu, the only one this build knows");
-            Ok(Device::Cpu)
-        }
+        "cpu" | "auto" => Ok(Device::Cpu),
         other => bail!("no device `{other}`: this build knows `cpu` and `auto`"),
     }
 }

@@ -13,6 +13,7 @@ mod source;
 mod training;
 mod watch;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -40,7 +41,14 @@ enum Command {
 fn main() -> ExitCode {
     let filter =
         EnvFilter::try_from_env("CCCM_LOG").unwrap_or_else(|_| EnvFilter::new("info,cccm_distill=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let on_terminal = std::io::stderr().is_terminal();
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    if on_terminal {
+        log.without_time().init();
+    } else {
+        log.with_ansi(false).init();
+    }
     let matches = with_underscores(Cli::command()).get_matches();
     let outcome = match Cli::from_arg_matches(&matches) {
         Ok(cli) => run(cli),

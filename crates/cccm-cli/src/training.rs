@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use candle_core::Device;
 use cccm_data::{Loader, LoaderConfig, pair_counts};
-use cccm_distill::{Objective, TrainConfig, Trainer, TrainerParts};
+use cccm_distill::{Averaging, Objective, TrainConfig, Trainer, TrainerParts};
 use cccm_sample::Sampler;
 use cccm_sched::{Denoiser, Streams};
 use cccm_unet::{ModelConfig, ModelFiles, Parameters};
@@ -32,6 +32,7 @@ pub(crate) struct Training<'a> {
     pub(crate) config: &'a ModelConfig,
     pub(crate) trained: &'a Parameters,
     pub(crate) averaged: &'a Parameters,
+    pub(crate) averaging: Averaging,
     /// How the moving average is looked at.
     pub(crate) network: &'a dyn Denoiser,
     pub(crate) sampler: &'a dyn Sampler,
@@ -74,7 +75,7 @@ impl Training<'_> {
             objective: self.objective,
             trained: self.trained.vars().clone(),
             target: self.averaged.vars().clone(),
-            ema_decay: required(self.optim.ema_decay, "ema_decay")?,
+            averaging: self.averaging,
             streams: self.streams,
             steps_per_epoch,
         };

@@ -4,7 +4,8 @@
 
 use candle_core::{DType, Device::Cpu, Result, Tensor, Var};
 use cccm_distill::{
-    DistillConfig, Distillation, LossType, Networks, TrainBatch, TrainConfig, Trainer, TrainerParts,
+    Averaging, DistillConfig, Distillation, LossType, Networks, TrainBatch, TrainConfig, Trainer,
+    TrainerParts,
 };
 use cccm_sched::{Conditions, NoiseSchedule, PredictionType, ScheduleConfig, Streams};
 
@@ -40,7 +41,7 @@ fn main() -> anyhow::Result<()> {
         objective: &objective,
         trained: [("weight".to_owned(), trained)].into(),
         target: [("weight".to_owned(), averaged)].into(),
-        ema_decay: cfg.ema_decay,
+        averaging: Averaging::Constant(cfg.ema_decay),
         streams,
         steps_per_epoch: 100,
     };

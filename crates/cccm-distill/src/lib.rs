@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod averaging;
 mod batch;
 mod checkpoint;
 mod distill;
@@ -12,6 +13,7 @@ mod report;
 mod teacher;
 mod trainer;
 
+pub use averaging::Averaging;
 pub use batch::TrainBatch;
 pub use checkpoint::{Checkpoint, TrainState};
 pub use distill::{DistillConfig, Distillation};

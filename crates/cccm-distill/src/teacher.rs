@@ -16,7 +16,8 @@ pub struct TeacherConfig {
     /// (Ho & Salimans 2022, section 4; the published teachers).
     pub label_drop: f64,
     /// What stays of the averaged weights at every step, in `[0, 1]`. Default 0.9999 (Ho et al. 2020, appendix B),
-    /// which remembers 10,000 steps: short runs want less.
+    /// which remembers 10,000 steps: short runs want less. The trainer is given it as
+    /// [`Averaging::WarmedUp`](crate::Averaging::WarmedUp).
     pub ema_decay: f64,
 }
 

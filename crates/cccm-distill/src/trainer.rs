@@ -8,8 +8,8 @@ use cccm_optim::{AdamW, Ema, LrScheduleConfig, clip_factor, global_norm, gradien
 use cccm_sched::{FuseClock, Streams};
 
 use crate::{
-    BoxError, Ending, Error, Evaluation, Objective, Reporter, Result, Span, StepReport, TrainBatch,
-    TrainConfig, Work,
+    Averaging, BoxError, Ending, Error, Evaluation, Objective, Reporter, Result, Span, StepReport,
+    TrainBatch, TrainConfig, Work,
 };
 
 /// What a [`Trainer`] is put together from, besides its settings.
@@ -20,8 +20,8 @@ pub struct TrainerParts<'a> {
     pub trained: BTreeMap<String, Var>,
     /// Variables of its moving average: the same names and shapes.
     pub target: BTreeMap<String, Var>,
-    /// What stays of the moving average at every step, in `[0, 1]`.
-    pub ema_decay: f64,
+    /// What stays of the moving average at every step.
+    pub averaging: Averaging,
     /// The source of all randomness.
     pub streams: Streams,
     /// Optimizer steps per pass over the data, at least 1.
@@ -37,7 +37,7 @@ pub struct Trainer<'a> {
     trained: BTreeMap<String, Var>,
     target: BTreeMap<String, Var>,
     optimizer: AdamW,
-    ema: Ema,
+    averaging: Averaging,
     streams: Streams,
     clock: FuseClock,
     lr_schedule: LrScheduleConfig,
@@ -66,10 +66,11 @@ impl<'a> Trainer<'a> {
     /// of the moving average do not match.
     pub fn new(cfg: &TrainConfig, parts: TrainerParts<'a>) -> Result<Self> {
         cfg.validate()?;
-        let TrainerParts { objective, trained, target, ema_decay, streams, steps_per_epoch } = parts;
+        let TrainerParts { objective, trained, target, averaging, streams, steps_per_epoch } = parts;
         if steps_per_epoch == 0 {
             return Err(Error::invalid("steps_per_epoch", 0, "at least 1"));
         }
+        averaging.validate()?;
         check_like(&target, &trained)?;
         let mut lr_schedule = cfg.lr_schedule.clone();
         if lr_schedule.total_steps == 0 {
@@ -80,7 +81,7 @@ impl<'a> Trainer<'a> {
             optimizer: AdamW::new(trained.clone(), cfg.optimizer.clone())?,
             trained,
             target,
-            ema: Ema::new(ema_decay)?,
+            averaging,
             streams,
             clock: cfg.length.fuse_clock(steps_per_epoch),
             lr_schedule,
@@ -182,7 +183,7 @@ impl<'a> Trainer<'a> {
         let grad_norm = finite("gradient norm", global_norm(&tally.grads)?, step)?;
         let lr = self.lr_schedule.lr_at(self.steps_done);
         self.optimizer.step(&tally.grads, lr, clip_factor(grad_norm, self.cfg.max_grad_norm))?;
-        self.ema.update(&self.target, &self.trained)?;
+        Ema::new(self.averaging.decay_at(self.steps_done))?.update(&self.target, &self.trained)?;
         self.steps_done = step;
 
         let report = StepReport {

@@ -2,8 +2,8 @@
 
 #![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
 
-use anyhow::{Result, bail};
-use cccm_distill::{DistillConfig, Distillation, FuseMethod, LossType, Networks};
+use anyhow::{Context, Result, bail};
+use cccm_distill::{Averaging, DistillConfig, Distillation, FuseMethod, LossType, Networks};
 use cccm_sample::{FewStepConfig, FewStepSampler};
 use cccm_sched::{FuseSchedule, NoiseSchedule, Streams, StudentConfig};
 use cccm_unet::{GuidanceInit, ModelConfig, Role, UNet};
@@ -172,7 +172,9 @@ impl TrainArgs {
         let (teacher_config, teacher_parameters) = model::load(place, &device)?;
         args.check_teacher(place, &teacher_config)?;
         let labels = vocabulary_of(&teacher_config.labels)?;
-        let source = Source::open(&args.data, Some(&labels), teacher_config.image_px)?;
+        let source = Source::open(&args.data, Some(&labels), teacher_config.image_px).with_context(|| {
+            format!("cannot use the data with the labels of the teacher {place}; --teacher names another")
+        })?;
         let found = source.dataset.vocabulary();
         if *found != labels {
             bail!(
@@ -218,6 +220,7 @@ impl TrainArgs {
             config: &student_config,
             trained: &trained,
             averaged: &averaged,
+            averaging: Averaging::Constant(config.ema_decay),
             network: &target,
             sampler: &sampler,
             sampling: format!("{} steps, guidance scale {}", grid.steps, grid.guidance_scale),

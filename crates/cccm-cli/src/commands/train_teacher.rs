@@ -1,7 +1,7 @@
 //! `cccm train-teacher`: a compositional conditional diffusion model from scratch.
 
 use anyhow::Result;
-use cccm_distill::{TeacherConfig, TeacherTraining};
+use cccm_distill::{Averaging, TeacherConfig, TeacherTraining};
 use cccm_sample::{DdimConfig, DdimSampler};
 use cccm_sched::{NoiseSchedule, Streams};
 use cccm_unet::{ModelConfig, Parameters, UNet};
@@ -103,6 +103,7 @@ impl TrainTeacherArgs {
             config: &config,
             trained: &trained,
             averaged: &averaged,
+            averaging: Averaging::WarmedUp(teacher_config.ema_decay),
             network: &target,
             sampler: &sampler,
             sampling: format!("{GRID_STEPS} solver steps, guidance scale {GRID_GUIDANCE_SCALE}"),

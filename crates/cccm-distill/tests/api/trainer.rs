@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use candle_core::{Tensor, Var};
 use cccm_distill::{
-    BoxError, DistillConfig, Distillation, Ending, Error, Evaluation, FuseMethod, Networks, Objective,
-    Reporter, Span, StepReport, TeacherConfig, TeacherTraining, TrainBatch, TrainConfig, Trainer,
+    Averaging, BoxError, DistillConfig, Distillation, Ending, Error, Evaluation, FuseMethod, Networks,
+    Objective, Reporter, Span, StepReport, TeacherConfig, TeacherTraining, TrainBatch, TrainConfig, Trainer,
     TrainerParts, Work,
 };
 use cccm_optim::{AdamWConfig, LrSchedule, LrScheduleConfig};
@@ -32,7 +32,7 @@ fn parts<'a>(objective: &'a dyn Objective, (trained, target): &(Weights, Weights
         objective,
         trained: trained.clone(),
         target: target.clone(),
-        ema_decay: 0.9,
+        averaging: Averaging::Constant(0.9),
         streams: Streams::new(7),
         steps_per_epoch: 4,
     }

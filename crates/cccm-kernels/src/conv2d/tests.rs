@@ -97,7 +97,7 @@ fn matches_candle_with_and_without_bias() {
 fn reference_gradients_are_slopes() {
     for case in CASES.iter().filter(|case| case.x.iter().product::<usize>() < 300) {
         let args = case.args().unwrap();
-        assert_gradients_are_slopes(&format!("{case:?}"), &|args| case.reference(args), &args);
+        assert_gradients_are_slopes(&format!("{case:?}"), |args| case.reference(args), &args);
     }
 }
 

@@ -59,7 +59,7 @@ fn reference_is_group_norm_and_silu_of_candle() -> Result<()> {
 fn reference_gradients_are_slopes() {
     for &(shape, groups) in &CASES[..2] {
         let args = args(shape).unwrap();
-        assert_gradients_are_slopes(&format!("{shape:?}"), &|args| reference(args, groups), &args);
+        assert_gradients_are_slopes(&format!("{shape:?}"), |args| reference(args, groups), &args);
     }
 }
 

@@ -13,7 +13,7 @@ fn matches_candle() -> Result<()> {
         assert_close("value", &upsample_nearest_2x(&args[0])?, &args[0].upsample_nearest2d(h, w)?, 0.0);
         let reference = |args: &[Tensor]| reference::upsample_nearest_2x(&args[0]);
         assert_matches(&format!("{shape:?}"), &|args| upsample_nearest_2x(&args[0]), &reference, &args, 1e-6);
-        assert_gradients_are_slopes(&format!("{shape:?}"), &reference, &args);
+        assert_gradients_are_slopes(&format!("{shape:?}"), reference, &args);
     }
     Ok(())
 }

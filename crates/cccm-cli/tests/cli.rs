@@ -1,0 +1,202 @@
+//! The command as a user meets it: transcripts, then a whole tiny run.
+
+// `cfg(test)` always holds here; it tells clippy that helpers are tests too, which may unwrap.
+#![cfg(test)]
+
+use std::path::Path;
+use std::process::Output;
+
+use assert_cmd::Command;
+
+fn cccm(dir: &Path, args: &[&str]) -> Output {
+    Command::cargo_bin("cccm").unwrap().current_dir(dir).args(args).output().unwrap()
+}
+
+fn run(dir: &Path, args: &[&str]) -> String {
+    let output = cccm(dir, args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a failed command says, once it is sure that it failed with 1 and left nothing behind.
+fn refusal(dir: &Path, args: &[&str]) -> String {
+    let before = std::fs::read_dir(dir).unwrap().count();
+    let output = cccm(dir, args);
+    assert_eq!(output.status.code(), Some(1), "{args:?}");
+    assert_eq!(std::fs::read_dir(dir).unwrap().count(), before, "{args:?} left something behind");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn help() {
+    trycmd::TestCases::new().case("tests/cmd/*.trycmd");
+}
+
+/// Flags of a teacher small enough for a test.
+const TINY: [&str; 15] = [
+    "--data",
+    "builtin:shapes",
+    "--img-size",
+    "8",
+    "--emb-size",
+    "8",
+    "--norm-groups",
+    "4",
+    "--channel-mult",
+    "1",
+    "2",
+    "--num-res-blocks",
+    "1",
+    "--train-batch-size",
+    "4",
+];
+
+fn tiny_teacher(dir: &Path, name: &str, more: &[&str]) {
+    let args = [&["train-teacher", "--max-steps", "3", "--save-path", name], &TINY[..], more].concat();
+    run(dir, &args);
+}
+
+fn tiny_student(dir: &Path, name: &str, more: &[&str]) {
+    let args = [
+        "train",
+        "--teacher",
+        "teacher",
+        "--data",
+        "builtin:shapes",
+        "--max-steps",
+        "3",
+        "--save-path",
+        name,
+    ];
+    run(dir, &[&args[..], &["--train-batch-size", "4"], more].concat());
+}
+
+#[test]
+fn a_teacher_is_trained_distilled_and_sampled() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    tiny_teacher(dir, "teacher", &["--ignored", "red_Circle"]);
+    tiny_student(dir, "student", &["--ignored", "red_Circle"]);
+    for file in [
+        "config.toml",
+        "metrics.jsonl",
+        "grids/step-000003.png",
+        "checkpoints/step-000003/student.safetensors",
+        "checkpoints/step-000003/target.safetensors",
+        "checkpoints/step-000003/optimizer.safetensors",
+        "checkpoints/step-000003/config.json",
+        "checkpoints/step-000003/state.json",
+        "checkpoints/step-000003/SHA256SUMS",
+        "model/model.safetensors",
+        "model/config.json",
+    ] {
+        assert!(dir.join("student").join(file).is_file(), "{file} is missing");
+    }
+    let metrics = std::fs::read_to_string(dir.join("student/metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().count(), 3);
+
+    for checkpoint in ["student", "student/checkpoints/step-000003", "student/model/model.safetensors"] {
+        let one = [
+            "sample",
+            "--checkpoint",
+            checkpoint,
+            "--attribute",
+            "red",
+            "--object",
+            "Circle",
+            "--steps",
+            "2",
+        ];
+        let record: serde_json::Value = serde_json::from_str(&run(dir, &one)).unwrap();
+        assert_eq!(record["evaluations_per_image"], 2);
+        let picture = image::open(dir.join("red_Circle.png")).unwrap();
+        assert_eq!((picture.width(), picture.height()), (8, 8));
+    }
+    let teacher =
+        ["sample", "--checkpoint", "teacher", "--attribute", "red", "--steps", "2", "--out", "each"];
+    assert_eq!(run(dir, &teacher).lines().count(), 6);
+    assert!(dir.join("each/red_Circle-0000.png").is_file());
+}
+
+#[test]
+fn one_seed_gives_one_model() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    tiny_teacher(dir, "teacher", &[]);
+    tiny_student(dir, "a", &["--seed", "5"]);
+    tiny_student(dir, "b", &["--seed", "5"]);
+    tiny_student(dir, "c", &["--seed", "6"]);
+    let model = |name: &str| std::fs::read(dir.join(name).join("model/model.safetensors")).unwrap();
+    assert!(model("a") == model("b"), "two runs with one seed differ");
+    assert!(model("a") != model("c"), "the seed changes nothing");
+}
+
+#[test]
+fn threads_change_no_more_than_rounding() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    tiny_teacher(dir, "teacher", &[]);
+    tiny_student(dir, "one", &["--threads", "1", "--lr", "1e-3", "--lr-warmup-steps", "1"]);
+    tiny_student(dir, "two", &["--threads", "2", "--lr", "1e-3", "--lr-warmup-steps", "1"]);
+    let weights = |name: &str| {
+        let path = dir.join(name).join("checkpoints/step-000003/target.safetensors");
+        cccm_unet::load_weights(&path).unwrap()
+    };
+    for ((name, one), two) in weights("one").iter().zip(weights("two").values()) {
+        let worst = (one - two).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+        let worst = worst.to_scalar::<f32>().unwrap();
+        assert!(worst < 1e-5, "{name} differs by {worst}");
+    }
+}
+
+#[test]
+fn bad_input_is_refused_before_any_work() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    tiny_teacher(dir, "teacher", &[]);
+    std::fs::create_dir_all(dir.join("photos/red_Circel")).unwrap();
+    std::fs::create_dir(dir.join("empty")).unwrap();
+    let says = |args: &[&str], words: &[&str]| {
+        let text = refusal(dir, args);
+        for word in words {
+            assert!(text.contains(word), "{args:?} does not say `{word}`: {text}");
+        }
+    };
+    says(&["train", "--data", "missing"], &["missing"]);
+    says(&["train-teacher", "--data", "empty"], &["empty"]);
+    says(&["train", "--data", "builtin:digits"], &["builtin:digits", "builtin:colored-mnist"]);
+    says(&["train", "--teacher", "teacher", "--data", "photos"], &["red_Circel", "red_Circle"]);
+    says(&["train", "--teacher", "teacher"], &["labels", "teacher"]);
+    says(&["train", "--teacher", "teacher", "--emb-size", "64"], &["--emb-size", "64", "8"]);
+    says(&["train-teacher", "--img-size", "30"], &["image_px", "30", "multiple of 4"]);
+    says(&["train", "--fuse-schedule", "piecewise 0.5"], &["0.5", "colon"]);
+    says(&["train", "--fuse-method", "switch", "--fuse-schedule", "only_ode"], &["fuse_schedule"]);
+    says(&["train", "--device", "cuda"], &["cuda"]);
+    says(&["train", "--save-path", "teacher"], &["teacher", "--save-path"]);
+    says(&["sample", "--checkpoint", "nowhere"], &["nowhere"]);
+    says(
+        &["sample", "--checkpoint", "teacher", "--attribute", "rad", "--object", "Oval"],
+        &["rad", "did you mean `red`"],
+    );
+    says(&["sample", "--checkpoint", "teacher", "--steps", "0"], &["steps"]);
+    says(&["sample", "--checkpoint", "empty"], &["empty", "model.safetensors"]);
+}
+
+#[test]
+fn all_pairs_held_out_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let colours = ["bw", "red", "grn", "blu", "ylw"];
+    let pairs: Vec<String> = colours.iter().flat_map(|c| (0..10).map(move |d| format!("{c}_{d}"))).collect();
+    let mut args = vec!["train-teacher", "--ignored"];
+    args.extend(pairs.iter().map(String::as_str));
+    assert!(refusal(temp.path(), &args).contains("held out"));
+}
+
+#[test]
+fn flags_with_underscores_are_the_same() {
+    let temp = tempfile::tempdir().unwrap();
+    let text = refusal(temp.path(), &["train", "--fuse_schedule", "nonsense"]);
+    assert!(text.contains("no schedule `nonsense`"), "{text}");
+    let misuse = cccm(temp.path(), &["train", "--epochs", "2", "--max_steps", "3"]);
+    assert_eq!(misuse.status.code(), Some(2));
+}
