@@ -46,6 +46,9 @@ const CASES: &[Case] = &[
     case([1, 3, 10, 7], 3, 3, DOWN),
     case([2, 3, 50, 46], 5, 3, DOWN),
     case([5, 3, 23, 25], 13, 3, DOWN),
+    // More channels than one column matrix has room for.
+    case([1, 50, 24, 24], 3, 3, SAME),
+    case([1, 50, 47, 45], 3, 3, DOWN),
     Case { per_sample: true, ..case([2, 3, 5, 6], 4, 3, DOWN) },
     // 1x1.
     case([1, 1, 1, 1], 1, 1, POINT),
