@@ -1,6 +1,9 @@
 //! Which instruction set the hot loops run on, decided at run time.
 
-#![expect(unsafe_code, reason = "calling code compiled for more than the baseline instruction set")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "calling code compiled for more than the baseline instruction set")
+)]
 #![expect(clippy::inline_always, reason = "a `Loop` that is not inlined keeps the baseline's instructions")]
 
 /// Proof that this CPU has AVX-512F: whoever holds one may call code compiled for it.
@@ -77,7 +80,12 @@ impl Isa {
                 Self::Portable => {}
             }
         }
-        body.run::<Plain>()
+        // 64-bit ARM always has FMA.
+        if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+            body.run::<Fused>()
+        } else {
+            body.run::<Plain>()
+        }
     }
 }
 

@@ -18,6 +18,7 @@ pub(super) fn forward(g: &Geometry, isa: Isa, x: &[f32], weight: &[f32], bias: O
 }
 
 /// Gradient of `x`: where the output is as large as `x`, itself a convolution, of `dy` with the weights turned around.
+#[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "only x86 has a choice"))]
 pub(super) fn grad_x(g: &Geometry, isa: Isa, weight: &[f32], dy: &[f32]) -> Vec<f32> {
     if g.is_pointwise() {
         let weight = Mat::row_major(weight, [g.c_out, g.c_in]).transposed();
@@ -27,8 +28,12 @@ pub(super) fn grad_x(g: &Geometry, isa: Isa, weight: &[f32], dy: &[f32]) -> Vec<
     if let Isa::Avx512(cpu) = isa
         && avx512::is_faster(g)
     {
-        let forward = avx512::Forward::new(cpu, &g.exchanged(), &turned(g, weight));
-        return convolve(&g.exchanged(), &Algorithm::Avx512(forward), dy, None);
+        return convolve(
+            &g.exchanged(),
+            &Algorithm::Avx512(avx512::Forward::of_grad_x(cpu, g, weight)),
+            dy,
+            None,
+        );
     }
     im2col::grad_x(g, weight, dy)
 }
@@ -55,6 +60,7 @@ enum Algorithm<'a> {
 }
 
 impl<'a> Algorithm<'a> {
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "only x86 has a choice"))]
     fn new(g: &Geometry, isa: Isa, weight: &'a [f32]) -> Self {
         let matrix = Mat::row_major(weight, [g.c_out, g.c_in * g.taps()]);
         if g.is_pointwise() {
@@ -87,17 +93,6 @@ fn convolve(g: &Geometry, algorithm: &Algorithm<'_>, x: &[f32], bias: Option<&[f
         }
     });
     out
-}
-
-/// `(c_out, c_in, k, k)` to `(c_in, c_out, k, k)`, each kernel turned by 180 degrees.
-fn turned(g: &Geometry, weight: &[f32]) -> Vec<f32> {
-    let taps = g.taps();
-    let (turned, _) = par_chunks(weight.len(), g.c_out * taps, |i, filter| {
-        for o in 0..g.c_out {
-            filter.extend(weight[(o * g.c_in + i) * taps..][..taps].iter().rev().copied());
-        }
-    });
-    turned
 }
 
 /// The sum of every plane of `pixels` values.

@@ -81,11 +81,6 @@ impl Geometry {
         (self.k, self.stride, self.padding) == (1, 1, 0)
     }
 
-    /// The commonest convolution: 3x3, output as large as the input.
-    pub(super) fn is_same_3x3(&self) -> bool {
-        (self.k, self.stride, self.padding) == (3, 1, 1)
-    }
-
     /// With input and output channels exchanged.
     pub(super) fn exchanged(&self) -> Self {
         Self { c_in: self.c_out, c_out: self.c_in, ..*self }

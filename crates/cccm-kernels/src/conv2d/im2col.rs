@@ -9,7 +9,6 @@ use rayon::prelude::*;
 use super::avx512;
 use super::bands::{self, Band};
 use super::geometry::Geometry;
-use super::pixels::LANES;
 use crate::buffer::par_chunks;
 use crate::gemm::{Mat, gemm_add};
 use crate::isa::Isa;
@@ -21,6 +20,9 @@ const COLUMNS_LEN: usize = 192 * 1024;
 const FORWARD_WIDTH: usize = 512;
 /// In the gradient of the weights, where the product sums over the pixels, and wider means fewer sums to add up.
 const GRAD_WEIGHT_WIDTH: usize = 1024;
+
+/// Floats of a cache line, and of the widest vector.
+const CACHE_LINE: usize = 16;
 
 /// Channels whose taps fit into a column matrix of `width` pixels.
 fn channels_per_block(g: &Geometry, width: usize) -> usize {
@@ -99,7 +101,7 @@ pub(super) fn grad_weight(g: &Geometry, isa: Isa, x: &[f32], dy: &[f32]) -> Vec<
     for bands in bands::groups(g, GRAD_WEIGHT_WIDTH) {
         let pixels = bands.len() * bands[0].rows.len() * g.out_w();
         // Whole vectors, filled up with zeros; an odd number of cache lines spreads the rows over the cache.
-        let width = (pixels.div_ceil(LANES) | 1) * LANES;
+        let width = (pixels.div_ceil(CACHE_LINE) | 1) * CACHE_LINE;
         with_scratch(g.c_out * width, |dy_rows| {
             gather_rows(g, dy, &bands, width, dy_rows);
             for inputs in blocks(g.c_in, channels_per_block(g, width)) {
@@ -126,6 +128,7 @@ pub(super) fn grad_weight(g: &Geometry, isa: Isa, x: &[f32], dy: &[f32]) -> Vec<
 
 /// `out += a · bᵀ`, where `a` and `b` consist of rows of `row_len` floats, and row `i` of `out` starts at
 /// `i * out_stride`.
+#[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "only x86 has a choice"))]
 fn add_row_products(isa: Isa, out: &mut [f32], out_stride: usize, a: &[f32], b: &[f32], row_len: usize) {
     #[cfg(target_arch = "x86_64")]
     if let Isa::Avx512(cpu) = isa

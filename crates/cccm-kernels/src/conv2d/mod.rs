@@ -7,7 +7,6 @@ mod cpu;
 mod geometry;
 mod grad;
 mod im2col;
-mod pixels;
 mod reference;
 
 #[cfg(test)]

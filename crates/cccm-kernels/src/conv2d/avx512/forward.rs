@@ -8,9 +8,9 @@ use std::arch::x86_64::{
 use rayon::prelude::*;
 
 use super::TAPS;
+use super::pixels::{PaddedPlane, PixelVector};
 use crate::buffer::par_chunks;
 use crate::conv2d::geometry::Geometry;
-use crate::conv2d::pixels::{PaddedPlane, PixelVector};
 use crate::isa::Avx512;
 use crate::scratch::with_scratch;
 
@@ -22,7 +22,7 @@ const VECTORS: usize = 3;
 /// output channels to the next.
 const DEPTH: usize = 32;
 
-/// A [same 3x3](Geometry::is_same_3x3) convolution with given weights.
+/// A 3x3 convolution with stride 1 and padding 1, and its weights.
 pub(in crate::conv2d) struct Forward {
     cpu: Avx512,
     plane: PaddedPlane,
@@ -49,6 +49,11 @@ impl Forward {
         }
     }
 
+    /// The convolution of `dy` that is the gradient of `x` in the convolution `g`.
+    pub(in crate::conv2d) fn of_grad_x(cpu: Avx512, g: &Geometry, weight: &[f32]) -> Self {
+        Self::new(cpu, &g.exchanged(), &turned(g, weight))
+    }
+
     /// `out += x * weight` for one sample.
     pub(in crate::conv2d) fn add_sample(&self, x: &[f32], out: &mut [f32]) {
         let pixels = self.plane.pixels();
@@ -62,6 +67,16 @@ impl Forward {
             });
         });
     }
+}
+
+/// `(c_out, c_in, 3, 3)` to `(c_in, c_out, 3, 3)`, each kernel turned by 180 degrees.
+fn turned(g: &Geometry, weight: &[f32]) -> Vec<f32> {
+    let (turned, _) = par_chunks(weight.len(), g.c_out * TAPS, |i, filter| {
+        for o in 0..g.c_out {
+            filter.extend(weight[(o * g.c_in + i) * TAPS..][..TAPS].iter().rev().copied());
+        }
+    });
+    turned
 }
 
 /// Weights in the order of their use: `(c_out / 8, c_in, 9, 8)`, with zeros for the channels that fill up the last

@@ -6,11 +6,11 @@ use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_loadu_ps, _mm512_setzero_ps};
 use rayon::prelude::*;
 
 use super::TAPS;
+use super::pixels::{LANES, PaddedPlane};
 use super::sum_lanes::add_sums;
 use crate::buffer::par_chunks;
 use crate::conv2d::bands::{self, Band};
 use crate::conv2d::geometry::Geometry;
-use crate::conv2d::pixels::{LANES, PaddedPlane};
 use crate::isa::Avx512;
 use crate::scratch::with_scratch;
 
@@ -23,7 +23,7 @@ const PIXELS: usize = 2048;
 /// Planes that are worth a task of their own.
 const PLANES_PER_TASK: usize = 16;
 
-/// Gradient of the weights of a [same 3x3](Geometry::is_same_3x3) convolution.
+/// Gradient of the weights of a 3x3 convolution with stride 1 and padding 1.
 pub(in crate::conv2d) fn grad_weight(cpu: Avx512, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
     // `(c_out / 3, c_in)` blocks of `(3, 9)`: what a task adds to lies together.
     let mut sums = vec![0.0; g.c_out.div_ceil(CHANNELS) * g.c_in * BLOCK];

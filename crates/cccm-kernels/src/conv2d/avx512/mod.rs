@@ -5,6 +5,7 @@
 
 mod forward;
 mod grad_weight;
+mod pixels;
 mod row_products;
 mod sum_lanes;
 
@@ -23,5 +24,6 @@ const GEMM_PIXELS: usize = 1024;
 
 /// Whether this module can compute a convolution, and does so in less time than [`im2col`](super::im2col).
 pub(super) fn is_faster(g: &Geometry) -> bool {
-    g.is_same_3x3() && (g.in_pixels() >= GEMM_PIXELS || g.c_in.min(g.c_out) < GEMM_CHANNELS)
+    let is_same_3x3 = (g.k, g.stride, g.padding) == (3, 1, 1);
+    is_same_3x3 && (g.in_pixels() >= GEMM_PIXELS || g.c_in.min(g.c_out) < GEMM_CHANNELS)
 }

@@ -3,8 +3,8 @@
 
 use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_loadu_ps, _mm512_setzero_ps};
 
+use super::pixels::LANES;
 use super::sum_lanes::add_sums;
-use crate::conv2d::pixels::LANES;
 use crate::isa::Avx512;
 
 /// Rows of `a` and of `b` in a block: 24 of the 32 registers are sums.
