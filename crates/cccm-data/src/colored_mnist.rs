@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     Dataset, Digits, Pair, PairFilter, Preset, Result, Vocabulary,
     dataset::{check_buffer, check_image_px},
+    digest::DatasetDigest,
     pixels::{stretch, write_planes},
 };
 
@@ -106,6 +107,20 @@ impl Dataset for ColoredMnist {
     fn describe(&self, index: usize) -> String {
         let name = self.vocabulary.folder_name(self.pair(index));
         format!("digit {} as {name}", self.images[index].0)
+    }
+
+    /// Covers the pixels of all digits.
+    fn digest(&self) -> Result<String> {
+        let mut digest = DatasetDigest::new("colored mnist 1", &self.vocabulary, self.image_px);
+        for index in 0..self.digits.len() {
+            digest.bytes(self.digits.pixels(index));
+        }
+        COLORS.iter().for_each(|color| digest.bytes(color));
+        for (index, (digit, _)) in self.images.iter().enumerate() {
+            digest.pair(self.pair(index));
+            digest.number(u64::from(*digit));
+        }
+        Ok(digest.finish())
     }
 }
 

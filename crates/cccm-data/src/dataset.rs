@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Pair, Result, Vocabulary};
+use crate::{Error, Pair, Result, Vocabulary, digest::DatasetDigest};
 
 /// Labelled images of one size, found by index. Loading takes `&self`, so that threads share one.
 pub trait Dataset: Send + Sync {
@@ -39,6 +39,23 @@ pub trait Dataset: Send + Sync {
 
     /// Where image `index` comes from, such as the path of its file, for messages.
     fn describe(&self, index: usize) -> String;
+
+    /// SHA-256, in hex, of everything that decides which images a run sees: labels, size, and for each
+    /// image in order its pair and what it is known by. A run goes on only with data of equal digest.
+    ///
+    /// By default an image is known by [`describe`](Dataset::describe). Override this where that
+    /// changes while the images stay the same, or stays while they change.
+    ///
+    /// # Errors
+    /// What hinders reading, for datasets that have to read.
+    fn digest(&self) -> Result<String> {
+        let mut digest = DatasetDigest::new("described images 1", self.vocabulary(), self.image_px());
+        for index in 0..self.len() {
+            digest.pair(self.pair(index));
+            digest.bytes(self.describe(index).as_bytes());
+        }
+        Ok(digest.finish())
+    }
 }
 
 /// What to do about an image that cannot be decoded.

@@ -16,10 +16,14 @@ use crate::{Error, Result, jpeg};
 /// Decoded images larger than this are refused: a few compressed bytes can claim any size.
 const MAX_DECODED_BYTES: u64 = 512 * 1024 * 1024;
 
-/// Checks all that can be known without decoding: the format, the size, the kind of pixels.
-pub(crate) fn check_header(path: &Path) -> Result<()> {
-    let file = File::open(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    decoder(BufReader::new(file)).map(drop).map_err(|source| Error::Image { path: path.to_owned(), source })
+/// Checks all that can be known without decoding: the format, the size, the kind of pixels. Gives
+/// the size of the file, in bytes.
+pub(crate) fn check_header(path: &Path) -> Result<u64> {
+    let unreadable = |source| Error::Io { path: path.to_owned(), source };
+    let file = File::open(path).map_err(unreadable)?;
+    let file_len = file.metadata().map_err(unreadable)?.len();
+    decoder(BufReader::new(file)).map_err(|source| Error::Image { path: path.to_owned(), source })?;
+    Ok(file_len)
 }
 
 /// The first image of the file: 8 bits a channel, what is transparent shows white. Orientation

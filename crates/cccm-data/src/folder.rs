@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
+use rayon::{iter::Either, prelude::*};
 
 use crate::{
     Dataset, Error, OnBadImage, Pair, PairFilter, Result, Vocabulary,
     dataset::{check_buffer, check_image_px},
-    decode, listing,
+    decode,
+    digest::DatasetDigest,
+    listing,
     nearest::nearest,
     pixels::{stretch, write_planes},
 };
@@ -32,10 +34,18 @@ pub struct FolderConfig {
 /// whatever their shape, with PIL's antialiased bilinear filter; what is transparent shows white.
 #[derive(Debug)]
 pub struct FolderDataset {
+    root: PathBuf,
     vocabulary: Vocabulary,
     image_px: usize,
-    images: Vec<(PathBuf, Pair)>,
+    images: Vec<ImageFile>,
     skipped: usize,
+}
+
+#[derive(Debug)]
+struct ImageFile {
+    path: PathBuf,
+    pair: Pair,
+    file_len: u64,
 }
 
 impl FolderDataset {
@@ -54,21 +64,19 @@ impl FolderDataset {
 
         let folders = pair_folders(root, &config.vocabulary)?;
         check_filter(root, &folders, config)?;
-        let mut images = Vec::new();
+        let mut files = Vec::new();
         for (folder, pair) in folders.iter().filter(|(_, pair)| config.pairs.keeps(*pair)) {
-            images.extend(listing::images(folder)?.into_iter().map(|path| (path, *pair)));
+            files.extend(listing::images(folder)?.into_iter().map(|path| (path, *pair)));
         }
 
-        let total = images.len();
-        let images = match config.on_bad_image {
-            OnBadImage::Stop => all_readable(images)?,
-            OnBadImage::Skip => only_readable(images),
-        };
+        let (images, unreadable) = check_headers(files);
+        let skipped = unreadable.len();
+        leave_out(unreadable, images.len(), config.on_bad_image)?;
         if images.is_empty() {
             return Err(listing::no_images(root, folders.len()));
         }
-        let skipped = total - images.len();
-        Ok(Self { vocabulary: config.vocabulary.clone(), image_px: config.image_px, images, skipped })
+        let (root, vocabulary) = (root.to_owned(), config.vocabulary.clone());
+        Ok(Self { root, vocabulary, image_px: config.image_px, images, skipped })
     }
 
     /// The file of image `index`.
@@ -76,7 +84,7 @@ impl FolderDataset {
     /// # Panics
     /// When `index` is not below [`len`](Dataset::len).
     pub fn path(&self, index: usize) -> &Path {
-        &self.images[index].0
+        &self.images[index].path
     }
 
     /// How many images were left out because their headers cannot be read; 0 unless
@@ -100,19 +108,33 @@ impl Dataset for FolderDataset {
     }
 
     fn pair(&self, index: usize) -> Pair {
-        self.images[index].1
+        self.images[index].pair
     }
 
     fn load(&self, index: usize, out: &mut [f32]) -> Result<()> {
         check_buffer(self.image_px, out)?;
-        let image = decode::decode(&self.images[index].0)?;
+        let image = decode::decode(&self.images[index].path)?;
         let square = stretch(image.as_raw(), image.dimensions(), self.image_px);
         write_planes(&square, out);
         Ok(())
     }
 
     fn describe(&self, index: usize) -> String {
-        self.images[index].0.display().to_string()
+        self.images[index].path.display().to_string()
+    }
+
+    /// Knows a file by its path under the root and its size when the folder was opened, so that a folder
+    /// may move. A file that changes and keeps its size is not noticed: that would take reading all of them.
+    fn digest(&self) -> Result<String> {
+        let mut digest = DatasetDigest::new("folders 1", &self.vocabulary, self.image_px);
+        for image in &self.images {
+            digest.pair(image.pair);
+            for name in image.path.strip_prefix(&self.root).unwrap_or(&image.path) {
+                digest.bytes(name.as_encoded_bytes());
+            }
+            digest.number(image.file_len);
+        }
+        Ok(digest.finish())
     }
 }
 
@@ -137,29 +159,28 @@ fn check_filter(root: &Path, folders: &[(PathBuf, Pair)], config: &FolderConfig)
     config.pairs.kept(folders.iter().map(|(_, pair)| *pair)).map(drop)
 }
 
-fn all_readable(images: Vec<(PathBuf, Pair)>) -> Result<Vec<(PathBuf, Pair)>> {
-    let errors = images.par_iter().filter_map(|(path, _)| Some((path, decode::check_header(path).err()?)));
-    let errors: Vec<_> = errors.collect();
-    let count = errors.len();
-    match errors.into_iter().next() {
-        None => Ok(images),
-        Some((first, source)) => Err(Error::UnreadableImages {
-            count,
-            total: images.len(),
-            first: first.clone(),
-            source: Box::new(source),
-        }),
-    }
+/// The images whose headers can be read, and the files whose cannot, both in order.
+fn check_headers(files: Vec<(PathBuf, Pair)>) -> (Vec<ImageFile>, Vec<(PathBuf, Error)>) {
+    files.into_par_iter().partition_map(|(path, pair)| match decode::check_header(&path) {
+        Ok(file_len) => Either::Left(ImageFile { path, pair, file_len }),
+        Err(error) => Either::Right((path, error)),
+    })
 }
 
-fn only_readable(images: Vec<(PathBuf, Pair)>) -> Vec<(PathBuf, Pair)> {
-    let is_readable = |(path, _): &(PathBuf, Pair)| match decode::check_header(path) {
-        Ok(()) => true,
-        Err(error) => {
-            let image = path.display().to_string();
-            tracing::warn!(image, error = &error as &dyn std::error::Error, "going on without an image");
-            false
+/// Goes on without these files, with a warning for each, if that is wanted.
+fn leave_out(unreadable: Vec<(PathBuf, Error)>, readable: usize, on_bad_image: OnBadImage) -> Result<()> {
+    let count = unreadable.len();
+    for (path, error) in unreadable {
+        match on_bad_image {
+            OnBadImage::Stop => {
+                let (total, source) = (count + readable, Box::new(error));
+                return Err(Error::UnreadableImages { count, total, first: path, source });
+            }
+            OnBadImage::Skip => {
+                let image = path.display().to_string();
+                tracing::warn!(image, error = &error as &dyn std::error::Error, "going on without an image");
+            }
         }
-    };
-    images.into_par_iter().filter(is_readable).collect()
+    }
+    Ok(())
 }

@@ -10,6 +10,7 @@ mod vocabulary;
 
 // Images, and the sources they come from.
 mod dataset;
+mod digest;
 mod pixels;
 
 mod decode;

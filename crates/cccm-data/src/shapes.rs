@@ -7,6 +7,7 @@ use rand::Rng;
 use crate::{
     Dataset, Error, Pair, PairFilter, Preset, Result, Vocabulary,
     dataset::{check_buffer, check_image_px},
+    digest::DatasetDigest,
     pixels::signed,
     random::{self, Purpose},
 };
@@ -112,6 +113,15 @@ impl Dataset for Shapes {
     fn describe(&self, index: usize) -> String {
         let name = self.vocabulary.folder_name(self.pair(index));
         format!("{name} number {}", index % self.images_per_pair)
+    }
+
+    /// Covers the configuration, from which all pictures follow.
+    fn digest(&self) -> Result<String> {
+        let mut digest = DatasetDigest::new("shapes 1", &self.vocabulary, self.image_px);
+        digest.number(self.seed);
+        digest.number(self.images_per_pair as u64);
+        self.pairs.iter().for_each(|&pair| digest.pair(pair));
+        Ok(digest.finish())
     }
 }
 
