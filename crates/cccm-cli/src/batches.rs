@@ -15,6 +15,16 @@ impl TrainBatches {
         Self { loader, device: device.clone() }
     }
 
+    /// Says how many images were skipped, if any were.
+    pub(crate) fn report_skipped(&self) {
+        match self.loader.skipped() {
+            0 => {}
+            skipped => {
+                tracing::warn!("{skipped} images could not be decoded, and others of their pairs stood in");
+            }
+        }
+    }
+
     fn convert(&self, batch: Batch) -> candle_core::Result<TrainBatch> {
         let labels = [batch.attributes, batch.objects].map(|labels| labels.to_device(&self.device));
         let labels = labels.into_iter().collect::<Result<_, _>>()?;

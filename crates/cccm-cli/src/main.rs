@@ -4,11 +4,19 @@ mod args;
 mod batches;
 mod commands;
 mod device;
+mod digest;
+mod display;
+mod events;
 mod files;
+mod metrics;
 mod model;
+mod phases;
 mod pictures;
 mod report;
+mod resume;
 mod run_dir;
+mod settings;
+mod signals;
 mod source;
 mod training;
 mod watch;
@@ -55,7 +63,7 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
@@ -63,11 +71,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Train(args) => args.run(),
-        Command::Sample(args) => args.run(&mut std::io::stdout().lock()),
         Command::TrainTeacher(args) => args.run(),
+        Command::Sample(args) => args.run(&mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use cccm_data::{Pair, Vocabulary};
-use cccm_sample::{Sampler, SeededNoise};
+use cccm_sample::{SampleStep, Sampler, SeededNoise};
 use cccm_sched::{Denoiser, Streams};
 
 use crate::report::{GridPicture, Marks, PixelRange, write_png};
@@ -21,6 +21,8 @@ pub(crate) struct Drawing<'a> {
     pub(crate) streams: Streams,
     pub(crate) image_px: usize,
     pub(crate) device: &'a Device,
+    /// Asked after every step; a yes ends the drawing with an error.
+    pub(crate) stop: &'a dyn Fn() -> bool,
 }
 
 impl Drawing<'_> {
@@ -28,6 +30,12 @@ impl Drawing<'_> {
     /// not on how many are drawn. `progress` is told how many are done.
     pub(crate) fn images(&self, pairs: &[Pair], progress: &mut dyn FnMut(usize)) -> Result<Tensor> {
         let item_shape = [3, self.image_px, self.image_px];
+        let mut observer = |_: &SampleStep<'_>| {
+            if (self.stop)() {
+                candle_core::bail!("asked to stop")
+            }
+            Ok(())
+        };
         let mut parts = Vec::new();
         for (index, part) in pairs.chunks(BATCH).enumerate() {
             let first = index * BATCH;
@@ -35,7 +43,7 @@ impl Drawing<'_> {
             let noise = SeededNoise::new(self.streams, samples, item_shape, self.device);
             let label = |pick: fn(&Pair) -> u32| Tensor::from_iter(part.iter().map(pick), self.device);
             let labels = [label(|pair| pair.attribute)?, label(|pair| pair.object)?];
-            parts.push(self.sampler.sample(self.network, &labels, &noise, &mut ())?);
+            parts.push(self.sampler.sample(self.network, &labels, &noise, &mut observer)?);
             progress(first + part.len());
         }
         Ok(Tensor::cat(&parts, 0)?)

@@ -4,18 +4,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
+use cccm_distill::CheckpointFolder;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use crate::files::write_atomically;
+use crate::settings::{self, PROVENANCE, Settings};
+
+const CONFIG: &str = "config.toml";
 
 /// What a run's `config.toml` says besides its settings.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Provenance {
-    command: &'static str,
-    cccm: &'static str,
+    command: String,
+    cccm: String,
+    /// On which the last bits of every result depend.
+    threads: usize,
 }
 
-/// A run on disk: `config.toml`, `metrics.jsonl`, `grids/`, `checkpoints/`, `model/`.
+/// A run on disk: `config.toml`, `metrics.jsonl`, event files, `grids/`, `checkpoints/`, `model/`.
 pub(crate) struct RunDir {
     root: PathBuf,
 }
@@ -27,7 +34,7 @@ impl RunDir {
         path: Option<&Path>,
         method: &str,
         command: &'static str,
-        settings: &impl Serialize,
+        settings: &Table,
     ) -> Result<Self> {
         let root = match path {
             Some(path) => path.to_owned(),
@@ -36,18 +43,63 @@ impl RunDir {
         };
         let taken = fs::read_dir(&root).is_ok_and(|mut entries| entries.next().is_some());
         if taken {
-            bail!("{} exists and is not empty: give another --save-path, or remove it", root.display());
+            bail!(
+                "{} exists and is not empty: give another --save-path, remove it, or go on with the run in it by --resume",
+                root.display()
+            );
         }
         for dir in ["grids", "checkpoints"] {
             let dir = root.join(dir);
             fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         }
         let run = Self { root };
-        let provenance = Provenance { command, cccm: env!("CARGO_PKG_VERSION") };
-        let text = format!("{}\n[run]\n{}", toml::to_string(settings)?, toml::to_string(&provenance)?);
-        write_atomically(&run.root.join("config.toml"), text.as_bytes())?;
+        let provenance = Provenance {
+            command: command.to_owned(),
+            cccm: env!("CARGO_PKG_VERSION").to_owned(),
+            threads: rayon::current_num_threads(),
+        };
+        run.write_config(settings, &provenance)?;
         run.link_latest();
         Ok(run)
+    }
+
+    /// Opens the directory of a run of this command; gives its settings, the number of threads among them.
+    pub(crate) fn reopen<S: Settings>(root: &Path) -> Result<(Self, Table)> {
+        let path = root.join(CONFIG);
+        if !path.is_file() {
+            bail!("there is no run to go on with in {}: it has no {CONFIG}", root.display());
+        }
+        // A link such as `runs/latest` may point elsewhere before this run is over.
+        let run = Self { root: plain(&fs::canonicalize(root)?) };
+        let mut settings = settings::read::<S>(&path)?;
+        let threads = run.provenance()?.threads;
+        settings.entry("threads").or_insert(Value::Integer(threads as i64));
+        Ok((run, settings))
+    }
+
+    /// Writes other settings; the old ones stay as those of the first `steps` steps.
+    pub(crate) fn replace_config(&self, steps: u64, settings: &Table) -> Result<()> {
+        let path = self.root.join(CONFIG);
+        let old = fs::read(&path)?;
+        write_atomically(&self.root.join(format!("config.before-{:06}.toml", steps + 1)), &old)?;
+        self.write_config(settings, &self.provenance()?)
+    }
+
+    fn write_config(&self, settings: &Table, provenance: &Provenance) -> Result<()> {
+        let mut settings = settings.clone();
+        // Where the run is, is no setting: read back by --config, it would name a directory that is taken.
+        settings.remove("save_path");
+        let text =
+            format!("{}\n[{PROVENANCE}]\n{}", toml::to_string(&settings)?, toml::to_string(provenance)?);
+        write_atomically(&self.root.join(CONFIG), text.as_bytes())
+    }
+
+    fn provenance(&self) -> Result<Provenance> {
+        let path = self.root.join(CONFIG);
+        let table: Table = fs::read_to_string(&path)?.parse()?;
+        let provenance = table.get(PROVENANCE).cloned();
+        let missing = || format!("{} has no table `{PROVENANCE}`, which every run writes", path.display());
+        Ok(provenance.with_context(missing)?.try_into()?)
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -58,36 +110,19 @@ impl RunDir {
         self.root.join("metrics.jsonl")
     }
 
-    pub(crate) fn grid(&self, step: u64) -> PathBuf {
-        self.root.join(format!("grids/step-{step:06}.png"))
+    /// The grid that a network drew after a step.
+    /// - `network`: which, where it is not the moving average
+    pub(crate) fn grid(&self, step: u64, network: Option<&str>) -> PathBuf {
+        let suffix = network.map(|name| format!("-{name}")).unwrap_or_default();
+        self.root.join(format!("grids/step-{step:06}{suffix}.png"))
     }
 
-    pub(crate) fn checkpoint(&self, step: u64) -> PathBuf {
-        self.root.join(format!("checkpoints/step-{step:06}"))
+    pub(crate) fn checkpoints(&self) -> CheckpointFolder {
+        CheckpointFolder::new(self.root.join("checkpoints"))
     }
 
     pub(crate) fn model(&self) -> PathBuf {
         self.root.join("model")
-    }
-
-    /// Removes the oldest checkpoints beyond the newest `limit`, which is at least 1.
-    pub(crate) fn prune_checkpoints(&self, limit: usize) -> Result<()> {
-        let dir = self.root.join("checkpoints");
-        let mut steps: Vec<(u64, PathBuf)> = fs::read_dir(&dir)
-            .with_context(|| format!("cannot read {}", dir.display()))?
-            .filter_map(|entry| {
-                let path = entry.ok()?.path();
-                let step = path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()?;
-                Some((step, path))
-            })
-            .collect();
-        // By number: names stop sorting at a million steps.
-        steps.sort();
-        let surplus = steps.len().saturating_sub(limit.max(1));
-        for (_, path) in &steps[..surplus] {
-            fs::remove_dir_all(path).with_context(|| format!("cannot remove {}", path.display()))?;
-        }
-        Ok(())
     }
 
     /// Points `runs/latest` here. A convenience: a file system without links only costs a message.
@@ -109,6 +144,12 @@ impl RunDir {
     }
 }
 
+/// The path as seen from the current folder, if it is below it: shorter in messages.
+fn plain(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().and_then(fs::canonicalize);
+    here.ok().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,34 +158,18 @@ mod tests {
     fn another_run_is_never_written_over() -> Result<()> {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("runs/a");
-        let settings = toml::Table::from_iter([("seed".to_owned(), 7.into())]);
+        let settings =
+            Table::from_iter([("seed".to_owned(), 7.into()), ("save_path".to_owned(), "a".into())]);
         let run = RunDir::create(Some(&path), "x", "train", &settings)?;
-        let config: toml::Table = fs::read_to_string(path.join("config.toml"))?.parse()?;
+        let config: Table = fs::read_to_string(path.join(CONFIG))?.parse()?;
         assert_eq!(
             (config["seed"].as_integer(), config["run"]["command"].as_str()),
             (Some(7), Some("train"))
         );
+        assert!(!config.contains_key("save_path"));
         assert_eq!(fs::canonicalize(dir.path().join("runs/latest"))?, fs::canonicalize(run.root())?);
         let again = RunDir::create(Some(&path), "x", "train", &settings).err().map(|error| error.to_string());
         assert!(again.is_some_and(|text| text.contains("not empty")));
-        Ok(())
-    }
-
-    #[test]
-    fn the_newest_checkpoints_stay() -> Result<()> {
-        let dir = tempfile::tempdir()?;
-        let run = RunDir::create(Some(dir.path()), "x", "train", &toml::Table::new())?;
-        for step in [999_999, 1_000_000, 500] {
-            fs::create_dir(run.checkpoint(step))?;
-        }
-        run.prune_checkpoints(2)?;
-        assert!(
-            !run.checkpoint(500).exists()
-                && run.checkpoint(999_999).exists()
-                && run.checkpoint(1_000_000).exists()
-        );
-        run.prune_checkpoints(0)?;
-        assert!(run.checkpoint(1_000_000).exists());
         Ok(())
     }
 }

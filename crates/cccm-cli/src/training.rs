@@ -1,22 +1,36 @@
 //! What training a teacher and a student have in common: loader, run directory, trainer, the finished model.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use candle_core::Device;
 use cccm_data::{Loader, LoaderConfig, pair_counts};
-use cccm_distill::{Averaging, Objective, TrainConfig, Trainer, TrainerParts};
+use cccm_distill::{
+    Averaging, CheckpointWriter, Ending, Objective, Reporter, TrainConfig, Trainer, TrainerParts,
+};
 use cccm_sample::Sampler;
 use cccm_sched::{Denoiser, Streams};
 use cccm_unet::{ModelConfig, ModelFiles, Parameters};
-use serde::Serialize;
+use toml::Table;
 
 use crate::args::{DataArgs, OptimArgs, RunArgs, required};
 use crate::batches::TrainBatches;
+use crate::display::Display;
+use crate::events::EventFile;
+use crate::metrics::MetricsFile;
+use crate::phases::Phases;
 use crate::pictures::{Drawing, write_matrix};
+use crate::resume::Resumed;
 use crate::run_dir::RunDir;
+use crate::signals::Interrupt;
 use crate::source::{Source, on_bad_image};
 use crate::watch::Watch;
+
+/// What grids and event files call the moving average.
+const AVERAGE: &str = "target";
 
 /// A training run about to start.
 pub(crate) struct Training<'a> {
@@ -33,41 +47,117 @@ pub(crate) struct Training<'a> {
     pub(crate) trained: &'a Parameters,
     pub(crate) averaged: &'a Parameters,
     pub(crate) averaging: Averaging,
-    /// How the moving average is looked at.
-    pub(crate) network: &'a dyn Denoiser,
+    /// How both are looked at: the moving average first.
+    pub(crate) networks: [&'a dyn Denoiser; 2],
     pub(crate) sampler: &'a dyn Sampler,
     pub(crate) sampling: String,
     pub(crate) streams: Streams,
     pub(crate) device: &'a Device,
+    /// Of everything the run is made from, by name.
+    pub(crate) digests: BTreeMap<String, String>,
+}
+
+/// How a run ended that did not fail.
+pub(crate) enum Outcome {
+    /// All steps are done, and the model is in the run's directory.
+    Finished(RunDir),
+    /// Somebody asked it to stop; with what to exit.
+    Stopped(ExitCode),
 }
 
 impl Training<'_> {
     /// Trains, and saves the moving average as the run's model.
     /// - `settings`: everything resolved, for `config.toml`
-    pub(crate) fn run(self, settings: &impl Serialize) -> Result<RunDir> {
+    /// - `resumed`: the run to go on with, instead of a new one
+    pub(crate) fn run(&self, settings: &Table, resumed: Option<Resumed>) -> Result<Outcome> {
         let train = self.optim.train_config()?;
-        let loader = self.loader()?;
-        let mut trainer = self.trainer(&train, loader.steps_per_epoch() as u64)?;
-        let limit = required(self.optim.checkpoints_total_limit, "checkpoints_total_limit")?;
+        let images_per_step = self.optim.images_per_step()?;
+        let mut trainer = self.trainer(&train, self.source.dataset.len().div_ceil(images_per_step) as u64)?;
+        if let Some(resumed) = &resumed {
+            self.restore(&mut trainer, resumed)?;
+        }
+        let loader = self.loader(images_per_step, trainer.position())?;
+        let checkpoints_limit = required(self.optim.checkpoints_total_limit, "checkpoints_total_limit")?;
 
         // Everything that can be wrong is known by now: a refused run leaves no directory behind.
-        let run = RunDir::create(self.run.save_path.as_deref(), self.method, self.command, settings)?;
+        let steps_done = trainer.steps_done();
+        let is_new = resumed.is_none();
+        let (run, metrics) = match resumed {
+            None => {
+                let run = RunDir::create(self.run.save_path.as_deref(), self.method, self.command, settings)?;
+                let metrics = MetricsFile::open(&run.metrics(), 0)?;
+                (run, metrics)
+            }
+            Some(resumed) => {
+                // First of all: it fails if another process is at work in there.
+                let metrics = MetricsFile::open(&resumed.run.metrics(), steps_done)?;
+                resumed.record(steps_done, settings)?;
+                (resumed.run, metrics)
+            }
+        };
+        if steps_done >= trainer.total_steps() && run.model().is_dir() {
+            tracing::info!("{} is finished: all {steps_done} steps are done", run.root().display());
+            return Ok(Outcome::Finished(run));
+        }
         self.announce(&trainer, &run);
-        let draw_grid = |step: u64, run: &RunDir| self.draw_grid(step, run);
-        let mut watch = Watch::new(&run, trainer.total_steps(), self.config.to_json()?, limit, &draw_grid)?;
-        trainer.run(TrainBatches::new(loader, self.device), &mut watch)?;
 
+        let interrupt = Interrupt::listen().context("cannot listen for Ctrl-C")?;
+        let draw_grids = |step: u64| self.draw_grids(step, &run, &interrupt);
+        let mut watch = Watch {
+            metrics,
+            events: self.events(&run, steps_done, settings)?,
+            display: Display::new(steps_done, trainer.total_steps())?,
+            checkpoints: CheckpointWriter::new(run.checkpoints(), checkpoints_limit),
+            interrupt: interrupt.clone(),
+            draw_grids: &draw_grids,
+            model_json: self.config.to_json()?,
+            digests: self.digests.clone(),
+            phases: Phases::default(),
+        };
+        if !is_new && trainer.eval_is_due() && !run.grid(steps_done, None).exists() {
+            // The run was killed between its checkpoint and its grids.
+            watch.on_eval(&trainer).map_err(anyhow::Error::from_boxed)?;
+        }
+        let mut batches = TrainBatches::new(loader, self.device);
+        let trained = trainer.run(&mut batches, &mut watch);
+        batches.report_skipped();
+        let ending = trained.with_context(|| {
+            drop(watch);
+            format!("{} stopped; once that is mended, go on with --resume {0}", run.root().display())
+        })?;
+        if ending == Ending::Stopped {
+            tracing::info!(
+                "stopped after step {}; go on with\n  cccm {} --resume {}",
+                trainer.steps_done(),
+                self.command,
+                run.root().display()
+            );
+            return Ok(Outcome::Stopped(interrupt.exit_code()));
+        }
         let dir = run.model();
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         ModelFiles::in_directory(&dir).save(self.config, self.averaged)?;
-        Ok(run)
+        Ok(Outcome::Finished(run))
     }
 
-    fn loader(&self) -> Result<Loader> {
+    /// Puts the trainer where the run's newest whole checkpoint stood, if there is one.
+    fn restore(&self, trainer: &mut Trainer<'_>, resumed: &Resumed) -> Result<()> {
+        let Some(checkpoint) = resumed.run.checkpoints().newest_whole()? else {
+            tracing::warn!("{} has no whole checkpoint: it starts anew", resumed.run.root().display());
+            return Ok(());
+        };
+        resumed.check_digests(checkpoint.state(), &self.digests)?;
+        checkpoint.restore(trainer)?;
+        tracing::info!("going on after step {}", trainer.steps_done());
+        Ok(())
+    }
+
+    fn loader(&self, images_per_step: usize, (epoch, index): (u64, u64)) -> Result<Loader> {
         let seed = required(self.run.seed, "seed")?;
-        let mut config = LoaderConfig::new(self.optim.images_per_step()?, seed);
+        let mut config = LoaderConfig::new(images_per_step, seed);
         config.on_bad_image = on_bad_image(self.data);
-        Ok(Loader::new(Arc::clone(&self.source.dataset), &config)?)
+        let dataset = Arc::clone(&self.source.dataset);
+        Ok(Loader::starting_at(dataset, &config, epoch as usize, index as usize)?)
     }
 
     fn trainer(&self, train: &TrainConfig, steps_per_epoch: u64) -> Result<Trainer<'_>> {
@@ -94,18 +184,38 @@ impl Training<'_> {
         tracing::info!("run: {}", run.root().display());
     }
 
-    fn draw_grid(&self, step: u64, run: &RunDir) -> Result<()> {
+    fn events(&self, run: &RunDir, steps_done: u64, settings: &Table) -> Result<EventFile> {
+        let dir = self.run.logging_dir.as_deref().unwrap_or(run.root());
+        let mut events = EventFile::create(dir, steps_done + 1)?;
+        let name = run.root().file_name().unwrap_or(run.root().as_os_str());
+        events.hyper_parameters(&name.to_string_lossy(), settings)?;
+        Ok(events)
+    }
+
+    /// Every pair as both networks draw it, from the same noise.
+    fn draw_grids(
+        &self,
+        step: u64,
+        run: &RunDir,
+        interrupt: &Interrupt,
+    ) -> Result<Vec<(&'static str, PathBuf)>> {
         let vocabulary = self.source.dataset.vocabulary();
-        let drawing = Drawing {
-            sampler: self.sampler,
-            network: self.network,
-            streams: self.streams,
-            image_px: self.config.image_px,
-            device: self.device,
-        };
         let pairs: Vec<_> = vocabulary.pairs().collect();
-        let images = drawing.images(&pairs, &mut |_| ())?;
-        let title = format!("after {step} steps, {}", self.sampling);
-        write_matrix(&run.grid(step), &images, vocabulary, &self.source.held_out, &title)
+        let trained = self.objective.trained_name();
+        let files = [(AVERAGE, run.grid(step, None)), (trained, run.grid(step, Some(trained)))];
+        for ((name, path), network) in files.iter().zip(self.networks) {
+            let drawing = Drawing {
+                sampler: self.sampler,
+                network,
+                streams: self.streams,
+                image_px: self.config.image_px,
+                device: self.device,
+                stop: &|| interrupt.is_raised(),
+            };
+            let images = drawing.images(&pairs, &mut |_| ())?;
+            let title = format!("{name} after {step} steps, {}", self.sampling);
+            write_matrix(path, &images, vocabulary, &self.source.held_out, &title)?;
+        }
+        Ok(files.into())
     }
 }

@@ -16,7 +16,9 @@ impl DatasetDigest {
         digest.bytes(kind.as_bytes());
         for names in [&vocabulary.attributes, &vocabulary.objects] {
             digest.number(names.len() as u64);
-            names.iter().for_each(|name| digest.bytes(name.as_bytes()));
+            for name in names {
+                digest.bytes(name.as_bytes());
+            }
         }
         digest.number(image_px as u64);
         digest
@@ -38,8 +40,7 @@ impl DatasetDigest {
 
     /// The digest in lower case hexadecimal digits.
     pub(crate) fn finish(self) -> String {
-        let hex = |digit: u8| char::from(b"0123456789abcdef"[usize::from(digit)]);
-        self.0.finalize().iter().flat_map(|byte| [hex(byte >> 4), hex(byte & 15)]).collect()
+        hex::encode(self.0.finalize())
     }
 }
 

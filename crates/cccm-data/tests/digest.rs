@@ -51,7 +51,8 @@ fn a_folder_may_move() -> Result<()> {
 
 #[test]
 fn whatever_changes_the_images_of_a_folder_changes_its_digest() -> Result<()> {
-    let change: [(&str, fn(&Path) -> Result<()>); 5] = [
+    type Change = fn(&Path) -> Result<()>;
+    let change: [(&str, Change); 5] = [
         ("added", |root| save(root, "GrayHair_Male/d.png", 4)),
         ("removed", |root| Ok(fs::remove_file(root.join("GrayHair_Male/b.png"))?)),
         ("renamed", |root| {

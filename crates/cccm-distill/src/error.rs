@@ -52,6 +52,19 @@ pub enum Error {
         /// The step that was stopped.
         step: u64,
     },
+    /// Step after step was skipped because its loss or gradient was not finite.
+    #[error(
+        "{in_a_row} steps in a row had no finite loss and gradient, the last of them step {step}; skipping more will not help. Go \
+         back to a checkpoint before step {first}, with a lower learning rate or a longer warmup"
+    )]
+    StillNonFinite {
+        /// How many were skipped.
+        in_a_row: u64,
+        /// The first of them.
+        first: u64,
+        /// The last of them.
+        step: u64,
+    },
     /// A batch without samples, or whose parts differ in length.
     #[error("bad batch at step {step}: {reason}")]
     Batch {
@@ -96,6 +109,25 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A checkpoint on disk is not as it was written.
+    #[error("{} is damaged: {reason}", .path.display())]
+    DamagedCheckpoint {
+        /// The file, or the directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A checkpoint that does not hold what a trainer needs.
+    #[error("the checkpoint's {file} does not fit this run: {reason}")]
+    CheckpointContent {
+        /// Name of the file.
+        file: String,
+        /// How it differs.
+        reason: String,
+    },
+    /// The thread that writes checkpoints ended before its work was done.
+    #[error("the thread that writes checkpoints died; its panic message stands above")]
+    WriterDied,
     /// Reading or writing failed.
     #[error("cannot {action} {}", .path.display())]
     Io {

@@ -15,13 +15,13 @@ mod trainer;
 
 pub use averaging::Averaging;
 pub use batch::TrainBatch;
-pub use checkpoint::{Checkpoint, TrainState};
+pub use checkpoint::{Checkpoint, CheckpointFolder, CheckpointWriter, TrainState};
 pub use distill::{DistillConfig, Distillation};
 pub use error::{BoxError, Error, Result};
 pub use fusion::{DistillInputs, DistillLoss, DistillParts, FuseMethod, Networks};
 pub use loss::{Distance, LossType};
 pub use objective::{Evaluation, Forward, Objective, Work};
-pub use plan::{Span, TrainConfig};
+pub use plan::{OnNonFinite, Span, TrainConfig};
 pub use report::{Ending, Reporter, StepReport};
 pub use teacher::{TeacherConfig, TeacherTraining};
 pub use trainer::{Trainer, TrainerParts};

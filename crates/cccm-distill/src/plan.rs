@@ -1,5 +1,7 @@
 //! Settings of a training run, whatever is trained.
 
+use std::str::FromStr;
+
 use cccm_optim::{AdamWConfig, LrScheduleConfig};
 use cccm_sched::FuseClock;
 use serde::{Deserialize, Serialize};
@@ -42,6 +44,30 @@ impl Span {
     }
 }
 
+/// What to do about a step whose loss or gradient is NaN or infinite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnNonFinite {
+    /// Stop with [`Error::NonFinite`].
+    #[default]
+    Stop,
+    /// Go on with the next batch and the weights as they are; stop with [`Error::StillNonFinite`] at the tenth such
+    /// step in a row.
+    Skip,
+}
+
+impl FromStr for OnNonFinite {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "stop" => Ok(Self::Stop),
+            "skip" => Ok(Self::Skip),
+            _ => Err(Error::UnknownName { what: "answer", got: name.to_owned(), names: "stop, skip" }),
+        }
+    }
+}
+
 /// Settings of a training run; the defaults are those of the published distillations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -58,6 +84,8 @@ pub struct TrainConfig {
     /// Pieces that the batch of a step is cut into, to need less memory; at least 1. The step is the same to
     /// rounding. Default 1.
     pub gradient_accumulation_steps: usize,
+    /// What to do about a step whose loss or gradient is not finite. Default stop.
+    pub on_non_finite: OnNonFinite,
     /// How often to write a checkpoint. Default every 2 epochs.
     pub checkpoint_interval: Span,
     /// How often to look at samples. Default every 2 epochs.
@@ -72,6 +100,7 @@ impl Default for TrainConfig {
             optimizer: AdamWConfig::default(),
             max_grad_norm: 1.0,
             gradient_accumulation_steps: 1,
+            on_non_finite: OnNonFinite::Stop,
             checkpoint_interval: Span::Epochs(2),
             eval_interval: Span::Epochs(2),
         }

@@ -13,7 +13,7 @@ pub struct StepReport {
     pub step: u64,
     /// The epoch it belongs to, counted from 1.
     pub epoch: u64,
-    /// The loss before the step, as the mean over its samples.
+    /// The loss before the step, as the mean over its samples; not finite where the step was skipped.
     pub loss: f64,
     /// The teacher's share of the loss, where losses are mixed.
     pub teacher_part: Option<f64>,
@@ -25,6 +25,8 @@ pub struct StepReport {
     pub lr: f64,
     /// Norm of all gradients together, before clipping.
     pub grad_norm: f64,
+    /// Steps skipped so far for want of a finite loss and gradient: see [`OnNonFinite`](crate::OnNonFinite).
+    pub skipped_steps: u64,
     /// Samples of the step.
     pub images: u64,
     /// What the forward passes cost.
@@ -61,7 +63,8 @@ pub trait Reporter {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// At every [`checkpoint_interval`](crate::TrainConfig::checkpoint_interval), and after the last step.
+    /// At every [`checkpoint_interval`](crate::TrainConfig::checkpoint_interval), after the last step, and before a run
+    /// ends for want of data.
     ///
     /// # Errors
     /// Whatever goes wrong.

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use candle_core::{Tensor, Var};
-use cccm_optim::{AdamW, Ema, LrScheduleConfig, clip_factor, global_norm, gradients};
+use cccm_optim::{AdamW, Ema, LrScheduleConfig, Moments, clip_factor, global_norm, gradients};
 use cccm_sched::{FuseClock, Streams};
 
 use crate::{
-    Averaging, BoxError, Ending, Error, Evaluation, Objective, Reporter, Result, Span, StepReport,
-    TrainBatch, TrainConfig, Work,
+    Averaging, BoxError, Ending, Error, Evaluation, Objective, OnNonFinite, Reporter, Result, Span,
+    StepReport, TrainBatch, TrainConfig, TrainState, Work,
 };
+
+/// Skipped steps in a row at which a run gives up: its weights, not a batch, are what is wrong.
+const MAX_SKIPPED_IN_A_ROW: u64 = 10;
 
 /// What a [`Trainer`] is put together from, besides its settings.
 pub struct TrainerParts<'a> {
@@ -44,6 +47,15 @@ pub struct Trainer<'a> {
     cfg: TrainConfig,
     steps_per_epoch: u64,
     steps_done: u64,
+    skipped_in_a_row: u64,
+}
+
+/// What a checkpoint holds of a trainer.
+pub(crate) struct Snapshot<'a> {
+    pub(crate) state: &'a TrainState,
+    pub(crate) trained: BTreeMap<String, Tensor>,
+    pub(crate) target: BTreeMap<String, Tensor>,
+    pub(crate) moments: BTreeMap<String, Moments>,
 }
 
 /// Sums over the pieces of a batch.
@@ -88,12 +100,18 @@ impl<'a> Trainer<'a> {
             cfg: cfg.clone(),
             steps_per_epoch,
             steps_done: 0,
+            skipped_in_a_row: 0,
         })
     }
 
-    /// Optimizer steps done.
+    /// Optimizer steps done, skipped ones included.
     pub fn steps_done(&self) -> u64 {
         self.steps_done
+    }
+
+    /// Where the next batch is to be found: its epoch and its place therein, both counted from 0.
+    pub fn position(&self) -> (u64, u64) {
+        (self.steps_done / self.steps_per_epoch, self.steps_done % self.steps_per_epoch)
     }
 
     /// Optimizer steps of the whole run.
@@ -104,6 +122,16 @@ impl<'a> Trainer<'a> {
     /// Optimizer steps per pass over the data.
     pub fn steps_per_epoch(&self) -> u64 {
         self.steps_per_epoch
+    }
+
+    /// Whether samples are to be looked at after the steps done.
+    pub fn eval_is_due(&self) -> bool {
+        self.is_due(self.cfg.eval_interval)
+    }
+
+    fn is_due(&self, interval: Span) -> bool {
+        let step = self.steps_done;
+        step == self.total_steps() || (step > 0 && step.is_multiple_of(interval.steps(self.steps_per_epoch)))
     }
 
     /// Variables of the network in training.
@@ -136,54 +164,67 @@ impl<'a> Trainer<'a> {
         batches: impl IntoIterator<Item = Result<TrainBatch, BoxError>>,
         reporter: &mut dyn Reporter,
     ) -> Result<Ending> {
+        let failed = |what, step| move |source| Error::Report { what, step, source };
         let mut batches = batches.into_iter();
         let mut ending = Ending::Finished;
+        let mut saved = self.steps_done;
         while ending == Ending::Finished && self.steps_done < self.total_steps() {
             let waiting = Instant::now();
-            let batch = self.next_batch(&mut batches)?;
+            let batch = match self.next_batch(&mut batches) {
+                Ok(batch) => batch,
+                Err(missing) => {
+                    // The weights are good: whoever mends the data goes on from here.
+                    if saved != self.steps_done {
+                        reporter.on_checkpoint(self).map_err(failed("the checkpoint", self.steps_done))?;
+                    }
+                    return Err(missing);
+                }
+            };
             let data_secs = secs_since(waiting);
             let mut report = self.step(&batch)?;
             report.data_secs = data_secs;
             report.total_secs += data_secs;
 
             let step = self.steps_done;
-            let failed = |what| move |source| Error::Report { what, step, source };
-            let stop = reporter.on_step(&report).map_err(failed("the step"))?.is_break();
+            let stop = reporter.on_step(&report).map_err(failed("the step", step))?.is_break();
             let last = step == self.total_steps();
-            let due = |interval: Span| last || step.is_multiple_of(interval.steps(self.steps_per_epoch));
             // Saved first: looking at samples takes long, and may fail.
-            if stop || due(self.cfg.checkpoint_interval) {
-                reporter.on_checkpoint(self).map_err(failed("the checkpoint"))?;
+            if stop || self.is_due(self.cfg.checkpoint_interval) {
+                reporter.on_checkpoint(self).map_err(failed("the checkpoint", step))?;
+                saved = step;
             }
-            if !stop && due(self.cfg.eval_interval) {
-                reporter.on_eval(self).map_err(failed("the evaluation"))?;
+            if !stop && self.eval_is_due() {
+                reporter.on_eval(self).map_err(failed("the evaluation", step))?;
             }
             if stop && !last {
                 ending = Ending::Stopped;
             }
         }
-        let step = self.steps_done;
-        reporter.on_end(self, ending).map_err(|source| Error::Report { what: "the end", step, source })?;
+        reporter.on_end(self, ending).map_err(failed("the end", self.steps_done))?;
         Ok(ending)
     }
 
     /// One optimizer step on one batch, whatever the length of the run.
     ///
     /// # Errors
-    /// [`Error::Batch`] for a batch that does not fit together, [`Error::NonFinite`] when loss or gradient are not
-    /// finite, and whatever the objective reports; no weight was changed then.
+    /// [`Error::Batch`] for a batch that does not fit together, [`Error::NonFinite`] or [`Error::StillNonFinite`] when
+    /// loss or gradient are not finite, and whatever the objective reports; no weight was changed then.
     pub fn step(&mut self, batch: &TrainBatch) -> Result<StepReport> {
         let started = Instant::now();
         let step = self.steps_done + 1;
         let images = batch.checked_samples(step)?;
         let tally = self.accumulate(batch, images)?;
-        finite("loss", tally.loss, step)?;
 
         let updating = Instant::now();
-        let grad_norm = finite("gradient norm", global_norm(&tally.grads)?, step)?;
+        let grad_norm = global_norm(&tally.grads)?;
         let lr = self.lr_schedule.lr_at(self.steps_done);
-        self.optimizer.step(&tally.grads, lr, clip_factor(grad_norm, self.cfg.max_grad_norm))?;
-        Ema::new(self.averaging.decay_at(self.steps_done))?.update(&self.target, &self.trained)?;
+        match [("loss", tally.loss), ("gradient norm", grad_norm)]
+            .into_iter()
+            .find(|(_, value)| !value.is_finite())
+        {
+            Some((what, value)) => self.skip(what, value)?,
+            None => self.update(&tally.grads, lr, clip_factor(grad_norm, self.cfg.max_grad_norm))?,
+        }
         self.steps_done = step;
 
         let report = StepReport {
@@ -195,6 +236,7 @@ impl<'a> Trainer<'a> {
             c_t: tally.c_t,
             lr,
             grad_norm,
+            skipped_steps: step - self.optimizer.steps(),
             images: images as u64,
             work: tally.work,
             data_secs: 0.0,
@@ -204,6 +246,58 @@ impl<'a> Trainer<'a> {
         };
         tracing::debug!(step, loss = report.loss, grad_norm, lr, secs = report.total_secs, "step");
         Ok(report)
+    }
+
+    fn update(&mut self, grads: &BTreeMap<String, Tensor>, lr: f64, grad_scale: f64) -> Result<()> {
+        let decay = self.averaging.decay_at(self.optimizer.steps());
+        self.optimizer.step(grads, lr, grad_scale)?;
+        Ema::new(decay)?.update(&self.target, &self.trained)?;
+        self.skipped_in_a_row = 0;
+        Ok(())
+    }
+
+    /// Leaves the weights as they are in a step where something is not finite, as long as that is allowed.
+    fn skip(&mut self, what: &'static str, value: f64) -> Result<()> {
+        let step = self.steps_done + 1;
+        if self.cfg.on_non_finite == OnNonFinite::Stop {
+            return Err(Error::NonFinite { what, value, step });
+        }
+        let in_a_row = self.skipped_in_a_row + 1;
+        if in_a_row >= MAX_SKIPPED_IN_A_ROW {
+            return Err(Error::StillNonFinite { in_a_row, first: step + 1 - in_a_row, step });
+        }
+        tracing::warn!("step {step} is skipped: its {what} is {value}");
+        self.skipped_in_a_row = in_a_row;
+        Ok(())
+    }
+
+    /// Where this run stands.
+    pub(crate) fn state(&self, digests: BTreeMap<String, String>) -> TrainState {
+        let (epoch, next_batch) = self.position();
+        TrainState {
+            step: self.steps_done,
+            epoch: epoch + 1,
+            next_batch,
+            updates: self.optimizer.steps(),
+            skipped_in_a_row: self.skipped_in_a_row,
+            train: self.cfg.clone(),
+            digests,
+        }
+    }
+
+    /// Goes where the run of the snapshot stood; all is checked before the first variable changes.
+    pub(crate) fn restore(&mut self, snapshot: Snapshot<'_>) -> Result<()> {
+        let Snapshot { state, trained, target, moments } = snapshot;
+        check_values(self.objective.trained_name(), &trained, &self.trained)?;
+        check_values("target", &target, &self.target)?;
+        self.optimizer.restore(state.updates, moments)?;
+        for (vars, values) in [(&self.trained, &trained), (&self.target, &target)] {
+            for (var, value) in vars.values().zip(values.values()) {
+                var.set(&value.to_device(var.device())?)?;
+            }
+        }
+        (self.steps_done, self.skipped_in_a_row) = (state.step, state.skipped_in_a_row);
+        Ok(())
     }
 
     /// Loss and gradients of the whole batch, piece by piece.
@@ -263,6 +357,30 @@ impl Tally {
     }
 }
 
+/// Fails unless a checkpoint's file holds a value for every variable, and nothing else.
+fn check_values(stem: &str, values: &BTreeMap<String, Tensor>, vars: &BTreeMap<String, Var>) -> Result<()> {
+    let bad = |name: &str, what: String| {
+        Err(Error::CheckpointContent {
+            file: format!("{stem}.safetensors"),
+            reason: format!("`{name}` {what}"),
+        })
+    };
+    if let Some(name) = vars.keys().find(|name| !values.contains_key(*name)) {
+        return bad(name, "is missing".to_owned());
+    }
+    for (name, value) in values {
+        match vars.get(name) {
+            None => return bad(name, "is no variable of the network".to_owned()),
+            Some(var) if (var.shape(), var.dtype()) != (value.shape(), value.dtype()) => {
+                let describe = |t: &Tensor| format!("{} {:?}", t.dtype().as_str(), t.dims());
+                return bad(name, format!("is {}, but must be {}", describe(value), describe(var)));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
 /// Fails unless both networks have the same names and shapes.
 fn check_like(target: &BTreeMap<String, Var>, trained: &BTreeMap<String, Var>) -> Result<()> {
     let lone = target
@@ -277,10 +395,6 @@ fn check_like(target: &BTreeMap<String, Var>, trained: &BTreeMap<String, Var>) -
         Some(((name, _), _)) => Err(Error::Target { name: name.clone(), reason: "their shapes differ" }),
         None => Ok(()),
     }
-}
-
-fn finite(what: &'static str, value: f64, step: u64) -> Result<f64> {
-    if value.is_finite() { Ok(value) } else { Err(Error::NonFinite { what, value, step }) }
 }
 
 fn scalar(tensor: &Tensor) -> candle_core::Result<f64> {

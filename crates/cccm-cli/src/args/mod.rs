@@ -2,24 +2,16 @@
 //! over each other.
 
 mod data;
+mod launch;
 mod network;
 mod optim;
 mod run;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 pub(crate) use data::DataArgs;
+pub(crate) use launch::LaunchArgs;
 pub(crate) use network::NetworkArgs;
 pub(crate) use optim::OptimArgs;
 pub(crate) use run::RunArgs;
-
-/// `over` where it says something, else `base`.
-pub(crate) fn merge<T: Serialize + DeserializeOwned>(over: &T, base: &T) -> anyhow::Result<T> {
-    let mut table = toml::Table::try_from(base)?;
-    table.extend(toml::Table::try_from(over)?);
-    Ok(table.try_into()?)
-}
 
 /// A setting that the recipe under the flags always has.
 pub(crate) fn required<T>(value: Option<T>, name: &str) -> anyhow::Result<T> {

@@ -2,7 +2,7 @@
 
 #![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
 
-use cccm_distill::{Span, TrainConfig};
+use cccm_distill::{OnNonFinite, Span, TrainConfig};
 use cccm_optim::{AdamWConfig, LrSchedule, LrScheduleConfig};
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +73,11 @@ pub(crate) struct OptimArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_grad_norm: Option<f64>,
 
+    /// When a loss or gradient is not finite: stop, or skip the step (ten in a row stop all the same)
+    #[arg(long, value_name = "ANSWER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) on_non_finite: Option<OnNonFinite>,
+
     /// What stays of the moving average at every step
     #[arg(long, value_name = "DECAY")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,24 +110,6 @@ pub(crate) struct OptimArgs {
 }
 
 impl OptimArgs {
-    /// Drops what a recipe says in epochs where the user speaks in steps, and the other way round.
-    pub(crate) fn without_rivals_of(mut self, user: &Self) -> Self {
-        let rivals = [
-            (user.max_steps.is_some(), &mut self.epochs),
-            (user.epochs.is_some(), &mut self.max_steps),
-            (user.checkpoint_steps.is_some(), &mut self.checkpoint_interval),
-            (user.checkpoint_interval.is_some(), &mut self.checkpoint_steps),
-            (user.eval_steps.is_some(), &mut self.eval_interval),
-            (user.eval_interval.is_some(), &mut self.eval_steps),
-        ];
-        for (given, rival) in rivals {
-            if given {
-                *rival = None;
-            }
-        }
-        self
-    }
-
     /// The trainer's settings.
     pub(crate) fn train_config(&self) -> anyhow::Result<TrainConfig> {
         let length = span(self.epochs, self.max_steps, "epochs")?;
@@ -142,6 +129,7 @@ impl OptimArgs {
             },
             max_grad_norm: required(self.max_grad_norm, "max_grad_norm")?,
             gradient_accumulation_steps: self.gradient_accumulation_steps.unwrap_or(1),
+            on_non_finite: required(self.on_non_finite, "on_non_finite")?,
             checkpoint_interval: span(
                 self.checkpoint_interval,
                 self.checkpoint_steps,

@@ -14,6 +14,11 @@ pub(crate) struct RunArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) save_path: Option<PathBuf>,
 
+    /// Directory of the TensorBoard event files [default: the run's own]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) logging_dir: Option<PathBuf>,
+
     /// Seed of everything random
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]

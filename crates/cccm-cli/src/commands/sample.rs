@@ -105,7 +105,14 @@ impl SampleArgs {
         let pairs: Vec<Pair> = selection.iter().flat_map(|pair| std::iter::repeat_n(*pair, count)).collect();
         let streams = Streams::new(self.seed);
         let image_px = config.image_px;
-        let drawing = Drawing { sampler: &*sampler, network: &network, streams, image_px, device: &device };
+        let drawing = Drawing {
+            sampler: &*sampler,
+            network: &network,
+            streams,
+            image_px,
+            device: &device,
+            stop: &|| false,
+        };
         let started = Instant::now();
         let bar = indicatif::ProgressBar::new(pairs.len() as u64);
         let images = drawing.images(&pairs, &mut |done| bar.set_position(done as u64))?;

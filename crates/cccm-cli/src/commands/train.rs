@@ -2,17 +2,22 @@
 
 #![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
 
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
 use anyhow::{Context, Result, bail};
 use cccm_distill::{Averaging, DistillConfig, Distillation, FuseMethod, LossType, Networks};
 use cccm_sample::{FewStepConfig, FewStepSampler};
 use cccm_sched::{FuseSchedule, NoiseSchedule, Streams, StudentConfig};
 use cccm_unet::{GuidanceInit, ModelConfig, Role, UNet};
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
-use crate::args::{DataArgs, NetworkArgs, OptimArgs, RunArgs, merge, required};
+use crate::args::{DataArgs, LaunchArgs, NetworkArgs, OptimArgs, RunArgs, required};
+use crate::settings::{Settings, lay_over};
 use crate::source::{Source, vocabulary_of};
-use crate::training::Training;
-use crate::{device, model};
+use crate::training::{Outcome, Training};
+use crate::{device, digest, model};
 
 /// Distil a teacher into a student that draws in a few steps
 ///
@@ -40,6 +45,9 @@ pub(crate) struct TrainArgs {
     #[command(flatten)]
     #[serde(flatten)]
     run: RunArgs,
+    #[command(flatten)]
+    #[serde(skip)]
+    launch: LaunchArgs,
 }
 
 /// What is learnt from whom.
@@ -144,26 +152,32 @@ impl DistillArgs {
     }
 }
 
-impl TrainArgs {
-    /// Flags over the built-in recipe, if it is that, over the published defaults.
-    fn resolve(self) -> Result<Self> {
-        let mut base: Self = toml::from_str(include_str!("../recipes/published.toml"))?;
-        if self.data.data.is_none() && self.teacher.is_none() {
-            let recipe: Self = toml::from_str(include_str!("../recipes/builtin.toml"))?;
-            base.optim = base.optim.without_rivals_of(&recipe.optim);
-            base = merge(&recipe, &base)?;
-        }
-        base.optim = base.optim.without_rivals_of(&self.optim);
-        if self.distill.fuse_method == Some(FuseMethod::Switch) && self.distill.fuse_schedule.is_none() {
-            // The published default for the other methods is no schedule for this one.
-            base.distill.fuse_schedule = Some("switch 0.4".to_owned());
-        }
-        merge(&self, &base)
+impl Settings for TrainArgs {
+    const COMMAND: &'static str = "train";
+
+    fn launch(&self) -> &LaunchArgs {
+        &self.launch
     }
 
+    /// The built-in recipe, if it is that, over the published defaults.
+    fn recipe(user: &Table) -> Result<Table> {
+        let mut recipe: Table = include_str!("../recipes/published.toml").parse()?;
+        if !user.contains_key("data") && !user.contains_key("teacher") {
+            recipe = lay_over(recipe, include_str!("../recipes/builtin.toml").parse()?);
+        }
+        let method = user.get("fuse_method").and_then(Value::as_str);
+        if method == Some(&FuseMethod::Switch.to_string()) {
+            // The published default for the other methods is no schedule for this one.
+            recipe.insert("fuse_schedule".to_owned(), "switch 0.4".into());
+        }
+        Ok(recipe)
+    }
+}
+
+impl TrainArgs {
     /// Distils.
-    pub(crate) fn run(self) -> Result<()> {
-        let args = self.resolve()?;
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let (args, resumed) = self.resolve()?;
         let config = args.distill.config(required(args.optim.ema_decay, "ema_decay")?)?;
         device::use_threads(args.run.threads)?;
         let device = device::open(args.run.device.as_deref())?;
@@ -202,6 +216,7 @@ impl TrainArgs {
         let teacher = UNet::frozen(&teacher_config.unet, tables, &teacher_parameters)?;
         let student = UNet::trainable(unet, tables, &trained)?;
         let target = UNet::frozen(unet, tables, &averaged)?;
+        let student_now = UNet::frozen(unet, tables, &trained)?;
 
         let networks = Networks { student: &student, target: &target, teacher: &teacher };
         let schedule = NoiseSchedule::new(&student_config.schedule)?;
@@ -210,7 +225,7 @@ impl TrainArgs {
         let sampler = FewStepSampler::new(&student_config.schedule, &config.student, &grid)?;
 
         let training = Training {
-            command: "train",
+            command: Self::COMMAND,
             method: &config.fuse_method.to_string(),
             data: &args.data,
             optim: &args.optim,
@@ -221,15 +236,23 @@ impl TrainArgs {
             trained: &trained,
             averaged: &averaged,
             averaging: Averaging::Constant(config.ema_decay),
-            network: &target,
+            networks: [&target, &student_now],
             sampler: &sampler,
             sampling: format!("{} steps, guidance scale {}", grid.steps, grid.guidance_scale),
             streams,
             device: &device,
+            digests: BTreeMap::from([
+                ("data".to_owned(), source.dataset.digest()?),
+                ("teacher".to_owned(), digest::of_model(&teacher_config, &teacher_parameters)?),
+            ]),
         };
-        let run = training.run(&args)?;
-        tracing::info!("{}", next_command(&student_config, &source, run.root()));
-        Ok(())
+        match training.run(&Table::try_from(&args)?, resumed)? {
+            Outcome::Stopped(code) => Ok(code),
+            Outcome::Finished(run) => {
+                tracing::info!("{}", next_command(&student_config, &source, run.root()));
+                Ok(ExitCode::SUCCESS)
+            }
+        }
     }
 
     /// Refuses what cannot be distilled as asked.

@@ -1,16 +1,21 @@
 //! `cccm train-teacher`: a compositional conditional diffusion model from scratch.
 
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
 use anyhow::Result;
 use cccm_distill::{Averaging, TeacherConfig, TeacherTraining};
 use cccm_sample::{DdimConfig, DdimSampler};
 use cccm_sched::{NoiseSchedule, Streams};
 use cccm_unet::{ModelConfig, Parameters, UNet};
 use serde::{Deserialize, Serialize};
+use toml::Table;
 
-use crate::args::{DataArgs, NetworkArgs, OptimArgs, RunArgs, merge, required};
+use crate::args::{DataArgs, LaunchArgs, NetworkArgs, OptimArgs, RunArgs, required};
 use crate::device;
+use crate::settings::{Settings, lay_over};
 use crate::source::{Source, label_kinds};
-use crate::training::Training;
+use crate::training::{Outcome, Training};
 
 /// Side of the images when the flags do not say.
 const IMAGE_PX: usize = 32;
@@ -36,6 +41,9 @@ pub(crate) struct TrainTeacherArgs {
     #[command(flatten)]
     #[serde(flatten)]
     run: RunArgs,
+    #[command(flatten)]
+    #[serde(skip)]
+    launch: LaunchArgs,
 
     /// Dropout in every residual block
     #[arg(long, value_name = "P", help_heading = "Network")]
@@ -48,22 +56,27 @@ pub(crate) struct TrainTeacherArgs {
     label_drop: Option<f64>,
 }
 
-impl TrainTeacherArgs {
-    /// Flags over the recipe of the built-in teacher, if it is that, over the defaults.
-    fn resolve(self) -> Result<Self> {
-        let mut base: Self = toml::from_str(include_str!("../recipes/teacher.toml"))?;
-        if self.data.data.is_none() {
-            let recipe: Self = toml::from_str(include_str!("../recipes/builtin_teacher.toml"))?;
-            base.optim = base.optim.without_rivals_of(&recipe.optim);
-            base = merge(&recipe, &base)?;
-        }
-        base.optim = base.optim.without_rivals_of(&self.optim);
-        merge(&self, &base)
+impl Settings for TrainTeacherArgs {
+    const COMMAND: &'static str = "train-teacher";
+
+    fn launch(&self) -> &LaunchArgs {
+        &self.launch
     }
 
+    /// The recipe of the built-in teacher, if it is that, over the defaults.
+    fn recipe(user: &Table) -> Result<Table> {
+        let recipe: Table = include_str!("../recipes/teacher.toml").parse()?;
+        if user.contains_key("data") {
+            return Ok(recipe);
+        }
+        Ok(lay_over(recipe, include_str!("../recipes/builtin_teacher.toml").parse()?))
+    }
+}
+
+impl TrainTeacherArgs {
     /// Trains.
-    pub(crate) fn run(self) -> Result<()> {
-        let args = self.resolve()?;
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let (args, resumed) = self.resolve()?;
         device::use_threads(args.run.threads)?;
         let device = device::open(args.run.device.as_deref())?;
 
@@ -81,6 +94,7 @@ impl TrainTeacherArgs {
         let averaged = trained.deep_copy()?;
         let teacher = UNet::trainable(&config.unet, tables, &trained)?;
         let target = UNet::frozen(&config.unet, tables, &averaged)?;
+        let teacher_now = UNet::frozen(&config.unet, tables, &trained)?;
         let null_labels = target.null_labels();
 
         let teacher_config = TeacherConfig {
@@ -93,7 +107,7 @@ impl TrainTeacherArgs {
         let sampler = DdimSampler::new(&config.schedule, &null_labels, &grid)?;
 
         let training = Training {
-            command: "train-teacher",
+            command: Self::COMMAND,
             method: "teacher",
             data: &args.data,
             optim: &args.optim,
@@ -104,17 +118,21 @@ impl TrainTeacherArgs {
             trained: &trained,
             averaged: &averaged,
             averaging: Averaging::WarmedUp(teacher_config.ema_decay),
-            network: &target,
+            networks: [&target, &teacher_now],
             sampler: &sampler,
             sampling: format!("{GRID_STEPS} solver steps, guidance scale {GRID_GUIDANCE_SCALE}"),
             streams,
             device: &device,
+            digests: BTreeMap::from([("data".to_owned(), source.dataset.digest()?)]),
         };
-        let run = training.run(&args)?;
-        tracing::info!(
-            "the teacher is in {0}; distil it with\n  cccm train --teacher {0}",
-            run.model().display()
-        );
-        Ok(())
+        match training.run(&Table::try_from(&args)?, resumed)? {
+            Outcome::Stopped(code) => Ok(code),
+            Outcome::Finished(run) => {
+                let model = run.model();
+                let model = model.display();
+                tracing::info!("the teacher is in {model}; distil it with\n  cccm train --teacher {model}");
+                Ok(ExitCode::SUCCESS)
+            }
+        }
     }
 }

@@ -70,7 +70,16 @@ fn it_holds_weights_moments_state_and_digests() -> Result<()> {
     }
     // An epoch has 4 steps: the next is the third of the second.
     let state: TrainState = serde_json::from_slice(&fs::read(dir.join("state.json"))?)?;
-    assert_eq!(state, TrainState { step: 6, epoch: 2, next_batch: 2, digests: BTreeMap::new() });
+    let want = TrainState {
+        step: 6,
+        epoch: 2,
+        next_batch: 2,
+        updates: 6,
+        skipped_in_a_row: 0,
+        train: config(9),
+        digests: BTreeMap::new(),
+    };
+    assert_eq!(state, want);
     Ok(())
 }
 

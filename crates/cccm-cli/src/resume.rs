@@ -1,0 +1,94 @@
+//! Going on with a run that was stopped: its settings, and what may change about them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use cccm_distill::TrainState;
+use toml::{Table, Value};
+
+use crate::args::LaunchArgs;
+use crate::run_dir::RunDir;
+use crate::settings::{Settings, lay_over};
+
+/// Settings that leave the weights of every step as they are. What `data` and `teacher` hold is compared by digest, and
+/// images that are skipped now would have stopped the run before.
+const HARMLESS: [&str; 10] = [
+    "checkpoint_interval",
+    "checkpoint_steps",
+    "checkpoints_total_limit",
+    "data",
+    "eval_interval",
+    "eval_steps",
+    "logging_dir",
+    "on_non_finite",
+    "skip_bad_images",
+    "teacher",
+];
+
+/// A run to go on with.
+pub(crate) struct Resumed {
+    pub(crate) run: RunDir,
+    /// What the flags change, as `name: old → new`.
+    changes: Vec<String>,
+    allow_change: bool,
+}
+
+impl Resumed {
+    /// Opens the run at a directory, or `runs/latest`; gives its settings with the flags laid over.
+    pub(crate) fn open<S: Settings>(place: &str, flags: Table, launch: &LaunchArgs) -> Result<(Table, Self)> {
+        let root = if place == "latest" { Path::new("runs/latest") } else { Path::new(place) };
+        let (run, recorded) = RunDir::reopen::<S>(root)?;
+        let settings = lay_over(recorded.clone(), flags);
+        let names: BTreeSet<&String> = recorded.keys().chain(settings.keys()).collect();
+        let changed = names.into_iter().filter(|name| recorded.get(*name) != settings.get(*name));
+        let (mut changes, mut breaking) = (Vec::new(), Vec::new());
+        for name in changed {
+            let shown = |table: &Table| table.get(name).map_or_else(|| "unset".to_owned(), Value::to_string);
+            let change = format!("{name}: {} → {}", shown(&recorded), shown(&settings));
+            if !HARMLESS.contains(&name.as_str()) {
+                breaking.push(change.clone());
+            }
+            changes.push(change);
+        }
+        if !breaking.is_empty() && !launch.allow_change {
+            bail!(
+                "{} would go on as another run than it was: {}; leave these flags out, or accept that with --allow-change",
+                run.root().display(),
+                breaking.join(", ")
+            );
+        }
+        Ok((settings, Self { run, changes, allow_change: launch.allow_change }))
+    }
+
+    /// Refuses a checkpoint that was made from other data or another teacher, unless that was allowed.
+    pub(crate) fn check_digests(&self, state: &TrainState, digests: &BTreeMap<String, String>) -> Result<()> {
+        let names: BTreeSet<&String> = state.digests.keys().chain(digests.keys()).collect();
+        let differing = names.into_iter().filter(|name| state.digests.get(*name) != digests.get(*name));
+        let differing: Vec<&str> = differing.map(String::as_str).collect();
+        if differing.is_empty() {
+            return Ok(());
+        }
+        let what = differing.join(" and ");
+        if !self.allow_change {
+            bail!(
+                "the {what} of {} changed since step {} (by digest): with it this would be another run; bring it back, \
+                 or accept that with --allow-change",
+                self.run.root().display(),
+                state.step
+            );
+        }
+        tracing::warn!("the {what} changed since step {}", state.step);
+        Ok(())
+    }
+
+    /// Says what changes, and records it: `config.toml` has the settings of the steps to come, `config.before-000500.toml`
+    /// those of the first 500.
+    pub(crate) fn record(&self, step: u64, settings: &Table) -> Result<()> {
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!("settings change from step {} on: {}", step + 1, self.changes.join(", "));
+        self.run.replace_config(step, settings).context("cannot record the changed settings")
+    }
+}
