@@ -33,7 +33,7 @@ use commands::train_teacher::TrainTeacherArgs;
 
 /// Compositional consistency models: distil a diffusion teacher, draw label pairs in a few steps.
 #[derive(Parser)]
-#[command(name = "cccm", version)]
+#[command(name = "cccm", version, args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -57,10 +57,18 @@ fn main() -> ExitCode {
     } else {
         log.with_ansi(false).init();
     }
-    let matches = with_underscores(Cli::command()).get_matches();
-    let outcome = match Cli::from_arg_matches(&matches) {
+    let matches = with_underscores(Cli::command()).try_get_matches();
+    let outcome = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => run(cli),
-        Err(error) => error.exit(),
+        Err(error) => {
+            let hint = args::python::hint(&error);
+            // Help and version end up here too; whoever closed the terminal will not miss the text.
+            let _ = error.print();
+            if let Some(hint) = hint {
+                tracing::info!("hint: {hint}");
+            }
+            return ExitCode::from(error.exit_code() as u8);
+        }
     };
     match outcome {
         Ok(code) => code,
@@ -81,12 +89,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// Lets every `--some-flag` be written `--some_flag`, as the published scripts have it.
 fn with_underscores(command: clap::Command) -> clap::Command {
-    let command = command.mut_args(|arg| match arg.get_long().filter(|long| long.contains('-')) {
-        Some(long) => {
-            let alias = long.replace('-', "_");
-            arg.alias(alias)
-        }
-        None => arg,
+    let command = command.mut_args(|arg| {
+        let names = arg.get_long().into_iter().chain(arg.get_all_aliases().unwrap_or_default());
+        let written: Vec<String> =
+            names.filter(|name| name.contains('-')).map(|name| name.replace('-', "_")).collect();
+        arg.aliases(written)
     });
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
     names.into_iter().fold(command, |command, name| command.mut_subcommand(name, with_underscores))

@@ -20,12 +20,12 @@ pub(crate) struct DataArgs {
     pub(crate) preset: Option<Preset>,
 
     /// Attributes in index order, instead of a preset
-    #[arg(long, value_name = "NAME", num_args = 1.., requires = "objects", conflicts_with = "preset")]
+    #[arg(long, value_name = "NAME", num_args = 1.., action = clap::ArgAction::Set, requires = "objects", conflicts_with = "preset")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) attributes: Option<Vec<String>>,
 
     /// Objects in index order, instead of a preset
-    #[arg(long, value_name = "NAME", num_args = 1.., requires = "attributes")]
+    #[arg(long, value_name = "NAME", num_args = 1.., action = clap::ArgAction::Set, requires = "attributes")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) objects: Option<Vec<String>>,
 

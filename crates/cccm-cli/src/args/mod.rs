@@ -5,6 +5,7 @@ mod data;
 mod launch;
 mod network;
 mod optim;
+pub(crate) mod python;
 mod run;
 
 pub(crate) use data::DataArgs;

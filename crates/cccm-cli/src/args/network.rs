@@ -22,7 +22,7 @@ pub(crate) struct NetworkArgs {
     pub(crate) emb_size: Option<usize>,
 
     /// Channels of each level, as multiples of --emb-size
-    #[arg(long, value_name = "N", num_args = 1..)]
+    #[arg(long, value_name = "N", num_args = 1.., action = clap::ArgAction::Set)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) channel_mult: Option<Vec<usize>>,
 

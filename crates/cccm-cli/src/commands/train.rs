@@ -30,6 +30,16 @@ pub(crate) struct TrainArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     teacher: Option<String>,
 
+    /// Numbers of attributes and objects that the teacher must have: only checked, as a student has its teacher's
+    #[arg(long, value_names = ["ATTRIBUTES", "OBJECTS"], num_args = 2, action = clap::ArgAction::Set, help_heading = "Distillation")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pretrained_nums_cond: Option<Vec<usize>>,
+
+    /// Numbers of attributes and objects that the data must have: only checked
+    #[arg(long, value_names = ["ATTRIBUTES", "OBJECTS"], num_args = 2, action = clap::ArgAction::Set, help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dataset_nums_cond: Option<Vec<usize>>,
+
     #[command(flatten)]
     #[serde(flatten)]
     distill: DistillArgs,
@@ -67,7 +77,7 @@ struct DistillArgs {
     fuse_schedule: Option<String>,
 
     /// Numbers of the schedule, where --fuse-schedule is its name alone
-    #[arg(long, value_name = "ARG", num_args = 1..)]
+    #[arg(long, value_name = "ARG", num_args = 1.., action = clap::ArgAction::Set)]
     #[serde(skip_serializing_if = "Option::is_none")]
     fuse_args: Option<Vec<String>>,
 
@@ -82,7 +92,7 @@ struct DistillArgs {
     huber_c: Option<f64>,
 
     /// Guidance weights to train for; a guidance scale is one more
-    #[arg(long, value_names = ["LOW", "HIGH"], num_args = 2)]
+    #[arg(long, value_names = ["LOW", "HIGH"], num_args = 2, action = clap::ArgAction::Set)]
     #[serde(skip_serializing_if = "Option::is_none")]
     w_interval: Option<Vec<f64>>,
 
@@ -263,6 +273,16 @@ impl TrainArgs {
         let mut differences = self.network.contradictions(&config.unet, &config.schedule);
         if let Some(px) = self.data.img_size.filter(|px| *px != config.image_px) {
             differences.push(format!("--img-size is {px}, but the teacher draws {}", config.image_px));
+        }
+        let found: Vec<usize> = config.labels.iter().map(|kind| kind.names.len()).collect();
+        // The data have the teacher's labels, or are refused.
+        for (flag, given) in [
+            ("pretrained-nums-cond", &self.pretrained_nums_cond),
+            ("dataset-nums-cond", &self.dataset_nums_cond),
+        ] {
+            if let Some(given) = given.as_ref().filter(|given| **given != found) {
+                differences.push(format!("--{flag} is {given:?}, but the teacher has {found:?} labels"));
+            }
         }
         if differences.is_empty() {
             return Ok(());

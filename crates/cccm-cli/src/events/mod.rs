@@ -73,16 +73,8 @@ impl EventFile {
 
     /// The settings of the run, for the table of hyper-parameters.
     pub(crate) fn hyper_parameters(&mut self, name: &str, settings: &Table) -> Result<()> {
-        let start = SessionStartInfo {
-            hparams: settings.iter().map(|(name, value)| (name.clone(), hyper_parameter(value))).collect(),
-            group_name: name.to_owned(),
-            start_time_secs: wall_time(),
-        };
-        let content = HParamsPluginData { version: 0, data: Some(HParamsContent::SessionStartInfo(start)) };
-        let plugin = PluginData { plugin_name: HPARAMS_PLUGIN.to_owned(), content: content.encode_to_vec() };
-        let metadata = Some(SummaryMetadata { plugin_data: Some(plugin) });
-        let value = SummaryValue { tag: HPARAMS_START_TAG.to_owned(), metadata, value: None };
-        self.summary(0, vec![value])
+        let Summary { value } = hyper_parameters(name, wall_time(), settings);
+        self.summary(0, value)
     }
 
     fn summary(&mut self, step: u64, value: Vec<SummaryValue>) -> Result<()> {
@@ -94,6 +86,18 @@ impl EventFile {
         let record = record(&event.encode_to_vec());
         self.file.write_all(&record).with_context(|| format!("cannot write {}", self.path.display()))
     }
+}
+
+fn hyper_parameters(name: &str, start_time_secs: f64, settings: &Table) -> Summary {
+    let start = SessionStartInfo {
+        hparams: settings.iter().map(|(name, value)| (name.clone(), hyper_parameter(value))).collect(),
+        group_name: name.to_owned(),
+        start_time_secs,
+    };
+    let content = HParamsPluginData { version: 0, data: Some(HParamsContent::SessionStartInfo(start)) };
+    let plugin = PluginData { plugin_name: HPARAMS_PLUGIN.to_owned(), content: content.encode_to_vec() };
+    let metadata = Some(SummaryMetadata { plugin_data: Some(plugin) });
+    Summary { value: vec![SummaryValue { tag: HPARAMS_START_TAG.to_owned(), metadata, value: None }] }
 }
 
 /// A text where a reader of numbers would not know what to do with it.
@@ -126,4 +130,56 @@ fn wall_time() -> f64 {
 pub(crate) fn png_size(png: &[u8]) -> io::Result<(u32, u32)> {
     let reader = png::Decoder::new(io::Cursor::new(png)).read_info().map_err(io::Error::other)?;
     Ok((reader.info().width, reader.info().height))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written by TensorBoard's own code, `tests/fixtures/event_files.py`.
+    const FIXTURE: &[u8] = include_bytes!("../../tests/fixtures/events.bin");
+
+    #[test]
+    fn the_bytes_are_those_that_tensorboard_writes() {
+        let value = |tag: &str, value| SummaryValue::new(tag, ValueKind::SimpleValue(value));
+        let scalars = Summary { value: vec![value("train/loss", 0.25), value("train/lr", 0.001)] };
+        let settings = "lr = 0.5".parse::<Table>().unwrap();
+        let events = [
+            Event { wall_time: 1.5, step: 0, what: Some(EventKind::FileVersion(FILE_VERSION.to_owned())) },
+            Event { wall_time: 2.5, step: 7, what: Some(EventKind::Summary(scalars)) },
+            Event {
+                wall_time: 3.5,
+                step: 0,
+                what: Some(EventKind::Summary(hyper_parameters("a run", 3.5, &settings))),
+            },
+        ];
+        let bytes: Vec<u8> = events.iter().flat_map(|event| record(&event.encode_to_vec())).collect();
+        assert_eq!(bytes, FIXTURE);
+    }
+
+    #[test]
+    fn a_file_starts_with_its_version_and_where_it_goes_on() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let mut events = EventFile::create(dir.path(), 7)?;
+        let mut png = Vec::new();
+        png::Encoder::new(&mut png, 2, 1).write_header()?.write_image_data(&[0, 0])?;
+        assert_eq!(png_size(&png)?, (2, 1));
+        events.image(8, "grid/target", png, (2, 1))?;
+        let bytes = std::fs::read(&events.path)?;
+        let (mut rest, mut read) = (&bytes[..], Vec::new());
+        while let Some((length, after)) = rest.split_first_chunk::<8>() {
+            let length = u64::from_le_bytes(*length) as usize;
+            read.push(Event::decode(&after[4..4 + length])?);
+            rest = &after[4 + length + 4..];
+        }
+        assert_eq!(read[0].what, Some(EventKind::FileVersion(FILE_VERSION.to_owned())));
+        assert_eq!(
+            (read[1].step, &read[1].what),
+            (7, &Some(EventKind::SessionLog(SessionLog { status: SESSION_START })))
+        );
+        assert!(
+            matches!(&read[2].what, Some(EventKind::Summary(Summary { value })) if value[0].tag == "grid/target")
+        );
+        Ok(())
+    }
 }

@@ -91,6 +91,9 @@ fn read_sums(dir: &Path) -> Result<BTreeMap<String, String>> {
     let text = read_file(&path)?;
     let bad = |number: usize| damaged(path.clone(), format!("line {number} is no digest and file name"));
     let text = String::from_utf8(text).map_err(|_| damaged(path.clone(), "it is no text".to_owned()))?;
+    if !text.ends_with('\n') {
+        return Err(damaged(path, "its last line is cut off".to_owned()));
+    }
     let entry = |(index, line): (usize, &str)| match line.split_once(SUMS_GAP) {
         Some((digest, name)) if is_plain(name) => Ok((name.to_owned(), digest.to_owned())),
         _ => Err(bad(index + 1)),

@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod fusion;
+mod resume;
 mod teacher;
 mod toy;
 mod trainer;

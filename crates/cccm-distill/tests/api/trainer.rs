@@ -27,7 +27,10 @@ pub(crate) fn start() -> (Weights, Weights) {
     (weights(1), weights(2))
 }
 
-fn parts<'a>(objective: &'a dyn Objective, (trained, target): &(Weights, Weights)) -> TrainerParts<'a> {
+pub(crate) fn parts<'a>(
+    objective: &'a dyn Objective,
+    (trained, target): &(Weights, Weights),
+) -> TrainerParts<'a> {
     TrainerParts {
         objective,
         trained: trained.clone(),

@@ -1,74 +1,10 @@
-//! The command as a user meets it: transcripts, then a whole tiny run.
+//! Transcripts, a whole tiny run, and bad input.
 
-// `cfg(test)` always holds here; it tells clippy that helpers are tests too, which may unwrap.
-#![cfg(test)]
-
-use std::path::Path;
-use std::process::Output;
-
-use assert_cmd::Command;
-
-fn cccm(dir: &Path, args: &[&str]) -> Output {
-    Command::cargo_bin("cccm").unwrap().current_dir(dir).args(args).output().unwrap()
-}
-
-fn run(dir: &Path, args: &[&str]) -> String {
-    let output = cccm(dir, args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// What a failed command says, once it is sure that it failed with 1 and left nothing behind.
-fn refusal(dir: &Path, args: &[&str]) -> String {
-    let before = std::fs::read_dir(dir).unwrap().count();
-    let output = cccm(dir, args);
-    assert_eq!(output.status.code(), Some(1), "{args:?}");
-    assert_eq!(std::fs::read_dir(dir).unwrap().count(), before, "{args:?} left something behind");
-    String::from_utf8(output.stderr).unwrap()
-}
+use crate::support::{cccm, refusal, run, tiny_student, tiny_teacher};
 
 #[test]
 fn help() {
     trycmd::TestCases::new().case("tests/cmd/*.trycmd");
-}
-
-/// Flags of a teacher small enough for a test.
-const TINY: [&str; 15] = [
-    "--data",
-    "builtin:shapes",
-    "--img-size",
-    "8",
-    "--emb-size",
-    "8",
-    "--norm-groups",
-    "4",
-    "--channel-mult",
-    "1",
-    "2",
-    "--num-res-blocks",
-    "1",
-    "--train-batch-size",
-    "4",
-];
-
-fn tiny_teacher(dir: &Path, name: &str, more: &[&str]) {
-    let args = [&["train-teacher", "--max-steps", "3", "--save-path", name], &TINY[..], more].concat();
-    run(dir, &args);
-}
-
-fn tiny_student(dir: &Path, name: &str, more: &[&str]) {
-    let args = [
-        "train",
-        "--teacher",
-        "teacher",
-        "--data",
-        "builtin:shapes",
-        "--max-steps",
-        "3",
-        "--save-path",
-        name,
-    ];
-    run(dir, &[&args[..], &["--train-batch-size", "4"], more].concat());
 }
 
 #[test]

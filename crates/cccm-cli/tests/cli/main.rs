@@ -1,0 +1,10 @@
+//! The command as a user meets it.
+
+// `cfg(test)` always holds here; it tells clippy that helpers are tests too, which may unwrap.
+#![cfg(test)]
+
+mod basics;
+mod flags;
+mod resume;
+mod support;
+mod trouble;

@@ -1,0 +1,269 @@
+//! Going on from a checkpoint, and what is done about damaged ones.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use cccm_distill::{
+    BoxError, Checkpoint, CheckpointFolder, CheckpointWriter, DistillConfig, Error, OnNonFinite, Reporter,
+    TrainBatch, TrainConfig, Trainer,
+};
+
+use crate::toy::{batch, broken_batch, values, weights};
+use crate::trainer::{config, distil, start};
+
+/// Batches by step, some of them broken; a step is skipped for each.
+fn batch_with_breaks(step: u64) -> TrainBatch {
+    if step % 4 == 2 { broken_batch() } else { batch(step, 4) }
+}
+
+fn skipping(steps: u64) -> TrainConfig {
+    TrainConfig { on_non_finite: OnNonFinite::Skip, ..config(steps) }
+}
+
+fn steps(trainer: &mut Trainer<'_>, until: u64) -> Result<(), Error> {
+    (trainer.steps_done()..until).try_for_each(|step| trainer.step(&batch_with_breaks(step)).map(drop))
+}
+
+fn checkpoint_after(until: u64) -> Checkpoint {
+    distil(&skipping(20), &DistillConfig::default(), &start(), |trainer| {
+        steps(trainer, until).unwrap();
+        Checkpoint::of(trainer, BTreeMap::new()).unwrap()
+    })
+}
+
+#[test]
+fn a_resumed_run_is_the_uninterrupted_run_to_the_bit() -> Result<()> {
+    let temp = tempfile::tempdir()?;
+    let whole = checkpoint_after(13);
+    for interrupted in [1, 3, 4, 7] {
+        let dir = temp.path().join(format!("step-{interrupted}"));
+        checkpoint_after(interrupted).write(&dir)?;
+        // Other weights than those of the checkpoint: all of them have to be replaced.
+        let elsewhere = (weights(8), weights(9));
+        let resumed = distil(&skipping(20), &DistillConfig::default(), &elsewhere, |trainer| -> Result<_> {
+            Checkpoint::read(&dir)?.restore(trainer)?;
+            assert_eq!(trainer.steps_done(), interrupted);
+            assert_eq!(trainer.position(), (interrupted / 4, interrupted % 4));
+            steps(trainer, 13)?;
+            Ok(Checkpoint::of(trainer, BTreeMap::new())?)
+        })?;
+        assert_eq!(resumed, whole, "interrupted after {interrupted}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_checkpoint_is_read_back_as_it_was_written() -> Result<()> {
+    let temp = tempfile::tempdir()?;
+    let dir = temp.path().join("step-000005");
+    let written = checkpoint_after(5).with_file("config.json", b"{}".to_vec())?;
+    written.write(&dir)?;
+    assert_eq!(Checkpoint::read(&dir)?, written);
+    assert_eq!((written.state().step, written.state().updates), (5, 4));
+    Ok(())
+}
+
+const FILES: [&str; 6] = [
+    "SHA256SUMS",
+    "config.json",
+    "optimizer.safetensors",
+    "state.json",
+    "student.safetensors",
+    "target.safetensors",
+];
+
+#[test]
+fn every_damage_is_named_and_the_checkpoint_before_is_used() -> Result<()> {
+    type Damage = fn(&Path, &Path) -> std::io::Result<()>;
+    let damages: [(&str, Damage); 6] = [
+        ("truncated", |file, _| {
+            let bytes = fs::read(file)?;
+            fs::write(file, &bytes[..bytes.len() - 1])
+        }),
+        ("half of it", |file, _| {
+            let bytes = fs::read(file)?;
+            fs::write(file, &bytes[..bytes.len() / 2])
+        }),
+        ("one byte flipped", |file, _| {
+            let mut bytes = fs::read(file)?;
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(file, bytes)
+        }),
+        ("missing", |file, _| fs::remove_file(file)),
+        ("empty", |file, _| fs::write(file, "")),
+        ("of another step", |file, other| fs::copy(other, file).map(drop)),
+    ];
+    for (what, damage) in damages {
+        for file in FILES {
+            let temp = tempfile::tempdir()?;
+            let folder = CheckpointFolder::new(temp.path());
+            for step in [3, 5] {
+                let config = format!("{{\"step\":{step}}}").into_bytes();
+                checkpoint_after(step).with_file("config.json", config)?.write(&folder.path(step))?;
+            }
+            let (damaged, other) = (folder.path(5).join(file), folder.path(3).join(file));
+            damage(&damaged, &other)?;
+            match Checkpoint::read(&folder.path(5)) {
+                // A list that lost its last line, or belongs elsewhere, shows at the files that it is about.
+                Err(Error::DamagedCheckpoint { path, .. }) if file == "SHA256SUMS" => {
+                    assert!(path.starts_with(folder.path(5)), "{what} {file}: {}", path.display());
+                }
+                Err(Error::DamagedCheckpoint { path, .. }) => assert_eq!(path, damaged, "{what}"),
+                other => panic!("{what} {file}: {other:?}"),
+            }
+            let found = folder.newest_whole()?.map(|checkpoint| checkpoint.state().step);
+            assert_eq!(found, Some(3), "{what} {file}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_file_that_is_not_listed_and_a_renamed_checkpoint_are_damages() -> Result<()> {
+    let temp = tempfile::tempdir()?;
+    let folder = CheckpointFolder::new(temp.path());
+    checkpoint_after(3).write(&folder.path(3))?;
+    fs::write(folder.path(3).join("extra"), "")?;
+    assert!(matches!(
+        Checkpoint::read(&folder.path(3)),
+        Err(Error::DamagedCheckpoint { path, .. }) if path.ends_with("extra")
+    ));
+    fs::remove_file(folder.path(3).join("extra"))?;
+    fs::rename(folder.path(3), folder.path(9))?;
+    assert!(folder.newest_whole()?.is_none());
+    assert!(CheckpointFolder::new(temp.path().join("nowhere")).newest_whole()?.is_none());
+    Ok(())
+}
+
+#[test]
+fn a_checkpoint_of_other_networks_changes_nothing() -> Result<()> {
+    let temp = tempfile::tempdir()?;
+    let dir = temp.path().join("step-000003");
+    checkpoint_after(3).write(&dir)?;
+    let checkpoint = Checkpoint::read(&dir)?;
+    let mut vars = (weights(8), weights(9));
+    vars.0.remove("guide");
+    vars.1.remove("guide");
+    let before = (values(&vars.0), values(&vars.1));
+    let teacher = |x: &candle_core::Tensor, _: &_, _: &cccm_sched::Conditions| Ok(x.clone());
+    let networks = cccm_distill::Networks { student: &teacher, target: &teacher, teacher: &teacher };
+    let objective = cccm_distill::Distillation::new(
+        &DistillConfig::default(),
+        crate::toy::schedule(),
+        crate::toy::NULL_LABELS.to_vec(),
+        networks,
+    )?;
+    let mut trainer = Trainer::new(&config(9), crate::trainer::parts(&objective, &vars))?;
+    let error = checkpoint.restore(&mut trainer).unwrap_err();
+    assert!(
+        matches!(&error, Error::CheckpointContent { file, reason } if file == "student.safetensors" && reason.contains("guide")),
+        "{error}"
+    );
+    assert_eq!((values(&vars.0), values(&vars.1), trainer.steps_done()), (before.0, before.1, 0));
+    Ok(())
+}
+
+#[test]
+fn the_oldest_go_and_damaged_later_ones_push_nothing_out() -> Result<()> {
+    let temp = tempfile::tempdir()?;
+    let folder = CheckpointFolder::new(temp.path());
+    // By number: names stop sorting at a million.
+    for step in [500, 999_999, 1_000_000, 2_000_000] {
+        fs::create_dir(folder.path(step))?;
+    }
+    fs::create_dir(temp.path().join(".step-000700.partial"))?;
+    fs::create_dir(temp.path().join("mine"))?;
+    folder.prune(1_000_000, 2)?;
+    assert_eq!(folder.steps()?, [999_999, 1_000_000, 2_000_000]);
+    assert!(!temp.path().join(".step-000700.partial").exists() && temp.path().join("mine").exists());
+    folder.prune(1_000_000, 0)?;
+    assert_eq!(folder.steps()?, [1_000_000, 2_000_000]);
+    Ok(())
+}
+
+#[test]
+fn a_writer_writes_in_the_background_and_reports_what_failed() -> Result<()> {
+    let temp = tempfile::tempdir()?;
+    let folder = CheckpointFolder::new(temp.path().join("checkpoints"));
+    let mut writer = CheckpointWriter::new(folder.clone(), 2);
+    for step in 1..=4 {
+        writer.write(checkpoint_after(step))?;
+    }
+    writer.finish()?;
+    assert_eq!(folder.steps()?, [3, 4]);
+
+    // Where a file is in the way of the folder.
+    fs::write(temp.path().join("taken"), "")?;
+    let mut writer = CheckpointWriter::new(CheckpointFolder::new(temp.path().join("taken")), 2);
+    writer.write(checkpoint_after(1))?;
+    assert!(matches!(writer.finish(), Err(Error::Io { .. })));
+    writer.write(checkpoint_after(1))?;
+    assert!(matches!(writer.write(checkpoint_after(2)), Err(Error::Io { .. })));
+    writer.check()?;
+    Ok(())
+}
+
+#[test]
+fn a_skipped_step_leaves_the_weights_and_is_counted() -> Result<()> {
+    let vars = start();
+    distil(&skipping(20), &DistillConfig::default(), &vars, |trainer| -> Result<()> {
+        for step in 0..8 {
+            let before = (values(&vars.0), values(&vars.1));
+            let report = trainer.step(&batch_with_breaks(step))?;
+            let skipped = !report.loss.is_finite();
+            assert_eq!(skipped, step % 4 == 2);
+            assert_eq!(before == (values(&vars.0), values(&vars.1)), skipped);
+            assert_eq!(report.skipped_steps, (step + 2) / 4);
+        }
+        assert_eq!((trainer.steps_done(), trainer.optimizer().steps()), (8, 6));
+        Ok(())
+    })
+}
+
+#[test]
+fn ten_bad_steps_in_a_row_are_too_many_even_across_a_checkpoint() -> Result<()> {
+    let bad = |trainer: &mut Trainer<'_>, count| {
+        (0..count).try_for_each(|_| trainer.step(&broken_batch()).map(drop))
+    };
+    let checkpoint = distil(&skipping(50), &DistillConfig::default(), &start(), |trainer| -> Result<_> {
+        bad(trainer, 9)?;
+        trainer.step(&batch(9, 4))?;
+        bad(trainer, 6)?;
+        Ok(Checkpoint::of(trainer, BTreeMap::new())?)
+    })?;
+    let error = distil(&skipping(50), &DistillConfig::default(), &start(), |trainer| {
+        checkpoint.restore(trainer).unwrap();
+        bad(trainer, 3).unwrap();
+        bad(trainer, 1).unwrap_err()
+    });
+    assert!(matches!(error, Error::StillNonFinite { in_a_row: 10, first: 11, step: 20 }), "{error}");
+    Ok(())
+}
+
+#[test]
+fn when_the_data_fail_a_checkpoint_is_written_first() {
+    #[derive(Default)]
+    struct Saved(Vec<u64>);
+    impl Reporter for Saved {
+        fn on_checkpoint(&mut self, trainer: &Trainer<'_>) -> Result<(), BoxError> {
+            self.0.push(trainer.steps_done());
+            Ok(())
+        }
+    }
+    let run = |good: u64| {
+        let mut saved = Saved::default();
+        let gone = std::iter::once(Err("the folder is gone".into()));
+        let batches = (0..good).map(|step| Ok(batch(step, 4))).chain(gone);
+        let error = distil(&config(9), &DistillConfig::default(), &start(), |t| t.run(batches, &mut saved))
+            .unwrap_err();
+        assert!(matches!(error, Error::Data { step, .. } if step == good + 1), "{error}");
+        saved.0
+    };
+    assert_eq!(run(5), [5]);
+    // An epoch has 4 steps, a checkpoint is due every 2 epochs: this one is there already.
+    assert_eq!(run(8), [8]);
+    assert!(run(0).is_empty());
+}
