@@ -74,6 +74,8 @@ impl Reporter for Watch<'_> {
     }
 
     fn on_checkpoint(&mut self, trainer: &Trainer<'_>) -> Result<(), BoxError> {
+        // One in memory at a time.
+        self.checkpoints.finish()?;
         let checkpoint = Checkpoint::of(trainer, self.digests.clone())?
             .with_file("config.json", self.model_json.clone().into_bytes())?;
         Ok(self.checkpoints.write(checkpoint)?)

@@ -54,8 +54,8 @@ pub enum Error {
     },
     /// Step after step was skipped because its loss or gradient was not finite.
     #[error(
-        "{in_a_row} steps in a row had no finite loss and gradient, the last of them step {step}; skipping more will not help. Go \
-         back to a checkpoint before step {first}, with a lower learning rate or a longer warmup"
+        "{in_a_row} steps in a row, up to step {step}, had no finite loss and gradient, which skipping does not mend; remove the \
+         checkpoints of step {first} and later, and go on from the one before with a lower learning rate"
     )]
     StillNonFinite {
         /// How many were skipped.
