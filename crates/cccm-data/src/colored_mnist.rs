@@ -115,7 +115,9 @@ impl Dataset for ColoredMnist {
         for index in 0..self.digits.len() {
             digest.bytes(self.digits.pixels(index));
         }
-        COLORS.iter().for_each(|color| digest.bytes(color));
+        for color in COLORS {
+            digest.bytes(&color);
+        }
         for (index, (digit, _)) in self.images.iter().enumerate() {
             digest.pair(self.pair(index));
             digest.number(u64::from(*digit));

@@ -16,7 +16,9 @@ impl DatasetDigest {
         digest.bytes(kind.as_bytes());
         for names in [&vocabulary.attributes, &vocabulary.objects] {
             digest.number(names.len() as u64);
-            names.iter().for_each(|name| digest.bytes(name.as_bytes()));
+            for name in names {
+                digest.bytes(name.as_bytes());
+            }
         }
         digest.number(image_px as u64);
         digest
