@@ -108,10 +108,18 @@ fn what_is_broken_is_found() {
     save(&dir.join("photos/blue_bus/2.png"), 2);
     fs::write(dir.join("photos/blue_bus/3.png"), "no image").unwrap();
     fs::create_dir(dir.join("photos/trucks")).unwrap();
+    for number in 4..9 {
+        save(&dir.join(format!("photos/red_car/{number}.png")), 1);
+    }
     let (out, log) = ends_with(1, dir, &["dataset", "check", "photos"]);
-    for words in
-        ["1 folders that are no pair", "photos/trucks", "1 files that cannot", "photos/blue_bus/3.png"]
-    {
+    for words in [
+        "1 folders that are no pair",
+        "photos/trucks",
+        "1 files that cannot",
+        "photos/blue_bus/3.png",
+        "1 images that are the same",
+        " = 3 more",
+    ] {
         assert!(out.contains(words), "{words}: {out}");
     }
     assert!(log.contains("1 files that cannot be decoded, 1 folders that are no pair"), "{log}");

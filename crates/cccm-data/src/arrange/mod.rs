@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 pub use transfer::{Conversion, Transfer};
 
-use crate::{Error, Pair, Preset, Result, Vocabulary, listing, new_folder::NewFolder};
+use crate::{Error, Pair, Preset, Result, Vocabulary, new_folder::NewFolder};
 
 /// Which file belongs to which pair: a published dataset on its way to folders that
 /// [`FolderDataset`](crate::FolderDataset) reads.
@@ -141,13 +141,4 @@ impl Arrangement {
     fn drop_for(&mut self, reason: impl Into<String>) {
         *self.dropped.entry(reason.into()).or_insert(0) += 1;
     }
-}
-
-/// The images in a folder and all folders under it, sorted.
-fn images_below(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut images = listing::images(dir)?;
-    for folder in listing::folders(dir)? {
-        images.extend(images_below(&folder)?);
-    }
-    Ok(images)
 }

@@ -1,8 +1,12 @@
 //! UT-Zappos50K: `Category/SubCategory/Brand/*.jpg`, and a table of what the folders do not say.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
-use super::{Arrangement, Picture, images_below};
+use super::{Arrangement, Picture};
 use crate::{Error, Pair, Preset, Result, listing};
 
 /// Attributes of the preset, by name.
@@ -104,7 +108,7 @@ impl Arrangement {
                 let (category, subcategory) = (listing::name(&category), listing::name(&folder));
                 let rule = rule(&category, &subcategory);
                 is_known |= rule.is_some();
-                for file in images_below(&folder)? {
+                for file in images_of_brands(&folder)? {
                     match rule.map_or(Err("unknown folder"), |rule| rule.pair(&file, heels.as_ref())) {
                         Ok(pair) => arrangement.pictures.push(Picture { file, pair }),
                         Err(reason) => arrangement.drop_for(format!("{category}/{subcategory}: {reason}")),
@@ -117,6 +121,15 @@ impl Arrangement {
         }
         Ok(arrangement)
     }
+}
+
+/// The images of all brands in the folder of a subcategory.
+fn images_of_brands(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut images = listing::images(folder)?;
+    for brand in listing::folders(folder)? {
+        images.extend(listing::images(&brand)?);
+    }
+    Ok(images)
 }
 
 /// The heel of a shoe by its `CID`, where the height is clear.

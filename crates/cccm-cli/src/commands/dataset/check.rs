@@ -122,7 +122,7 @@ fn print(report: &FolderReport, out: &mut dyn Write) -> Result<()> {
     list(out, "folders that are no pair", &unknown.collect::<Vec<_>>())?;
     let unreadable = report.unreadable.iter().map(|image| format!("{}: {}", image.path, image.problem));
     list(out, "files that cannot be decoded", &unreadable.collect::<Vec<_>>())?;
-    let duplicates = report.duplicates.iter().map(|paths| paths.join(" = "));
+    let duplicates = report.duplicates.iter().map(|paths| same(paths));
     list(out, "images that are the same", &duplicates.collect::<Vec<_>>())?;
     if report.stray_images > 0 {
         writeln!(out, "\n{} images beside the folders, which nobody reads", report.stray_images)?;
@@ -132,6 +132,13 @@ fn print(report: &FolderReport, out: &mut dyn Write) -> Result<()> {
 
 fn spread(Spread { min, median, max }: Spread) -> String {
     format!("{min} to {max} px, median {median}")
+}
+
+/// The first of images that are the same.
+fn same(paths: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let first = paths[..SHOWN.min(paths.len())].join(" = ");
+    if paths.len() > SHOWN { format!("{first} = {} more", paths.len() - SHOWN) } else { first }
 }
 
 fn list(out: &mut dyn Write, title: &str, items: &[String]) -> Result<()> {
