@@ -104,6 +104,13 @@ fn a_sound_folder_is_sound() -> Result<()> {
     );
     let json = serde_json::to_value(&report)?;
     assert_eq!(json["counts"]["light_bus"], 2);
+
+    // One file or one folder is enough.
+    fs::write(dir.path().join("dark_car/2.png"), "no image")?;
+    assert!(!self::report(dir.path(), Sameness::Files)?.is_sound());
+    fs::remove_file(dir.path().join("dark_car/2.png"))?;
+    fs::create_dir(dir.path().join("trucks"))?;
+    assert!(!self::report(dir.path(), Sameness::Files)?.is_sound());
     Ok(())
 }
 
