@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use commands::dataset::DatasetArgs;
 use commands::sample::SampleArgs;
 use commands::train::TrainArgs;
 use commands::train_teacher::TrainTeacherArgs;
@@ -44,6 +45,7 @@ enum Command {
     Train(Box<TrainArgs>),
     Sample(SampleArgs),
     TrainTeacher(Box<TrainTeacherArgs>),
+    Dataset(DatasetArgs),
 }
 
 fn main() -> ExitCode {
@@ -80,11 +82,14 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let out = &mut std::io::stdout().lock();
     match cli.command {
-        Command::Train(args) => args.run(),
-        Command::TrainTeacher(args) => args.run(),
-        Command::Sample(args) => args.run(&mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
+        Command::Train(args) => return args.run(),
+        Command::TrainTeacher(args) => return args.run(),
+        Command::Sample(args) => args.run(out)?,
+        Command::Dataset(args) => args.run(out)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Lets every `--some-flag` be written `--some_flag`, as the published scripts have it.

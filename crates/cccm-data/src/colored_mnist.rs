@@ -115,8 +115,8 @@ impl Dataset for ColoredMnist {
         for index in 0..self.digits.len() {
             digest.bytes(self.digits.pixels(index));
         }
-        for color in &COLORS {
-            digest.bytes(color);
+        for color in COLORS {
+            digest.bytes(&color);
         }
         for (index, (digit, _)) in self.images.iter().enumerate() {
             digest.pair(self.pair(index));

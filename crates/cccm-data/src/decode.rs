@@ -30,7 +30,12 @@ pub(crate) fn check_header(path: &Path) -> Result<u64> {
 /// tags and colour profiles are left aside, as PIL's `convert("RGB")` does.
 pub(crate) fn decode(path: &Path) -> Result<RgbImage> {
     let bytes = fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    if jpeg::is_cut_off(&bytes) {
+    decode_bytes(path, &bytes)
+}
+
+/// As [`decode`], of a file that has been read.
+pub(crate) fn decode_bytes(path: &Path, bytes: &[u8]) -> Result<RgbImage> {
+    if jpeg::is_cut_off(bytes) {
         return Err(Error::CutOffImage { path: path.to_owned() });
     }
     decoder(Cursor::new(bytes))

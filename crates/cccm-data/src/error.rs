@@ -145,6 +145,79 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// A file or folder could not be written.
+    #[error("cannot write `{}`", .path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+
+    /// A folder to be made is there already.
+    #[error("`{}` exists and is no empty folder; name another place, or remove it first", .path.display())]
+    FolderTaken {
+        /// The place.
+        path: PathBuf,
+    },
+
+    /// A line of a table is not what it has to be.
+    #[error("`{}`, line {line}: {problem}", .path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// Expected and got.
+        problem: String,
+    },
+
+    /// Images that a table lists are not there.
+    #[error("{count} of {total} images are not in `{}`: {first}{}", .dir.display(), more(*.count, .first))]
+    MissingImages {
+        /// Where they were looked for.
+        dir: PathBuf,
+        /// How many are missing.
+        count: usize,
+        /// How many are wanted.
+        total: usize,
+        /// The first ones, separated by commas.
+        first: String,
+    },
+
+    /// No folder of a tree is one of UT-Zappos50K's.
+    #[error(
+        "no folder of UT-Zappos50K in `{}`: it has to hold Boots, Sandals, Shoes and Slippers, and these \
+         subcategories, as in Boots/Ankle",
+        .root.display()
+    )]
+    NotZappos {
+        /// The root.
+        root: PathBuf,
+    },
+
+    /// Two images of a pair would get one name.
+    #[error("`{}` and `{}` would be one file: rename one of them", .first.display(), .second.display())]
+    SameName {
+        /// The one that comes first.
+        first: PathBuf,
+        /// The other one.
+        second: PathBuf,
+    },
+
+    /// An image is smaller than what should be cut out of it.
+    #[error("`{}` is {width} × {height} pixels, too small to cut out {crop_px} × {crop_px}", .path.display())]
+    TooSmallToCrop {
+        /// The file.
+        path: PathBuf,
+        /// Its width, in pixels.
+        width: u32,
+        /// Its height, in pixels.
+        height: u32,
+        /// Side of the square, in pixels.
+        crop_px: usize,
+    },
+
     /// A file is no image that can be decoded.
     #[error("cannot decode image `{}`", .path.display())]
     Image {
@@ -251,4 +324,9 @@ impl fmt::Display for LabelKind {
 
 fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!(", did you mean `{name}`?"))
+}
+
+/// Says that a list of `count` names goes on after those that are shown.
+fn more(count: usize, shown: &str) -> &'static str {
+    if count > shown.split(", ").count() { ", …" } else { "" }
 }

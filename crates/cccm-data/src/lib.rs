@@ -26,6 +26,12 @@ mod idx;
 
 mod shapes;
 
+// Folders of images: made from what is published, from other datasets, and looked over.
+mod arrange;
+mod check;
+mod export;
+mod new_folder;
+
 // Batches.
 mod batch;
 mod loader;
@@ -33,11 +39,14 @@ mod random;
 mod sampling;
 mod worker;
 
+pub use arrange::{Arrangement, Conversion, Placed, Transfer};
 pub use batch::Batch;
+pub use check::{FolderCheck, FolderReport, Sameness, Spread, UnknownFolder, UnreadableImage};
 pub use colored_mnist::ColoredMnist;
 pub use dataset::{Dataset, OnBadImage, pair_counts};
 pub use digits::{Digits, MnistSplit};
 pub use error::{Error, LabelKind, Result};
+pub use export::export;
 pub use filter::PairFilter;
 pub use folder::{FolderConfig, FolderDataset};
 pub use loader::{Loader, LoaderConfig};

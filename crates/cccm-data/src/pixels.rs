@@ -11,6 +11,12 @@ pub(crate) fn signed(level: u8) -> f32 {
     (f32::from(level) / 255.0 - 0.5) / 0.5
 }
 
+/// The grey level nearest to a value in `[-1, 1]`.
+pub(crate) fn level(signed: f32) -> u8 {
+    // Casts from `f32` end at 0 and 255.
+    (signed * 127.5 + 127.5).round() as u8
+}
+
 /// Interleaved RGB as three planes in `[-1, 1]`. `planes` holds as many values as `rgb`.
 pub(crate) fn write_planes(rgb: &[u8], planes: &mut [f32]) {
     let plane_len = planes.len() / 3;
@@ -42,4 +48,17 @@ fn resize(rgb: &[u8], (width, height): (u32, u32), (new_width, new_height): (u32
     // The untyped call would compile the code for every other kind of pixel into this crate.
     Resizer::new().resize_typed(&source, &mut target, &options).expect("the whole source is in the source");
     resized
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_found_again() {
+        for grey in 0..=255 {
+            assert_eq!(level(signed(grey)), grey);
+        }
+        assert_eq!([level(-1.1), level(1.1)], [0, 255]);
+    }
 }

@@ -120,7 +120,9 @@ impl Dataset for Shapes {
         let mut digest = DatasetDigest::new("shapes 1", &self.vocabulary, self.image_px);
         digest.number(self.seed);
         digest.number(self.images_per_pair as u64);
-        self.pairs.iter().for_each(|&pair| digest.pair(pair));
+        for &pair in &self.pairs {
+            digest.pair(pair);
+        }
         Ok(digest.finish())
     }
 }

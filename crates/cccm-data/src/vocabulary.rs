@@ -72,18 +72,23 @@ impl Vocabulary {
         let (mut attributes, mut objects) = (BTreeSet::new(), BTreeSet::new());
         for folder in listing::folders(root)? {
             let name = listing::name(&folder);
-            match name.split(SEPARATORS).collect::<Vec<_>>()[..] {
-                [attribute, object] if !attribute.is_empty() && !object.is_empty() => {
-                    attributes.insert(attribute.to_owned());
-                    objects.insert(object.to_owned());
-                }
-                _ => return Err(Error::NoVocabulary { path: folder }),
-            }
+            let Some((attribute, object)) = Self::split_plain(&name) else {
+                return Err(Error::NoVocabulary { path: folder });
+            };
+            attributes.insert(attribute.to_owned());
+            objects.insert(object.to_owned());
         }
         if attributes.is_empty() {
             return Err(listing::no_images(root, 0));
         }
         Self::new(attributes, objects)
+    }
+
+    /// The two labels of a name with exactly one separator.
+    pub(crate) fn split_plain(name: &str) -> Option<(&str, &str)> {
+        let (attribute, object) = name.split_once(SEPARATORS)?;
+        let is_plain = !attribute.is_empty() && !object.is_empty() && !object.contains(SEPARATORS);
+        is_plain.then_some((attribute, object))
     }
 
     /// Checks that both lists name folders: at least one label each, none twice, none that is

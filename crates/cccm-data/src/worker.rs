@@ -13,6 +13,9 @@ use candle_core::{Device, Tensor};
 
 use crate::{Batch, Dataset, Error, OnBadImage, Pair, Result, sampling::images_by_pair};
 
+/// Bad images that are warned about one by one. A folder that goes away during a run would fill the log.
+const MOST_WARNINGS: usize = 20;
+
 /// One batch to be loaded.
 pub(crate) struct Job {
     pub(crate) images: Vec<usize>,
@@ -98,12 +101,13 @@ impl Source {
     }
 
     /// The next image of the same pair that can be decoded, so that labels and balance stay, and
-    /// every run finds the same one.
+    /// every run finds the same one. Images that are known to be bad are not tried again: a pair of many
+    /// of them would cost as many reads for each of its images.
     fn load_substitute(&self, bad: usize, mut error: Error, image: &mut [f32]) -> Result<()> {
         let pair = self.dataset.pair(bad);
         let group = self.images_by_pair.get(&pair).map_or(&[][..], Vec::as_slice);
         let (before, after) = group.split_at(group.partition_point(|&index| index <= bad));
-        for &index in after.iter().chain(before).filter(|&&index| index != bad) {
+        for &index in after.iter().chain(before).filter(|&&index| !self.is_bad(index)) {
             match self.dataset.load(index, image) {
                 Ok(()) => return Ok(()),
                 Err(other) => {
@@ -119,10 +123,24 @@ impl Source {
         })
     }
 
+    fn is_bad(&self, index: usize) -> bool {
+        self.bad_images().contains(&index)
+    }
+
     fn note_bad(&self, index: usize, error: &Error) {
-        if self.bad_images().insert(index) {
+        let count = {
+            let mut bad_images = self.bad_images();
+            if !bad_images.insert(index) {
+                return;
+            }
+            bad_images.len()
+        };
+        if count <= MOST_WARNINGS {
             let image = self.dataset.describe(index);
             tracing::warn!(image, error = error as &dyn std::error::Error, "going on without an image");
+        }
+        if count == MOST_WARNINGS {
+            tracing::warn!("further images that cannot be loaded are counted only");
         }
     }
 

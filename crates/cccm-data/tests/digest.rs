@@ -49,10 +49,11 @@ fn a_folder_may_move() -> Result<()> {
     Ok(())
 }
 
+type Change = fn(&Path) -> Result<()>;
+
 #[test]
 fn whatever_changes_the_images_of_a_folder_changes_its_digest() -> Result<()> {
-    type Change = fn(&Path) -> Result<()>;
-    let change: [(&str, Change); 5] = [
+    let changes: [(&str, Change); 5] = [
         ("added", |root| save(root, "GrayHair_Male/d.png", 4)),
         ("removed", |root| Ok(fs::remove_file(root.join("GrayHair_Male/b.png"))?)),
         ("renamed", |root| {
@@ -65,7 +66,7 @@ fn whatever_changes_the_images_of_a_folder_changes_its_digest() -> Result<()> {
             Ok(fs::write(&file, &bytes[..bytes.len() - 1])?)
         }),
     ];
-    for (name, change) in change {
+    for (name, change) in changes {
         let root = tempfile::tempdir()?;
         draw(root.path())?;
         let before = digest(root.path(), &config())?;

@@ -177,6 +177,20 @@ fn pair_without_a_good_image_is_an_error() -> Result<()> {
 }
 
 #[test]
+fn images_known_to_be_bad_do_not_stand_in() -> Result<()> {
+    let dataset = ten(&[0, 1, 2, 3, 4, 5, 6]);
+    let config = LoaderConfig { batch_size: 1, workers: 1, prefetch: 1, ..skipping() };
+    let mut loader = Loader::new(dataset.clone(), &config)?;
+    for _ in 0..7 {
+        assert!(matches!(loader.next(), Some(Err(Error::UnreadablePair { .. }))));
+    }
+    drop(loader);
+    // Once each as a stand-in for the first, once each for its own turn, and one image ahead.
+    assert!(dataset.loads.load(Ordering::Relaxed) <= 7 + 6 + 1);
+    Ok(())
+}
+
+#[test]
 fn truncated_file_is_replaced_or_named() -> Result<()> {
     let root = tempfile::tempdir()?;
     let folder = root.path().join("a_x");

@@ -1,0 +1,156 @@
+//! `cccm dataset check`: whether a folder can be trained on.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use cccm_data::{FolderCheck, FolderReport, Preset, Sameness, Spread, Vocabulary};
+
+use super::{pair_table, progress_bar, quoted};
+
+/// How many of many names are printed; --json has them all.
+const SHOWN: usize = 10;
+/// Sides of images to suggest.
+const IMAGE_SIZES: [u32; 3] = [64, 32, 16];
+
+/// Look over a folder of images: labels, sizes, broken files, duplicates
+///
+/// Decodes every file. Exits with 1 when there are files that cannot be decoded or folders that are no pair.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct CheckArgs {
+    /// Images in folders `<attribute>_<object>`
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+
+    /// Labels by name: celeba, zappos50k, colored-mnist, shapes [default: the preset that most folders fit, else what
+    /// their names spell]
+    #[arg(long, value_name = "NAME")]
+    preset: Option<Preset>,
+
+    /// Attributes in index order, instead of a preset
+    #[arg(long, value_name = "NAME", num_args = 1.., requires = "objects", conflicts_with = "preset")]
+    attributes: Option<Vec<String>>,
+
+    /// Objects in index order, instead of a preset
+    #[arg(long, value_name = "NAME", num_args = 1.., requires = "attributes")]
+    objects: Option<Vec<String>>,
+
+    /// Count images as duplicates when their pixels are the same, not only their files
+    #[arg(long)]
+    pixels: bool,
+
+    /// Print everything as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl CheckArgs {
+    pub(super) fn run(self, out: &mut dyn Write) -> Result<()> {
+        let check = FolderCheck::list(&self.folder, self.vocabulary()?.as_ref())?;
+        let bar = progress_bar(check.len());
+        let sameness = if self.pixels { Sameness::Pixels } else { Sameness::Files };
+        let report = check.run(sameness, &|done| bar.set_position(done as u64));
+        bar.finish_and_clear();
+        if self.json {
+            writeln!(out, "{}", serde_json::to_string(&report)?)?;
+        } else {
+            print(&report, out)?;
+        }
+        if !report.is_sound() {
+            bail!(
+                "{} can be trained on when this is mended: {} files that cannot be decoded, {} folders that are no \
+                 pair, {} images that can",
+                self.folder.display(),
+                report.unreadable.len(),
+                report.unknown_folders.len(),
+                report.images
+            );
+        }
+        tracing::info!("train a teacher on it with\n  {}", self.next_command(&report));
+        Ok(())
+    }
+
+    fn vocabulary(&self) -> Result<Option<Vocabulary>> {
+        Ok(match (self.preset, &self.attributes, &self.objects) {
+            (Some(preset), ..) => Some(preset.vocabulary()),
+            (None, Some(attributes), Some(objects)) => {
+                Some(Vocabulary::new(attributes.clone(), objects.clone())?)
+            }
+            _ => None,
+        })
+    }
+
+    fn next_command(&self, report: &FolderReport) -> String {
+        let mut words = vec!["cccm train-teacher --data".to_owned(), quoted(self.folder.display())];
+        if let Some(preset) = self.preset.or(report.preset) {
+            words.push(format!("--preset {preset}"));
+        } else if let (Some(attributes), Some(objects)) = (&self.attributes, &self.objects) {
+            words.push("--attributes".to_owned());
+            words.extend(attributes.iter().map(quoted));
+            words.push("--objects".to_owned());
+            words.extend(objects.iter().map(quoted));
+        }
+        words.push(format!("--img-size {}", image_size(report)));
+        // Pairs without images are held out as it is.
+        if report.empty_pairs().next().is_none()
+            && let Some(pair) = report.pair_to_hold_out()
+        {
+            words.push(format!("--ignored {}", quoted(report.vocabulary.folder_name(pair))));
+        }
+        words.join(" ")
+    }
+}
+
+/// The largest size that most images are not enlarged to.
+fn image_size(report: &FolderReport) -> u32 {
+    let median = |spread: Option<Spread>| spread.map_or(0, |spread| spread.median);
+    let side = median(report.width).min(median(report.height));
+    IMAGE_SIZES.into_iter().find(|&size| size <= side).unwrap_or(IMAGE_SIZES[IMAGE_SIZES.len() - 1])
+}
+
+fn print(report: &FolderReport, out: &mut dyn Write) -> Result<()> {
+    write!(out, "{}", pair_table(&report.vocabulary, |pair| report.count(pair)))?;
+    if let (Some(width), Some(height)) = (report.width, report.height) {
+        writeln!(out, "\nwidth   {}\nheight  {}", spread(width), spread(height))?;
+    }
+    let empty: Vec<String> = report.empty_pairs().map(|pair| report.vocabulary.folder_name(pair)).collect();
+    list(out, "pairs without images", &empty)?;
+    let unknown = report.unknown_folders.iter().map(|folder| match &folder.nearest {
+        Some(nearest) => format!("{}: did you mean `{nearest}`?", folder.path),
+        None => format!("{}: {}", folder.path, folder.problem),
+    });
+    list(out, "folders that are no pair", &unknown.collect::<Vec<_>>())?;
+    let unreadable = report.unreadable.iter().map(|image| format!("{}: {}", image.path, image.problem));
+    list(out, "files that cannot be decoded", &unreadable.collect::<Vec<_>>())?;
+    let duplicates = report.duplicates.iter().map(|paths| same(paths));
+    list(out, "images that are the same", &duplicates.collect::<Vec<_>>())?;
+    if report.stray_images > 0 {
+        writeln!(out, "\n{} images beside the folders, which nobody reads", report.stray_images)?;
+    }
+    Ok(())
+}
+
+fn spread(Spread { min, median, max }: Spread) -> String {
+    format!("{min} to {max} px, median {median}")
+}
+
+/// The first of images that are the same.
+fn same(paths: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let first = paths[..SHOWN.min(paths.len())].join(" = ");
+    if paths.len() > SHOWN { format!("{first} = {} more", paths.len() - SHOWN) } else { first }
+}
+
+fn list(out: &mut dyn Write, title: &str, items: &[String]) -> Result<()> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{} {title}", items.len())?;
+    for item in items.iter().take(SHOWN) {
+        writeln!(out, "  {item}")?;
+    }
+    if items.len() > SHOWN {
+        writeln!(out, "  … {} more: see --json", items.len() - SHOWN)?;
+    }
+    Ok(())
+}

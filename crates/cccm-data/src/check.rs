@@ -1,0 +1,299 @@
+//! A folder of images looked over before anything is trained on it: every file is decoded.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error as _,
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use rayon::prelude::*;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::{Error, Pair, Preset, Result, Vocabulary, decode, listing};
+
+/// A folder whose files are listed, ready to be looked over.
+///
+/// ```no_run
+/// use cccm_data::{FolderCheck, Sameness};
+///
+/// let report = FolderCheck::list("photos", None)?.run(Sameness::Files, &|_| ());
+/// assert!(report.is_sound(), "{:?} {:?}", report.unreadable, report.unknown_folders);
+/// # Ok::<(), cccm_data::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct FolderCheck {
+    vocabulary: Vocabulary,
+    preset: Option<Preset>,
+    files: Vec<(PathBuf, Pair)>,
+    unknown_folders: Vec<UnknownFolder>,
+    stray_images: usize,
+}
+
+/// When two images are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sameness {
+    /// When their files are, byte by byte.
+    #[default]
+    Files,
+    /// When they show the same, whatever format and metadata they come in.
+    Pixels,
+}
+
+/// What is in a folder, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FolderReport {
+    /// The labels that folder names were read with.
+    pub vocabulary: Vocabulary,
+    /// The preset that these labels are, if they were guessed and are one.
+    pub preset: Option<Preset>,
+    /// How many images can be decoded.
+    pub images: usize,
+    /// How many of them each pair of the vocabulary has, by folder name, zeros included.
+    pub counts: BTreeMap<String, usize>,
+    /// Widths of the images, in pixels; absent where there are none.
+    pub width: Option<Spread>,
+    /// Heights of the images, in pixels.
+    pub height: Option<Spread>,
+    /// Files that cannot be decoded, in order.
+    pub unreadable: Vec<UnreadableImage>,
+    /// Folders that are no pair of the vocabulary.
+    pub unknown_folders: Vec<UnknownFolder>,
+    /// Images that lie beside the folders, where nobody reads them.
+    pub stray_images: usize,
+    /// Images that are the same: lists of two and more paths.
+    pub duplicates: Vec<Vec<String>>,
+}
+
+/// The least, the middle and the most of some numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Spread {
+    /// The least.
+    pub min: u32,
+    /// The middle one, of an even count the lower.
+    pub median: u32,
+    /// The most.
+    pub max: u32,
+}
+
+/// A file that cannot be decoded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnreadableImage {
+    /// The file.
+    pub path: String,
+    /// What is wrong with it, down to the first cause.
+    pub problem: String,
+}
+
+/// A folder that is no pair of the vocabulary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnknownFolder {
+    /// The folder.
+    pub path: String,
+    /// The pair that is spelt most like it, if one is close.
+    pub nearest: Option<String>,
+    /// What is wrong with its name.
+    pub problem: String,
+}
+
+impl FolderCheck {
+    /// Lists the folders and files under `root`. Without a vocabulary, it is the preset that at least
+    /// half of the folders are named after, else what plain names spell.
+    ///
+    /// # Errors
+    /// [`Error::NoImages`] where there are no folders, [`Error::NoVocabulary`] when no folder has a name
+    /// that can be read, [`Error::Io`].
+    pub fn list(root: impl AsRef<Path>, vocabulary: Option<&Vocabulary>) -> Result<Self> {
+        let root = root.as_ref();
+        let folders = listing::folders(root)?;
+        let Some(first) = folders.first() else { return Err(listing::no_images(root, 0)) };
+        let names: Vec<String> = folders.iter().map(|folder| listing::name(folder)).collect();
+        let (preset, vocabulary) = match vocabulary {
+            Some(vocabulary) => (None, vocabulary.clone()),
+            None => guess(&names).ok_or_else(|| Error::NoVocabulary { path: first.clone() })?,
+        };
+        vocabulary.validate()?;
+        let stray_images = listing::images(root)?.len();
+        let (mut files, mut unknown_folders) = (Vec::new(), Vec::new());
+        for (folder, name) in folders.iter().zip(&names) {
+            match vocabulary.parse_folder(name) {
+                Ok(pair) => files.extend(listing::images(folder)?.into_iter().map(|file| (file, pair))),
+                Err(error) => unknown_folders.push(UnknownFolder::new(folder, &error)),
+            }
+        }
+        Ok(Self { vocabulary, preset, files, unknown_folders, stray_images })
+    }
+
+    /// How many files there are to look at.
+    pub const fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Decodes every file, on the caller's rayon pool. `progress` is called with the number of files
+    /// done, now and then and by any thread.
+    pub fn run(self, sameness: Sameness, progress: &(dyn Fn(usize) + Sync)) -> FolderReport {
+        let done = AtomicUsize::new(0);
+        let look = |(path, _): &(PathBuf, Pair)| {
+            let seen = Seen::look(path, sameness);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+            seen
+        };
+        let seen: Vec<Result<Seen>> = self.files.par_iter().map(look).collect();
+
+        let mut counts: BTreeMap<String, usize> =
+            self.vocabulary.pairs().map(|pair| (self.vocabulary.folder_name(pair), 0)).collect();
+        let (mut sizes, mut unreadable) = (Vec::new(), Vec::new());
+        let mut same = BTreeMap::<_, Vec<String>>::new();
+        for ((path, pair), seen) in self.files.iter().zip(seen) {
+            let path = path.display().to_string();
+            match seen {
+                Ok(Seen { size, digest }) => {
+                    *counts.entry(self.vocabulary.folder_name(*pair)).or_insert(0) += 1;
+                    sizes.push(size);
+                    same.entry(digest).or_default().push(path);
+                }
+                Err(error) => unreadable.push(UnreadableImage { path, problem: whole_story(&error) }),
+            }
+        }
+        let mut duplicates: Vec<_> = same.into_values().filter(|paths| paths.len() > 1).collect();
+        duplicates.sort();
+        FolderReport {
+            images: sizes.len(),
+            counts,
+            width: Spread::of(sizes.iter().map(|size| size.0)),
+            height: Spread::of(sizes.iter().map(|size| size.1)),
+            unreadable,
+            unknown_folders: self.unknown_folders,
+            stray_images: self.stray_images,
+            duplicates,
+            preset: self.preset,
+            vocabulary: self.vocabulary,
+        }
+    }
+}
+
+impl FolderReport {
+    /// Whether every folder and every file can be used.
+    pub fn is_sound(&self) -> bool {
+        self.images > 0 && self.unreadable.is_empty() && self.unknown_folders.is_empty()
+    }
+
+    /// Pairs of the vocabulary without images, which a network would compose without having seen them.
+    pub fn empty_pairs(&self) -> impl Iterator<Item = Pair> + '_ {
+        self.vocabulary.pairs().filter(|pair| self.count(*pair) == 0)
+    }
+
+    /// The pair that training would miss least: the one with the fewest images among those whose
+    /// attribute and whose object both appear in other pairs.
+    pub fn pair_to_hold_out(&self) -> Option<Pair> {
+        let present: Vec<Pair> = self.vocabulary.pairs().filter(|pair| self.count(*pair) > 0).collect();
+        let is_known_otherwise = |pair: &&Pair| {
+            let others = || present.iter().filter(move |other| other != pair);
+            others().any(|other| other.attribute == pair.attribute)
+                && others().any(|other| other.object == pair.object)
+        };
+        present.iter().filter(is_known_otherwise).min_by_key(|pair| self.count(**pair)).copied()
+    }
+
+    /// How many images `pair` has.
+    pub fn count(&self, pair: Pair) -> usize {
+        self.counts.get(&self.vocabulary.folder_name(pair)).copied().unwrap_or(0)
+    }
+}
+
+/// What is kept of an image.
+struct Seen {
+    size: (u32, u32),
+    digest: [u8; 32],
+}
+
+impl Seen {
+    fn look(path: &Path, sameness: Sameness) -> Result<Self> {
+        let bytes = fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let image = decode::decode_bytes(path, &bytes)?;
+        let size = image.dimensions();
+        let digest = match sameness {
+            Sameness::Files => Sha256::digest(&bytes),
+            Sameness::Pixels => Sha256::new()
+                .chain_update(size.0.to_le_bytes())
+                .chain_update(size.1.to_le_bytes())
+                .chain_update(image.as_raw())
+                .finalize(),
+        };
+        Ok(Self { size, digest: digest.into() })
+    }
+}
+
+impl Spread {
+    fn of(numbers: impl Iterator<Item = u32>) -> Option<Self> {
+        let mut sorted: Vec<u32> = numbers.collect();
+        sorted.sort_unstable();
+        let (min, max) = (*sorted.first()?, *sorted.last()?);
+        Some(Self { min, median: sorted[(sorted.len() - 1) / 2], max })
+    }
+}
+
+impl UnknownFolder {
+    fn new(folder: &Path, error: &Error) -> Self {
+        let nearest = match error {
+            Error::UnknownPair { nearest, .. } => nearest.clone(),
+            _ => None,
+        };
+        Self { path: folder.display().to_string(), nearest, problem: error.to_string() }
+    }
+}
+
+fn guess(names: &[String]) -> Option<(Option<Preset>, Vocabulary)> {
+    let fits = |preset: &Preset| {
+        let vocabulary = preset.vocabulary();
+        names.iter().filter(|name| vocabulary.parse_folder(name).is_ok()).count()
+    };
+    let best = Preset::ALL.into_iter().max_by_key(fits).filter(|preset| 2 * fits(preset) >= names.len());
+    if let Some(preset) = best {
+        return Some((Some(preset), preset.vocabulary()));
+    }
+    let plain = || names.iter().filter_map(|name| Vocabulary::split_plain(name));
+    let attributes: BTreeSet<&str> = plain().map(|(attribute, _)| attribute).collect();
+    let objects: BTreeSet<&str> = plain().map(|(_, object)| object).collect();
+    Some((None, Vocabulary::new(attributes, objects).ok()?))
+}
+
+fn whole_story(error: &Error) -> String {
+    let mut story = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        story = format!("{story}: {error}");
+        cause = error.source();
+    }
+    story
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spread_of_numbers() {
+        let spread = |numbers: &[u32]| Spread::of(numbers.iter().copied());
+        assert_eq!(spread(&[]), None);
+        assert_eq!(spread(&[5, 1, 9]), Some(Spread { min: 1, median: 5, max: 9 }));
+        assert_eq!(spread(&[4, 3, 2, 1]), Some(Spread { min: 1, median: 2, max: 4 }));
+    }
+
+    #[test]
+    fn vocabulary_is_guessed() {
+        let guess = |names: &[&str]| guess(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let celeba = guess(&["BlondHair_Male", "BlondHiar_Female"]);
+        assert_eq!(celeba, Some((Some(Preset::Celeba), Preset::Celeba.vocabulary())));
+        let plain = Vocabulary::new(["blue", "red"], ["bus", "car"]).unwrap();
+        assert_eq!(guess(&["red_car", "blue bus", "x"]), Some((None, plain)));
+        assert_eq!(guess(&["x", "y"]), None);
+    }
+}
