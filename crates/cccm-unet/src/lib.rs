@@ -7,6 +7,8 @@ mod layers;
 mod model;
 mod names;
 mod parameters;
+#[cfg(feature = "hub")]
+pub mod pretrained;
 mod resblock;
 mod unet;
 mod weights;
