@@ -5,7 +5,10 @@ mod batches;
 mod commands;
 mod device;
 mod files;
+#[cfg(feature = "hub")]
+mod hub;
 mod model;
+mod model_card;
 mod pictures;
 mod report;
 mod run_dir;
@@ -19,6 +22,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+#[cfg(feature = "hub")]
+use commands::push::PushArgs;
 use commands::sample::SampleArgs;
 use commands::train::TrainArgs;
 use commands::train_teacher::TrainTeacherArgs;
@@ -36,6 +41,8 @@ enum Command {
     Train(Box<TrainArgs>),
     Sample(SampleArgs),
     TrainTeacher(Box<TrainTeacherArgs>),
+    #[cfg(feature = "hub")]
+    Push(PushArgs),
 }
 
 fn main() -> ExitCode {
@@ -68,6 +75,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Train(args) => args.run(),
         Command::Sample(args) => args.run(&mut std::io::stdout().lock()),
         Command::TrainTeacher(args) => args.run(),
+        #[cfg(feature = "hub")]
+        Command::Push(args) => args.run(&mut std::io::stdout().lock()),
     }
 }
 

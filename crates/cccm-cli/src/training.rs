@@ -13,6 +13,8 @@ use serde::Serialize;
 
 use crate::args::{DataArgs, OptimArgs, RunArgs, required};
 use crate::batches::TrainBatches;
+use crate::files::write_atomically;
+use crate::model_card::{model_card, training_facts};
 use crate::pictures::{Drawing, write_matrix};
 use crate::run_dir::RunDir;
 use crate::source::{Source, on_bad_image};
@@ -60,6 +62,8 @@ impl Training<'_> {
         let dir = run.model();
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         ModelFiles::in_directory(&dir).save(self.config, self.averaged)?;
+        let card = model_card(self.config, &training_facts(settings));
+        write_atomically(&dir.join("README.md"), card.as_bytes())?;
         Ok(run)
     }
 

@@ -94,7 +94,13 @@ impl HubFile {
         &self.file
     }
 
-    /// Another file at the same revision.
+    /// The same file at another revision.
+    #[must_use]
+    pub fn at(&self, revision: &Revision) -> Self {
+        Self { revision: revision.clone(), ..self.clone() }
+    }
+
+    /// A file in the same folder, at the same revision.
     ///
     /// # Errors
     /// As [`Self::new`].

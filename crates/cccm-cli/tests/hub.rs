@@ -1,0 +1,140 @@
+//! The commands that talk to a Hub, against one on loopback.
+
+// `cfg(test)` always holds here; it tells clippy that helpers are tests too, which may unwrap.
+#![cfg(test)]
+#![cfg(feature = "hub")]
+
+use std::process::Output;
+
+use assert_cmd::Command;
+use cccm_tests::hub::HubStandIn;
+
+const TOKEN: &str = "hf_secret";
+
+/// A Hub and a folder to work in, whose environment knows nothing else.
+struct Bench {
+    hub: HubStandIn,
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (hub, dir) = (HubStandIn::start().unwrap(), tempfile::tempdir().unwrap());
+        hub.accept_token(TOKEN);
+        Self { hub, dir }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("cccm").unwrap();
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+            command.env_remove(name);
+        }
+        for name in ["HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_CACHE", "HF_HUB_OFFLINE"] {
+            command.env_remove(name);
+        }
+        command.env("HF_ENDPOINT", self.hub.endpoint()).env("HF_HOME", self.path("hf"));
+        command.current_dir(self.dir.path()).args(args);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> (String, String) {
+        texts(args, &self.command(args).env("HF_TOKEN", TOKEN).output().unwrap())
+    }
+
+    fn refusal(&self, args: &[&str]) -> String {
+        let output = self.command(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+fn texts(args: &[&str], output: &Output) -> (String, String) {
+    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8(bytes.clone()).unwrap());
+    assert!(output.status.success(), "{args:?}: {err}");
+    (out, err)
+}
+
+/// A teacher small enough for a test, of the built-in shapes.
+fn tiny_teacher(bench: &Bench) {
+    let network = "--img-size 8 --emb-size 8 --norm-groups 4 --channel-mult 1 2 --num-res-blocks 1";
+    let line = format!(
+        "train-teacher --data builtin:shapes --max-steps 2 --train-batch-size 2 {network} --seed 3 --save-path teacher"
+    );
+    bench.run(&line.split(' ').collect::<Vec<_>>());
+}
+
+#[test]
+fn a_model_is_pushed_and_used_from_there() {
+    let bench = Bench::new();
+    tiny_teacher(&bench);
+    let card = std::fs::read_to_string(bench.path("teacher/model/README.md")).unwrap();
+    assert!(card.contains("| max steps | 2 |") && card.contains("| seed | 3 |"), "{card}");
+
+    let (out, _) = bench.run(&["push", "teacher", "--repo", "me/teacher", "--dry-run"]);
+    let names: Vec<_> = out.lines().filter_map(|line| line.split_whitespace().last()).collect();
+    assert_eq!(names, ["model.safetensors", "config.json", "README.md"]);
+    assert!(bench.hub.take_log().is_empty(), "a dry run asked the Hub");
+    let (out, _) = bench.run(&["push", "teacher/model", "--repo", "me/teacher", "--private"]);
+    let record: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let pushed = bench.hub.repo("me/teacher").unwrap();
+    assert_eq!((record["commit"].as_str(), pushed.private), (Some(pushed.commit.as_str()), true));
+    assert_eq!(pushed.files.keys().collect::<Vec<_>>(), ["README.md", "config.json", "model.safetensors"]);
+    for (name, content) in &pushed.files {
+        assert!(std::fs::read(bench.path("teacher/model").join(name)).unwrap() == *content, "{name}");
+    }
+    let (out, _) = bench.run(&["push", "teacher", "--repo", "me/teacher"]);
+    assert!(out.contains("\"commit\":null") && out.contains("\"changed\":[]"), "{out}");
+
+    let draw = |checkpoint: &str| {
+        let line = format!("sample --checkpoint {checkpoint} --attribute red --object Oval --steps 1");
+        bench.run(&line.split(' ').collect::<Vec<_>>());
+        image::open(bench.path("red_Oval.png")).unwrap()
+    };
+    let here = draw("teacher");
+    for place in ["hf://me/teacher", &format!("hf://me/teacher@{}/model.safetensors", pushed.commit)] {
+        assert_eq!(draw(place), here);
+    }
+    let line = "train --teacher hf://me/teacher --data builtin:shapes --max-steps 1 --train-batch-size 2 --save-path s";
+    bench.run(&line.split(' ').collect::<Vec<_>>());
+    draw("s");
+}
+
+#[test]
+fn nothing_but_a_model_directory_is_pushed() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("photos")).unwrap();
+    std::fs::write(bench.path("photos/secret.txt"), "x").unwrap();
+    std::fs::create_dir(bench.path("broken")).unwrap();
+    std::fs::write(bench.path("broken/model.safetensors"), "x").unwrap();
+    std::fs::write(bench.path("broken/config.json"), "{}").unwrap();
+    for dir in ["photos", "photos/secret.txt", "broken", "missing"] {
+        let refused = bench.refusal(&["push", dir, "--repo", "me/x", "--token", TOKEN]);
+        assert!(refused.contains(dir), "{refused}");
+    }
+    assert!(bench.hub.take_log().is_empty());
+}
+
+#[test]
+fn other_commands_stay_off_the_network() {
+    let bench = Bench::new();
+    bench.run(&[
+        "sample",
+        "--checkpoint",
+        "builtin:teacher",
+        "--attribute",
+        "blu",
+        "--object",
+        "7",
+        "--steps",
+        "1",
+    ]);
+    assert!(bench.hub.take_log().is_empty());
+    let refused = bench.command(&["sample", "--checkpoint", "hf://me/x"]).env("HF_HUB_OFFLINE", "1").output();
+    let refused = String::from_utf8(refused.unwrap().stderr).unwrap();
+    assert!(refused.contains("HF_HUB_OFFLINE"), "{refused}");
+    assert!(bench.hub.take_log().is_empty());
+}
