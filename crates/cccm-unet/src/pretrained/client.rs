@@ -62,8 +62,8 @@ pub(super) enum Payload<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Redirects {
     Follow,
-    /// Those to another host are the answer.
-    WithinHub,
+    /// One that states the digest of what it leads to is the answer.
+    UntilDigest,
 }
 
 /// An answer.
@@ -141,8 +141,7 @@ impl Client {
         let answer = self.follow(ask)?;
         match answer.status {
             200..=299 => Ok(answer),
-            // What is left of redirects leads away from the Hub.
-            300..=399 if ask.redirects == Redirects::WithinHub => Ok(answer),
+            300..=399 if ask.redirects == Redirects::UntilDigest => Ok(answer),
             status if ask.expected.contains(&status) => Ok(answer),
             _ => Err(refusal(&answer, subject, self)),
         }
@@ -154,8 +153,7 @@ impl Client {
         for _ in 0..=MOST_REDIRECTS {
             let answer = self.request(ask, &uri)?;
             let Some(next) = answer.redirects_to(&ask.method)? else { return Ok(answer) };
-            let stays = Origin::of(&next).is_some_and(|origin| origin == self.origin);
-            if ask.redirects == Redirects::WithinHub && !stays {
+            if ask.redirects == Redirects::UntilDigest && answer.header("X-Linked-Etag").is_some() {
                 return Ok(answer);
             }
             if uri.scheme_str() == Some("https") && next.scheme_str() != Some("https") {

@@ -72,7 +72,7 @@ impl Hub {
     /// Asks what a file is, without following the way to its content.
     fn facts(&self, file: &HubFile) -> Result<Facts, HubError> {
         let url = self.url(file, &file.revision);
-        let ask = Ask { redirects: Redirects::WithinHub, ..Ask::new(Method::HEAD, url.clone()) };
+        let ask = Ask { redirects: Redirects::UntilDigest, ..Ask::new(Method::HEAD, url.clone()) };
         let answer = self.client.send(&ask, &subject(file))?;
         let lacks = |what: &str| HubError::protocol(&url, format!("{what} is missing or unknown"));
         let commit = answer.header("X-Repo-Commit").and_then(|commit| commit.parse().ok());

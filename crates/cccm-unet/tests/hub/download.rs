@@ -5,7 +5,7 @@ use std::fs;
 use cccm_tests::hub::{Fault, Side, git_blob, sha256};
 use cccm_unet::pretrained::{HubConfig, HubError, HubFile};
 
-use super::{Bench, REPO, content, place};
+use super::{Bench, REPO, TOKEN, content, place};
 
 /// Longer than any buffer on the way.
 const LEN: usize = 1_000_000;
@@ -37,6 +37,26 @@ fn files_arrive_in_the_layout_of_the_standard_cache() {
     assert!(seen.is_sorted() && seen.first() == Some(&(0, LEN as u64)));
     assert_eq!(seen.last(), Some(&(LEN as u64, LEN as u64)));
     assert_eq!(fs::read_dir(bench.cached("blobs")).unwrap().count(), 2, "something was left behind");
+    // Compressed, neither lengths nor ranges would be the file's.
+    let log = bench.hub.take_log();
+    assert!(log.iter().all(|(_, request)| request.header("accept-encoding") == Some("identity")));
+}
+
+#[test]
+fn a_mirror_may_lead_to_the_hub_itself() {
+    let (bench, mirror) = (Bench::new(), Bench::new());
+    bench.hub.put(REPO, "w.bin", &content(LEN));
+    let commit = bench.hub.repo(REPO).unwrap().commit;
+    let redirect = |revision: &str| {
+        let target = format!("{}/{REPO}/resolve/{revision}/w.bin", bench.hub.endpoint());
+        let headers: &'static [_] = vec![("Location", &*target.leak())].leak();
+        Fault::Status(308, headers)
+    };
+    mirror.hub.fail(Side::Hub, [redirect("main"), redirect(&commit)]);
+    let client = mirror.client_of(mirror.with_token(TOKEN));
+    assert!(fs::read(client.fetch(&place("w.bin"), &mut |_| ()).unwrap().path).unwrap() == content(LEN));
+    let log = bench.hub.take_log();
+    assert!(log.iter().all(|(_, request)| request.header("authorization").is_none()));
 }
 
 #[test]
