@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use commands::convert::ConvertArgs;
 use commands::sample::SampleArgs;
 use commands::train::TrainArgs;
 use commands::train_teacher::TrainTeacherArgs;
@@ -36,6 +37,7 @@ enum Command {
     Train(Box<TrainArgs>),
     Sample(SampleArgs),
     TrainTeacher(Box<TrainTeacherArgs>),
+    Convert(Box<ConvertArgs>),
 }
 
 fn main() -> ExitCode {
@@ -68,6 +70,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Train(args) => args.run(),
         Command::Sample(args) => args.run(&mut std::io::stdout().lock()),
         Command::TrainTeacher(args) => args.run(),
+        Command::Convert(args) => args.run(&mut std::io::stdout().lock()),
     }
 }
 
