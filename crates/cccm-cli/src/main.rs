@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use commands::convert::ConvertArgs;
 #[cfg(feature = "hub")]
 use commands::push::PushArgs;
 use commands::sample::SampleArgs;
@@ -41,6 +42,7 @@ enum Command {
     Train(Box<TrainArgs>),
     Sample(SampleArgs),
     TrainTeacher(Box<TrainTeacherArgs>),
+    Convert(Box<ConvertArgs>),
     #[cfg(feature = "hub")]
     Push(PushArgs),
 }
@@ -75,6 +77,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Train(args) => args.run(),
         Command::Sample(args) => args.run(&mut std::io::stdout().lock()),
         Command::TrainTeacher(args) => args.run(),
+        Command::Convert(args) => args.run(&mut std::io::stdout().lock()),
         #[cfg(feature = "hub")]
         Command::Push(args) => args.run(&mut std::io::stdout().lock()),
     }

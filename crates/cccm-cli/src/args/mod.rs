@@ -2,6 +2,7 @@
 //! over each other.
 
 mod data;
+mod hints;
 mod network;
 mod optim;
 mod run;
@@ -10,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use data::DataArgs;
+pub(crate) use hints::{HintArgs, with_hint};
 pub(crate) use network::NetworkArgs;
 pub(crate) use optim::OptimArgs;
 pub(crate) use run::RunArgs;

@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+pub(crate) mod convert;
 #[cfg(feature = "hub")]
 pub(crate) mod push;
 pub(crate) mod sample;
