@@ -8,10 +8,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use candle_core::Device;
-use cccm_unet::pretrained::{Fetched, Hub, HubConfig, HubFile, Progress, Token};
-use cccm_unet::{ModelConfig, ModelFiles, Parameters};
+use cccm_data::Preset;
+use cccm_unet::pretrained::{Fetched, Hub, HubConfig, HubError, HubFile, Progress, Token};
+use cccm_unet::{Hints, ModelConfig, ModelFiles, Parameters, load_checkpoint};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::args::preset_hints;
+
+/// Where the published teacher is; its labels are CelebA's.
+pub(crate) const PUBLISHED_REPO: &str = "bobolai/StepFusionCCCM";
 /// Between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -49,13 +54,41 @@ pub(crate) fn fetch(hub: &Hub, file: &HubFile) -> Result<Fetched> {
     Ok(hub.fetch(file, &mut |progress| transfer.show(progress))?)
 }
 
-/// Reads the model at an `hf://` place, with the `config.json` beside it.
+/// Reads the model at an `hf://` place: with the `config.json` beside it, or for published files, what is known of them.
 pub(crate) fn load(place: &str, device: &Device) -> Result<(ModelConfig, Parameters)> {
     let (hub, file) = (HubArgs::default().connect()?, place.parse::<HubFile>()?);
     let fetched = fetch(&hub, &file)?;
-    fetch(&hub, &file.at(&fetched.commit).sibling("config.json")?)?;
-    let model = ModelFiles::locate(&fetched.path)?.load(device);
-    model.with_context(|| format!("cannot load the model at {place}"))
+    let broken = || format!("cannot load the model at {place}");
+    if config_beside(&hub, &file, &fetched)?.is_some() {
+        return ModelFiles::locate(&fetched.path)?.load(device).with_context(broken);
+    }
+    load_checkpoint(&fetched.path, &assumed_hints(&file), device).with_context(|| {
+        format!(
+            "{}; `cccm fetch-teacher` makes a model of it, with flags for what the file does not say",
+            broken()
+        )
+    })
+}
+
+/// The `config.json` beside a downloaded file, from the same commit; none where there is none of ours.
+pub(crate) fn config_beside(hub: &Hub, file: &HubFile, fetched: &Fetched) -> Result<Option<ModelConfig>> {
+    let beside = file.at(&fetched.commit).sibling("config.json")?;
+    match hub.fetch(&beside, &mut |_| ()) {
+        Ok(config) => {
+            let config = ModelConfig::load(&config.path);
+            Ok(config.inspect_err(|error| tracing::warn!("{beside} is not used: {error}")).ok())
+        }
+        // Without a network, what is not in the cache is not there.
+        Err(HubError::FileNotFound { .. } | HubError::Offline { .. } | HubError::Unreachable { .. }) => {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What is known about the files of the published repository.
+pub(crate) fn assumed_hints(file: &HubFile) -> Hints {
+    if file.repo.as_str() == PUBLISHED_REPO { preset_hints(Preset::Celeba) } else { Hints::default() }
 }
 
 /// Shows transfers: a bar on a terminal, else a line now and then.

@@ -24,6 +24,8 @@ use tracing_subscriber::EnvFilter;
 
 use commands::convert::ConvertArgs;
 #[cfg(feature = "hub")]
+use commands::fetch_teacher::FetchTeacherArgs;
+#[cfg(feature = "hub")]
 use commands::push::PushArgs;
 use commands::sample::SampleArgs;
 use commands::train::TrainArgs;
@@ -43,6 +45,8 @@ enum Command {
     Sample(SampleArgs),
     TrainTeacher(Box<TrainTeacherArgs>),
     Convert(Box<ConvertArgs>),
+    #[cfg(feature = "hub")]
+    FetchTeacher(Box<FetchTeacherArgs>),
     #[cfg(feature = "hub")]
     Push(PushArgs),
 }
@@ -78,6 +82,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Sample(args) => args.run(&mut std::io::stdout().lock()),
         Command::TrainTeacher(args) => args.run(),
         Command::Convert(args) => args.run(&mut std::io::stdout().lock()),
+        #[cfg(feature = "hub")]
+        Command::FetchTeacher(args) => args.run(&mut std::io::stdout().lock()),
         #[cfg(feature = "hub")]
         Command::Push(args) => args.run(&mut std::io::stdout().lock()),
     }

@@ -4,10 +4,11 @@
 #![cfg(test)]
 #![cfg(feature = "hub")]
 
+use std::path::Path;
 use std::process::Output;
 
 use assert_cmd::Command;
-use cccm_tests::hub::HubStandIn;
+use cccm_tests::hub::{HubStandIn, Side};
 
 const TOKEN: &str = "hf_secret";
 
@@ -101,6 +102,113 @@ fn a_model_is_pushed_and_used_from_there() {
     let line = "train --teacher hf://me/teacher --data builtin:shapes --max-steps 1 --train-batch-size 2 --save-path s";
     bench.run(&line.split(' ').collect::<Vec<_>>());
     draw("s");
+}
+
+/// The small teacher that PyTorch wrote: 3 × 4 labels, 16×16 pixels.
+fn teacher_pth() -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/teacher.pth");
+    std::fs::read(path).unwrap()
+}
+
+const LABELS: [&str; 9] = ["--attributes", "red", "green", "blue", "--objects", "w", "x", "y", "z"];
+
+/// A folder of the teacher's pairs.
+fn make_images(dir: &Path) {
+    for (index, attribute) in ["red", "green", "blue"].iter().enumerate() {
+        for object in ["w", "x", "y", "z"] {
+            let folder = dir.join(format!("{attribute}_{object}"));
+            std::fs::create_dir_all(&folder).unwrap();
+            let picture = image::RgbImage::from_pixel(16, 16, image::Rgb([80 * index as u8, 100, 200]));
+            picture.save(folder.join("0.png")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_teacher_is_fetched_distilled_and_sampled() {
+    let bench = Bench::new();
+    bench.hub.put("bobolai/StepFusionCCCM", "teacher.pth", &teacher_pth());
+    let hints = [&LABELS[..], &["--img-size", "16"]].concat();
+    let (_, said) = bench.run(&[&["fetch-teacher", "--dest", "teacher"], &hints[..]].concat());
+    assert!(said.contains("cccm train --teacher teacher --data"), "{said}");
+    let card = std::fs::read_to_string(bench.path("teacher/README.md")).unwrap();
+    let commit = bench.hub.repo("bobolai/StepFusionCCCM").unwrap().commit;
+    assert!(card.contains(&format!("hf://bobolai/StepFusionCCCM@{commit}/teacher.pth")), "{card}");
+
+    // Again: nothing is written over unasked, and nothing is downloaded twice.
+    assert!(bench.refusal(&["fetch-teacher", "--dest", "teacher"]).contains("--force"));
+    bench.hub.take_log();
+    bench.run(&[&["fetch-teacher", "--dest", "teacher", "--force"], &hints[..]].concat());
+    assert!(bench.hub.take_log().iter().all(|(side, _)| *side == Side::Hub));
+
+    make_images(&bench.path("images"));
+    bench.run(&[
+        "train",
+        "--teacher",
+        "teacher",
+        "--data",
+        "images",
+        "--max-steps",
+        "2",
+        "--train-batch-size",
+        "2",
+        "--save-path",
+        "student",
+    ]);
+    let card = std::fs::read_to_string(bench.path("student/model/README.md")).unwrap();
+    assert!(card.contains("| max steps | 2 |") && card.contains("- attribute: red, green, blue"), "{card}");
+    bench.run(&["sample", "--checkpoint", "student", "--attribute", "red", "--object", "w", "--steps", "2"]);
+    assert!(bench.path("red_w.png").is_file());
+}
+
+#[test]
+fn a_place_on_the_hub_is_a_teacher_too() {
+    let bench = Bench::new();
+    bench.hub.put("a/teacher", "x/teacher.pth", &teacher_pth());
+    // Nothing says what its labels are.
+    let refused = bench.refusal(&["sample", "--checkpoint", "hf://a/teacher/x/teacher.pth"]);
+    assert!(refused.contains("labels") && refused.contains("fetch-teacher"), "{refused}");
+
+    let hints = [&LABELS[..], &["--img-size", "16"]].concat();
+    let repo = ["fetch-teacher", "--repo", "a/teacher", "--file", "x/teacher.pth"];
+    bench.run(&[&repo, &hints[..]].concat());
+    let config = std::fs::read(bench.path("teachers/teacher/config.json")).unwrap();
+    bench.hub.put("a/teacher", "x/config.json", &config);
+    make_images(&bench.path("images"));
+    bench.run(&[
+        "train",
+        "--teacher",
+        "hf://a/teacher/x/teacher.pth",
+        "--data",
+        "images",
+        "--max-steps",
+        "1",
+        "--train-batch-size",
+        "2",
+        "--save-path",
+        "student",
+    ]);
+    bench.run(&[
+        "sample",
+        "--checkpoint",
+        "hf://a/teacher/x/teacher.pth",
+        "--steps",
+        "1",
+        "--out",
+        "all.png",
+    ]);
+}
+
+#[test]
+fn a_repository_is_listed() {
+    let bench = Bench::new();
+    bench.hub.put("bobolai/StepFusionCCCM", "celeba.pth", &[0; 3000]);
+    bench.hub.put("bobolai/StepFusionCCCM", "README.md", b"x");
+    let (out, _) = bench.run(&["fetch-teacher", "--list"]);
+    assert_eq!(out, "           1  README.md\n        3000  celeba.pth\n");
+    let refused = bench.refusal(&["fetch-teacher"]);
+    assert!(refused.contains("README.md, celeba.pth"), "{refused}");
+    assert!(!bench.path("teachers").exists(), "a failed download left a directory");
 }
 
 #[test]

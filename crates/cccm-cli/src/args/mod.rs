@@ -11,6 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use data::DataArgs;
+#[cfg(feature = "hub")]
+pub(crate) use hints::of_preset as preset_hints;
 pub(crate) use hints::{HintArgs, with_hint};
 pub(crate) use network::NetworkArgs;
 pub(crate) use optim::OptimArgs;

@@ -2,6 +2,8 @@
 
 pub(crate) mod convert;
 #[cfg(feature = "hub")]
+pub(crate) mod fetch_teacher;
+#[cfg(feature = "hub")]
 pub(crate) mod push;
 pub(crate) mod sample;
 pub(crate) mod train;
