@@ -8,7 +8,10 @@ use std::path::Path;
 use std::process::Output;
 
 use assert_cmd::Command;
+use candle_core::Device;
+use cccm_sched::Streams;
 use cccm_tests::hub::{HubStandIn, Side};
+use cccm_unet::{ModelConfig, Parameters, Tables, UNetConfig, save_weights};
 
 const TOKEN: &str = "hf_secret";
 
@@ -159,6 +162,67 @@ fn a_teacher_is_fetched_distilled_and_sampled() {
     assert!(card.contains("| max steps | 2 |") && card.contains("- attribute: red, green, blue"), "{card}");
     bench.run(&["sample", "--checkpoint", "student", "--attribute", "red", "--object", "w", "--steps", "2"]);
     assert!(bench.path("red_w.png").is_file());
+}
+
+/// The published repository with untrained weights for CelebA's 4 × 2 labels, as PyTorch writes them.
+fn publish(bench: &Bench, unet: &UNetConfig) {
+    let parameters = Parameters::init(unet, Tables::new([4, 2]), &Streams::new(1), &Device::Cpu).unwrap();
+    let path = bench.path("published.pth");
+    save_weights(&path, &parameters.tensors()).unwrap();
+    bench.hub.put("bobolai/StepFusionCCCM", "teacher.pth", &std::fs::read(path).unwrap());
+}
+
+#[test]
+fn the_published_teacher_needs_no_flags() {
+    let bench = Bench::new();
+    publish(&bench, &UNetConfig { model_channels: 32, channel_mult: vec![1], ..UNetConfig::celeba_128() });
+    bench.run(&["fetch-teacher"]);
+    let config = ModelConfig::load(&bench.path("teachers/StepFusionCCCM/config.json")).unwrap();
+    assert_eq!((config.image_px, config.labels[0].names[1].as_str()), (128, "BlondHair"));
+    assert_eq!(config.labels[1].names, ["Male", "Female"]);
+
+    // The file itself, and again without a network: what is known of it is known there too.
+    let place = "hf://bobolai/StepFusionCCCM/teacher.pth";
+    let args =
+        ["sample", "--checkpoint", place, "--attribute", "BlondHair", "--object", "Male", "--steps", "1"];
+    bench.run(&args);
+    bench.hub.take_log();
+    texts(&args, &bench.command(&args).env("HF_HUB_OFFLINE", "1").output().unwrap());
+    assert!(bench.hub.take_log().is_empty());
+}
+
+/// The documented sequence at the published size, 107 million parameters: a minute or two.
+#[test]
+fn the_published_size_goes_the_whole_way() {
+    if std::env::var_os("CCCM_SLOW_TESTS").is_none() {
+        return;
+    }
+    let bench = Bench::new();
+    publish(&bench, &UNetConfig::celeba_128());
+    bench.run(&["fetch-teacher"]);
+    let picture = image::RgbImage::from_pixel(128, 128, image::Rgb([200, 100, 50]));
+    for attribute in ["BrownHair", "BlondHair", "GrayHair", "BlackHair"] {
+        for object in ["Male", "Female"] {
+            let folder = bench.path(&format!("celeba/{attribute}_{object}"));
+            std::fs::create_dir_all(&folder).unwrap();
+            picture.save(folder.join("0.png")).unwrap();
+        }
+    }
+    let line = "train --teacher teachers/StepFusionCCCM --data celeba --max-steps 1 --train-batch-size 1 --eval-steps 9 \
+                --save-path student";
+    bench.run(&line.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>());
+    bench.run(&[
+        "sample",
+        "--checkpoint",
+        "student",
+        "--attribute",
+        "BlondHair",
+        "--object",
+        "Male",
+        "--steps",
+        "1",
+    ]);
+    assert!(bench.path("BlondHair_Male.png").is_file());
 }
 
 #[test]
