@@ -2,6 +2,8 @@
 //! ([`hashed`], [`fill`]), the results PyTorch got from them ([`Fixture`]), and the comparison
 //! ([`assert_close`]).
 //!
+//! [`hub`] is a Hugging Face Hub to download from without a network.
+//!
 //! `fixtures/oracle.py` wrote the fixtures; its header says how to run it again.
 //!
 //! ```
@@ -18,6 +20,7 @@ mod close;
 mod device;
 mod fixture;
 mod hash;
+pub mod hub;
 
 pub use close::{Tolerance, assert_close, assert_close_scalar};
 pub use device::devices;

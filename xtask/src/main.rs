@@ -15,8 +15,9 @@ const USAGE: &str = "\
 usage: cargo xtask TASK
 
 tasks:
-  verify    every check that a commit must pass: format, lints, tests, documentation
-  package   build every published crate from the files that its package holds
+  verify              every check that a commit must pass: format, lints, tests, documentation
+  package             build every published crate from the files that its package holds
+  fetch-teacher ...   download a published teacher: `cccm fetch-teacher` with these arguments
 ";
 
 /// Every check that a commit must pass, cheapest first.
@@ -30,17 +31,24 @@ const VERIFY: [&str; 4] = [
 /// A dirty tree may be checked too: nothing is published from here.
 const PACKAGE: [&str; 1] = ["package --workspace --exclude cccm-tests --exclude xtask --allow-dirty"];
 
+/// What needs the crates runs their binary, optimised.
+const CCCM: &str = "run --release -p cccm-cli --";
+
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
-    let commands: &[&str] = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["verify"] => &VERIFY,
-        ["package"] => &PACKAGE,
+    let outcome = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["verify"] => run_all(&VERIFY),
+        ["package"] => run_all(&PACKAGE),
+        // The arguments as they are: they may hold blanks.
+        ["fetch-teacher", ..] => {
+            cargo(CCCM.split(' ').chain(args.iter().map(String::as_str)).collect::<Vec<_>>().as_slice())
+        }
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
         }
     };
-    match run_all(commands) {
+    match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -52,7 +60,7 @@ fn main() -> ExitCode {
 /// Runs one `cargo` command after the other, up to the first that fails; gives its exit code, or 0.
 fn run_all(commands: &[&str]) -> anyhow::Result<u8> {
     for command in commands {
-        let code = cargo(command)?;
+        let code = cargo(&command.split(' ').collect::<Vec<_>>())?;
         if code != 0 {
             return Ok(code);
         }
@@ -62,20 +70,32 @@ fn run_all(commands: &[&str]) -> anyhow::Result<u8> {
 
 /// Runs `cargo ARGS` in the caller's folder and gives its exit code; shows the command before and
 /// its seconds after.
-fn cargo(args: &str) -> anyhow::Result<u8> {
-    eprintln!("$ cargo {args}");
+fn cargo(args: &[&str]) -> anyhow::Result<u8> {
+    let shown = shown(args);
+    eprintln!("$ cargo {shown}");
     let start = Instant::now();
     let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     // `cargo doc` takes no flag for this; doc tests read it too.
-    command.args(args.split(' ')).env("RUSTDOCFLAGS", "-D warnings");
-    let status = command.status().with_context(|| format!("starting `cargo {args}`"))?;
+    command.args(args).env("RUSTDOCFLAGS", "-D warnings");
+    let status = command.status().with_context(|| format!("starting `cargo {shown}`"))?;
     let secs = start.elapsed().as_secs();
     if status.success() {
-        eprintln!("ok after {secs} s: cargo {args}");
+        eprintln!("ok after {secs} s: cargo {shown}");
         return Ok(0);
     }
-    eprintln!("FAILED after {secs} s: cargo {args}");
+    eprintln!("FAILED after {secs} s: cargo {shown}");
     // A signal leaves no code; neither may be mistaken for success.
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
+
+/// The arguments as a line, a token's value left out.
+fn shown(args: &[&str]) -> String {
+    let secret = |index: usize| index > 0 && args[index - 1] == "--token";
+    let word = |(index, arg): (usize, &&str)| match arg.split_once('=') {
+        _ if secret(index) => "…".to_owned(),
+        Some(("--token", _)) => "--token=…".to_owned(),
+        _ => (*arg).to_owned(),
+    };
+    args.iter().enumerate().map(word).collect::<Vec<_>>().join(" ")
 }

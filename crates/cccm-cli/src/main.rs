@@ -8,8 +8,11 @@ mod digest;
 mod display;
 mod events;
 mod files;
+#[cfg(feature = "hub")]
+mod hub;
 mod metrics;
 mod model;
+mod model_card;
 mod phases;
 mod pictures;
 mod report;
@@ -27,7 +30,12 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use commands::convert::ConvertArgs;
 use commands::dataset::DatasetArgs;
+#[cfg(feature = "hub")]
+use commands::fetch_teacher::FetchTeacherArgs;
+#[cfg(feature = "hub")]
+use commands::push::PushArgs;
 use commands::sample::SampleArgs;
 use commands::train::TrainArgs;
 use commands::train_teacher::TrainTeacherArgs;
@@ -46,6 +54,11 @@ enum Command {
     Sample(SampleArgs),
     TrainTeacher(Box<TrainTeacherArgs>),
     Dataset(DatasetArgs),
+    Convert(Box<ConvertArgs>),
+    #[cfg(feature = "hub")]
+    FetchTeacher(Box<FetchTeacherArgs>),
+    #[cfg(feature = "hub")]
+    Push(PushArgs),
 }
 
 fn main() -> ExitCode {
@@ -88,6 +101,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::TrainTeacher(args) => return args.run(),
         Command::Sample(args) => args.run(out)?,
         Command::Dataset(args) => args.run(out)?,
+        Command::Convert(args) => args.run(out)?,
+        #[cfg(feature = "hub")]
+        Command::FetchTeacher(args) => args.run(out)?,
+        #[cfg(feature = "hub")]
+        Command::Push(args) => args.run(out)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! Finding models: the built-in teacher, or whatever a path holds.
+//! Finding models: the built-in teacher, whatever a path holds, or a file of the Hugging Face Hub.
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,21 @@ use cccm_unet::{ModelConfig, ModelFiles, Parameters};
 /// Name of the built-in teacher where a path is expected.
 pub(crate) const BUILTIN_TEACHER: &str = "builtin:teacher";
 
-/// Reads the model at a run, a model directory, a checkpoint or a file, or the built-in teacher.
+/// What places on the Hub start with.
+const HUB: &str = "hf://";
+
+/// Reads the model at a run, a model directory, a checkpoint or a file, an `hf://` place, or the built-in teacher.
 pub(crate) fn load(place: &str, device: &Device) -> Result<(ModelConfig, Parameters)> {
     if place == BUILTIN_TEACHER {
         return builtin_teacher(device);
+    }
+    if place.starts_with(HUB) {
+        #[cfg(feature = "hub")]
+        return crate::hub::load(place, device);
+        #[cfg(not(feature = "hub"))]
+        anyhow::bail!(
+            "{place} is on the Hugging Face Hub, and this `cccm` was built without the feature `hub`"
+        );
     }
     let files = ModelFiles::locate(Path::new(place))?;
     files.load(device).with_context(|| format!("cannot load the model at {place}"))

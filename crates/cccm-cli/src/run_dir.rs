@@ -125,6 +125,10 @@ impl RunDir {
         self.root.join("model")
     }
 
+    pub(crate) fn model_card(&self) -> PathBuf {
+        self.model().join("README.md")
+    }
+
     /// Points `runs/latest` here. A convenience: a file system without links only costs a message.
     fn link_latest(&self) {
         let (Some(parent), Some(name)) = (self.root.parent(), self.root.file_name()) else { return };

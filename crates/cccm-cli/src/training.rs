@@ -20,7 +20,9 @@ use crate::args::{DataArgs, OptimArgs, RunArgs, required};
 use crate::batches::TrainBatches;
 use crate::display::Display;
 use crate::events::EventFile;
+use crate::files::write_atomically;
 use crate::metrics::MetricsFile;
+use crate::model_card::{model_card, training_facts};
 use crate::phases::Phases;
 use crate::pictures::{Drawing, write_matrix};
 use crate::resume::Resumed;
@@ -95,7 +97,7 @@ impl Training<'_> {
                 (resumed.run, metrics)
             }
         };
-        if steps_done >= trainer.total_steps() && run.model().is_dir() {
+        if steps_done >= trainer.total_steps() && run.model_card().is_file() {
             tracing::info!("{} is finished: all {steps_done} steps are done", run.root().display());
             return Ok(Outcome::Finished(run));
         }
@@ -137,6 +139,9 @@ impl Training<'_> {
         let dir = run.model();
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         ModelFiles::in_directory(&dir).save(self.config, self.averaged)?;
+        let card = model_card(self.config, &training_facts(settings));
+        // Last of all: it tells that the run is finished.
+        write_atomically(&run.model_card(), card.as_bytes())?;
         Ok(Outcome::Finished(run))
     }
 

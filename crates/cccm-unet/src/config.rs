@@ -40,16 +40,18 @@ pub struct UNetConfig {
 }
 
 fn published_norm_groups() -> usize {
-    32
+    UNetConfig::PUBLISHED_NORM_GROUPS
 }
 
 fn published_dropout() -> f64 {
-    0.15
+    UNetConfig::PUBLISHED_DROPOUT
 }
 
 impl UNetConfig {
     /// Width of the guidance embedding in the published students.
     pub const GUIDANCE_DIM: usize = 128;
+    pub(crate) const PUBLISHED_NORM_GROUPS: usize = 32;
+    pub(crate) const PUBLISHED_DROPOUT: f64 = 0.15;
 
     /// The published `CelebA` teacher, 128×128, 107 million parameters.
     pub fn celeba_128() -> Self {

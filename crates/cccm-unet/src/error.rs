@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::pth::PthProblem;
+
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -42,6 +44,45 @@ pub enum Error {
         path: PathBuf,
         /// What the reader says.
         source: safetensors::SafeTensorError,
+    },
+    /// A PyTorch file that is refused.
+    #[error("cannot read {} as a PyTorch checkpoint", .path.display())]
+    Pth {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: PthProblem,
+    },
+    /// Tensors that belong to no network known here.
+    #[error("the tensors of {origin} are no known network: {problem}")]
+    UnknownNetwork {
+        /// The file.
+        origin: String,
+        /// What does not fit.
+        problem: String,
+    },
+    /// Something that tensors do not tell, and that was not given either.
+    #[error("the tensors of {origin} do not tell the {what}{found}")]
+    NotInTensors {
+        /// The file.
+        origin: String,
+        /// What must be given.
+        what: &'static str,
+        /// What is known about it.
+        found: String,
+    },
+    /// Label names that are not as many as the network has labels.
+    #[error(
+        "{origin} has {} attributes and {} objects, but {} and {} names are given",
+        .found[0], .found[1], .given[0], .given[1]
+    )]
+    LabelCounts {
+        /// The file.
+        origin: String,
+        /// Labels in the tensors.
+        found: [usize; 2],
+        /// Names given.
+        given: [usize; 2],
     },
     /// A `config.json` that cannot be understood.
     #[error("{} is no model configuration", .path.display())]

@@ -1,19 +1,32 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod convert;
 mod embed;
 mod error;
+mod hints;
+mod infer;
+mod inspect;
 mod layers;
 mod model;
 mod names;
 mod parameters;
+#[cfg(feature = "hub")]
+pub mod pretrained;
+mod pth;
 mod resblock;
+mod safetensors_file;
+mod state_dict;
 mod unet;
 mod weights;
 
 pub use config::{Arch, Tables, UNetConfig};
+pub use convert::{convert, load_checkpoint};
 pub use error::{Error, Result};
+pub use hints::Hints;
+pub use inspect::{InspectedEntry, Inspection, inspect};
 pub use model::{ModelConfig, ModelFiles, Role};
 pub use parameters::{GuidanceInit, ParameterSpec, Parameters};
+pub use pth::{Part, PthProblem};
 pub use unet::UNet;
-pub use weights::{load_weights, save_weights};
+pub use weights::{load_weights, parse_weights, save_weights};

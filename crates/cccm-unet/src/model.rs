@@ -153,9 +153,9 @@ impl ModelConfig {
     /// Weights in memory, checked against this config; `origin` is their name in errors.
     ///
     /// # Errors
-    /// [`Error::Safetensors`] or [`Error::Parameters`].
-    pub fn parse_parameters(&self, safetensors: &[u8], origin: &Path, device: &Device) -> Result<Parameters> {
-        let tensors = parse_weights(safetensors, origin)?;
+    /// As [`parse_weights`], and [`Error::Parameters`].
+    pub fn parse_parameters(&self, weights: &[u8], origin: &Path, device: &Device) -> Result<Parameters> {
+        let tensors = parse_weights(weights, origin)?;
         Parameters::from_tensors(&self.unet, self.tables()?, tensors, &origin.display().to_string(), device)
     }
 }
@@ -163,7 +163,7 @@ impl ModelConfig {
 /// The two files of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelFiles {
-    /// The safetensors file.
+    /// The safetensors or PyTorch file.
     pub weights: PathBuf,
     /// The `config.json` beside it.
     pub config: PathBuf,
@@ -174,7 +174,7 @@ const WEIGHTS_IN_DIRECTORY: [&str; 3] =
     ["model/model.safetensors", "model.safetensors", "target.safetensors"];
 
 impl ModelFiles {
-    /// Finds the model of a run, a model directory, a checkpoint, or a safetensors file.
+    /// Finds the model of a run, a model directory, a checkpoint, or a weight file of its own.
     ///
     /// # Errors
     /// [`Error::NoModel`] saying what was looked for.

@@ -74,10 +74,8 @@ impl Parameters {
         origin: &str,
         device: &Device,
     ) -> Result<Self> {
-        let problems = mismatches(&Self::specs(cfg, tables)?, &tensors);
-        if !problems.is_empty() {
-            return Err(Error::Parameters { origin: origin.to_owned(), problems });
-        }
+        let shapes = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.dims().to_vec())).collect();
+        check_shapes(cfg, tables, &shapes, origin)?;
         Self::from_values(tensors, device)
     }
 
@@ -168,20 +166,41 @@ fn initial(name: &str, spec: &ParameterSpec, streams: &Streams) -> candle_core::
     }
 }
 
-fn mismatches(specs: &BTreeMap<String, ParameterSpec>, tensors: &BTreeMap<String, Tensor>) -> Vec<String> {
-    let missing: Vec<_> = specs.keys().filter(|name| !tensors.contains_key(*name)).collect();
-    let extra: Vec<_> = tensors.keys().filter(|name| !specs.contains_key(*name)).collect();
-    let both = specs.iter().filter_map(|(name, spec)| Some((name, &spec.shape, tensors.get(name)?)));
+/// Checks names and shapes before anything is read.
+///
+/// # Errors
+/// As [`Parameters::from_tensors`].
+pub(crate) fn check_shapes(
+    cfg: &UNetConfig,
+    tables: Tables,
+    shapes: &BTreeMap<String, Vec<usize>>,
+    origin: &str,
+) -> Result<()> {
+    let problems = mismatches(&Parameters::specs(cfg, tables)?, shapes);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Parameters { origin: origin.to_owned(), problems })
+}
+
+fn mismatches(specs: &BTreeMap<String, ParameterSpec>, shapes: &BTreeMap<String, Vec<usize>>) -> Vec<String> {
+    let missing: Vec<_> = specs.keys().filter(|name| !shapes.contains_key(*name)).collect();
+    let extra: Vec<_> = shapes.keys().filter(|name| !specs.contains_key(*name)).collect();
+    let both = specs.iter().filter_map(|(name, spec)| Some((name, &spec.shape, shapes.get(name)?)));
     let misshapen: Vec<_> = both
-        .filter(|(_, shape, tensor)| shape.as_slice() != tensor.dims())
-        .map(|(name, shape, tensor)| format!("`{name}` is {:?} instead of {shape:?}", tensor.dims()))
+        .filter(|(_, want, got)| want != got)
+        .map(|(name, want, got)| format!("`{name}` is {got:?} instead of {want:?}"))
         .collect();
     let quoted = |names: Vec<&String>| names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
     [("missing", quoted(missing)), ("unknown", quoted(extra)), ("misshapen", misshapen)]
         .into_iter()
-        .filter(|(_, names)| !names.is_empty())
-        .map(|(problem, names)| format!("{} {problem}: {}", names.len(), shortened(&names)))
+        .filter_map(|(problem, names)| listed(problem, &names))
         .collect()
+}
+
+/// One problem and the names that have it, if any.
+pub(crate) fn listed(problem: &str, names: &[String]) -> Option<String> {
+    (!names.is_empty()).then(|| format!("{} {problem}: {}", names.len(), shortened(names)))
 }
 
 /// The first few, and how many more.

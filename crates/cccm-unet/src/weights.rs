@@ -1,47 +1,77 @@
-//! Weight files: safetensors under the published names.
+//! Weight files: named tensors, as safetensors or as PyTorch files.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{BufWriter, Cursor, Write};
 use std::path::Path;
 
-use candle_core::safetensors::Load;
-use candle_core::{Device, Tensor};
-use safetensors::SafeTensors;
+use candle_core::Tensor;
 
-use crate::{Error, Result};
+use crate::state_dict::{self, WeightFile};
+use crate::{Error, Result, pth};
 
-/// Every tensor of a safetensors file, by name, in the dtype it is stored in, on the CPU.
+/// Every weight of a file, by canonical name, in the dtype it is stored in, on the CPU.
+///
+/// The file is a safetensors file or a PyTorch checkpoint, zip or legacy, told by its content. Of a checkpoint the
+/// state dictionary is read, plain or under `model`, `state_dict` or `model_state_dict`, and not what lies beside it;
+/// a prefix `module.` is dropped, and the time embedding's older names are replaced. Nothing in a file is executed, and
+/// memory is bounded by its size.
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be read; [`Error::Safetensors`] when it is cut off or no safetensors file.
+/// [`Error::Io`] when the file cannot be read; [`Error::Safetensors`] when it is cut off or neither form;
+/// [`Error::Pth`] when a PyTorch file is refused; [`Error::Parameters`] when an entry is no floating-point tensor.
 pub fn load_weights(path: &Path) -> Result<BTreeMap<String, Tensor>> {
-    let bytes = std::fs::read(path).map_err(|source| io("read", path, source))?;
-    parse_weights(&bytes, path)
+    state_dict::open(path)?.state_dict(path)?.read()
 }
 
 /// [`load_weights`] of a file in memory; `path` is its name in errors.
-pub(crate) fn parse_weights(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Tensor>> {
-    let broken = |source| Error::Safetensors { path: path.to_owned(), source };
-    let file = SafeTensors::deserialize(bytes).map_err(broken)?;
-    let tensors = file.iter().map(|(name, view)| Ok((name.to_owned(), view.load(&Device::Cpu)?)));
-    tensors.collect()
+///
+/// # Errors
+/// As [`load_weights`].
+pub fn parse_weights(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Tensor>> {
+    WeightFile::open(Cursor::new(bytes), path)?.state_dict(path)?.read()
 }
 
-/// Writes tensors as safetensors without metadata, so that equal weights are equal bytes. The file appears whole or
-/// not at all.
+/// Writes weights: as a PyTorch file if the name ends in `.pth` or `.pt`, which
+/// `torch.load(…, weights_only=True)` reads as a plain state dictionary; else as safetensors without metadata. Equal
+/// weights are equal bytes. The file appears whole or not at all.
 ///
 /// # Errors
 /// [`Error::Io`] when it cannot be written.
 pub fn save_weights(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-    let tensors = tensors.iter().map(|(name, tensor)| Ok((name, tensor.contiguous()?)));
-    let tensors = tensors.collect::<Result<Vec<_>>>()?;
-    let broken = |source| Error::Safetensors { path: path.to_owned(), source };
-    let bytes = safetensors::serialize(tensors, None).map_err(broken)?;
-    write_atomically(path, &bytes)
+    let tensors = tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.contiguous()?)));
+    let tensors = tensors.collect::<Result<BTreeMap<_, _>>>()?;
+    if is_pth_name(path) {
+        return write_with(path, |file| {
+            let mut out = BufWriter::new(file);
+            pth::write(&mut out, &tensors)?;
+            out.flush()
+        });
+    }
+    // A tensor at a time: the whole would double the memory.
+    let serialize = |file: &mut tempfile::NamedTempFile| {
+        safetensors::serialize_to_file(&tensors, None, file.path()).map_err(|error| match error {
+            safetensors::SafeTensorError::IoError(error) => error,
+            other => std::io::Error::other(other),
+        })
+    };
+    write_with(path, serialize)
+}
+
+/// Whether a file of this name is a PyTorch file.
+pub(crate) fn is_pth_name(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    ["pth", "pt"].iter().any(|pth| extension.eq_ignore_ascii_case(pth))
 }
 
 /// Writes beside the place, syncs, renames.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(path, |file| file.write_all(bytes))
+}
+
+fn write_with(
+    path: &Path,
+    write: impl FnOnce(&mut tempfile::NamedTempFile) -> std::io::Result<()>,
+) -> Result<()> {
     let write = || -> std::io::Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let mut builder = tempfile::Builder::new();
@@ -49,7 +79,7 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
-        file.write_all(bytes)?;
+        write(&mut file)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())
@@ -64,7 +94,7 @@ pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::DType;
+    use candle_core::{DType, Device};
 
     #[test]
     fn equal_weights_are_equal_bytes_and_a_cut_off_file_is_refused() -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! The networks, their training and their samplers against PyTorch: both architectures, two seeds.
 
 mod case;
+mod checkpoints;
 mod distillation;
 mod forward;
 mod samplers;

@@ -2,6 +2,7 @@
 //! over each other.
 
 mod data;
+mod hints;
 mod launch;
 mod network;
 mod optim;
@@ -9,6 +10,9 @@ pub(crate) mod python;
 mod run;
 
 pub(crate) use data::DataArgs;
+#[cfg(feature = "hub")]
+pub(crate) use hints::of_preset as preset_hints;
+pub(crate) use hints::{HintArgs, with_hint};
 pub(crate) use launch::LaunchArgs;
 pub(crate) use network::NetworkArgs;
 pub(crate) use optim::OptimArgs;

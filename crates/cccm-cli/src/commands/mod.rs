@@ -1,6 +1,11 @@
 //! One file per subcommand.
 
+pub(crate) mod convert;
 pub(crate) mod dataset;
+#[cfg(feature = "hub")]
+pub(crate) mod fetch_teacher;
+#[cfg(feature = "hub")]
+pub(crate) mod push;
 pub(crate) mod sample;
 pub(crate) mod train;
 pub(crate) mod train_teacher;

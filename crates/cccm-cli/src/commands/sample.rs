@@ -32,7 +32,7 @@ const TEACHER_GUIDANCE_SCALE: f64 = 3.0;
 /// of JSON per file.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SampleArgs {
-    /// The model: a run, a model directory, a checkpoint, a safetensors file, or builtin:teacher
+    /// The model: a run, a model directory, a checkpoint, a file, hf://OWNER/NAME/FILE, or builtin:teacher
     #[arg(long, value_name = "PATH", default_value = "runs/latest")]
     checkpoint: String,
 

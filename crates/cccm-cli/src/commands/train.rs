@@ -25,7 +25,7 @@ use crate::{device, digest, model};
 /// the defaults are those of the published script.
 #[derive(Clone, Debug, clap::Args, Serialize, Deserialize)]
 pub(crate) struct TrainArgs {
-    /// The teacher: a run, a model directory, a checkpoint or a safetensors file [default: builtin:teacher]
+    /// The teacher: a run, a model directory, a checkpoint, a file, or hf://OWNER/NAME/FILE [default: builtin:teacher]
     #[arg(long, value_name = "PATH", alias = "pretrained-pth", help_heading = "Distillation")]
     #[serde(skip_serializing_if = "Option::is_none")]
     teacher: Option<String>,

@@ -1,0 +1,123 @@
+//! What the tensors of a checkpoint do not tell.
+
+#![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
+
+use anyhow::Result;
+use cccm_data::{Preset, Vocabulary};
+use cccm_sched::{BetaSchedule, ScheduleConfig, StudentConfig};
+use cccm_unet::Hints;
+
+use crate::source::label_kinds;
+
+/// What the tensors of a checkpoint do not tell. Sizes of the network, numbers of labels and timesteps are read off them.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "What tensors do not tell")]
+pub(crate) struct HintArgs {
+    /// Labels by name: celeba, zappos50k, colored-mnist, shapes; of published teachers the image size too
+    #[arg(long, value_name = "NAME")]
+    pub(crate) preset: Option<Preset>,
+
+    /// Attributes in index order, instead of a preset
+    #[arg(long, value_name = "NAME", num_args = 1.., requires = "objects", conflicts_with = "preset")]
+    pub(crate) attributes: Option<Vec<String>>,
+
+    /// Objects in index order, instead of a preset
+    #[arg(long, value_name = "NAME", num_args = 1.., requires = "attributes")]
+    pub(crate) objects: Option<Vec<String>>,
+
+    /// Side of the images, in pixels [default: the preset's]
+    #[arg(long, value_name = "PX")]
+    pub(crate) img_size: Option<usize>,
+
+    /// Groups of every normalisation [default: 32]
+    #[arg(long, value_name = "N")]
+    pub(crate) norm_groups: Option<usize>,
+
+    /// Noise schedule: linear, scaled_linear, squaredcos_cap_v2, sigmoid [default: linear]
+    #[arg(long, value_name = "NAME", value_parser = parse_beta_schedule)]
+    pub(crate) beta_schedule: Option<BetaSchedule>,
+
+    /// Guidance weights that a student was trained with [default: 2.6 3.0]
+    #[arg(long, value_names = ["LOW", "HIGH"], num_args = 2)]
+    pub(crate) w_interval: Option<Vec<f64>>,
+
+    /// Solver steps that a student was trained with [default: 50]
+    #[arg(long, value_name = "N")]
+    pub(crate) num_ddim_timesteps: Option<usize>,
+}
+
+impl HintArgs {
+    /// These flags as the library takes them.
+    pub(crate) fn hints(&self) -> Result<Hints> {
+        let preset = self.preset.map(of_preset).unwrap_or_default();
+        let labels = match (&self.attributes, &self.objects) {
+            (Some(attributes), Some(objects)) => {
+                Some(label_kinds(&Vocabulary::new(attributes.clone(), objects.clone())?))
+            }
+            _ => None,
+        };
+        let schedule = self
+            .beta_schedule
+            .clone()
+            .map(|beta_schedule| ScheduleConfig { beta_schedule, ..ScheduleConfig::default() });
+        let given = Hints {
+            labels,
+            image_px: self.img_size,
+            norm_groups: self.norm_groups,
+            schedule,
+            student: self.student(),
+        };
+        Ok(given.or(preset))
+    }
+
+    fn student(&self) -> Option<StudentConfig> {
+        let default = StudentConfig::default();
+        let w_interval = match self.w_interval.as_deref() {
+            Some(&[low, high]) => Some((low, high)),
+            _ => None,
+        };
+        (w_interval.is_some() || self.num_ddim_timesteps.is_some()).then(|| StudentConfig {
+            w_interval: w_interval.unwrap_or(default.w_interval),
+            num_ddim_timesteps: self.num_ddim_timesteps.unwrap_or(default.num_ddim_timesteps),
+            ..default
+        })
+    }
+}
+
+/// What is known of the published teacher of a preset.
+pub(crate) fn of_preset(preset: Preset) -> Hints {
+    let image_px = match preset {
+        Preset::Celeba => Some(128),
+        Preset::ColoredMnist => Some(64),
+        Preset::Zappos50k | Preset::Shapes => None,
+    };
+    Hints { labels: Some(label_kinds(&preset.vocabulary())), image_px, ..Hints::default() }
+}
+
+/// Names the flags that mend an error of the library about hints.
+pub(crate) fn with_hint(error: cccm_unet::Error) -> anyhow::Error {
+    let hint = match &error {
+        cccm_unet::Error::NotInTensors { what, .. } if what.contains("labels") => {
+            "give --preset NAME, or --attributes … --objects … in the order of the training".to_owned()
+        }
+        cccm_unet::Error::NotInTensors { .. } => "give --img-size PX".to_owned(),
+        cccm_unet::Error::LabelCounts { found, .. } => {
+            let fits = |preset: &Preset| {
+                let vocabulary = preset.vocabulary();
+                [vocabulary.attributes.len(), vocabulary.objects.len()] == *found
+            };
+            match Preset::ALL.into_iter().find(fits) {
+                Some(preset) => format!("--preset {preset} has as many"),
+                None => "give --attributes … --objects … in the order of the training".to_owned(),
+            }
+        }
+        cccm_unet::Error::InvalidConfig { field: "norm_groups", .. } => "give --norm-groups N".to_owned(),
+        _ => return error.into(),
+    };
+    anyhow::Error::from(error).context(format!("hint: {hint}"))
+}
+
+fn parse_beta_schedule(text: &str) -> Result<BetaSchedule, String> {
+    serde_json::from_value(text.into())
+        .map_err(|_| "known schedules: linear, scaled_linear, squaredcos_cap_v2, sigmoid".to_owned())
+}

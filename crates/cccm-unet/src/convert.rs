@@ -1,0 +1,40 @@
+//! Models from files without a config: from elsewhere, into this crate's form and back.
+
+use std::path::Path;
+
+use candle_core::Device;
+
+use crate::{Hints, ModelConfig, ModelFiles, Parameters, Result, save_weights, state_dict};
+
+/// Reads the network of a PyTorch checkpoint or a safetensors file and writes it as a model: weights in the form that
+/// the name of `to.weights` says (see [`save_weights`]) and in the dtypes they have, beside them the config, which is
+/// read off the tensors and completed by hints.
+///
+/// Each file appears whole or not at all; the config first, so that weights never lie alone.
+///
+/// # Errors
+/// As [`load_checkpoint`]; [`crate::Error::Io`] when a file cannot be written.
+pub fn convert(from: &Path, hints: &Hints, to: &ModelFiles) -> Result<ModelConfig> {
+    let state = state_dict::open(from)?.state_dict(from)?;
+    let config = hints.config(&state.shapes(), &from.display().to_string())?;
+    let tensors = state.read()?;
+    config.save(&to.config)?;
+    save_weights(&to.weights, &tensors)?;
+    Ok(config)
+}
+
+/// The network of a PyTorch checkpoint or a safetensors file, in memory; the config is read off the tensors and
+/// completed by hints.
+///
+/// # Errors
+/// [`crate::Error::Io`], [`crate::Error::Pth`] or [`crate::Error::Safetensors`] when the file cannot be read; [`crate::Error::UnknownNetwork`] or
+/// [`crate::Error::Parameters`] when its tensors are no network known here; [`crate::Error::NotInTensors`] or
+/// [`crate::Error::LabelCounts`] when the hints do not suffice or do not fit.
+pub fn load_checkpoint(path: &Path, hints: &Hints, device: &Device) -> Result<(ModelConfig, Parameters)> {
+    let state = state_dict::open(path)?.state_dict(path)?;
+    let origin = path.display().to_string();
+    let config = hints.config(&state.shapes(), &origin)?;
+    let parameters =
+        Parameters::from_tensors(&config.unet, config.tables()?, state.read()?, &origin, device)?;
+    Ok((config, parameters))
+}

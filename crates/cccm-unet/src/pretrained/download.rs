@@ -1,0 +1,279 @@
+//! Downloads: whole files with the Hub's digest, or nothing under a final name.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use ureq::http::Method;
+
+use super::cache::Slot;
+use super::client::{Answer, Ask, Redirects, encode_path};
+use super::digest::Digest;
+use super::refusal::{Intent, Subject};
+use super::{Hub, HubError, HubFile, OnProgress, Progress, Revision};
+
+/// Bytes moved at a time.
+const CHUNK: usize = 1 << 17;
+
+/// A file in the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Where it lies, under its name in the repository.
+    pub path: PathBuf,
+    /// The commit it is from: name it to get other files of the same state.
+    pub commit: Revision,
+}
+
+/// What the Hub says about a file before it is downloaded.
+struct Facts {
+    commit: Revision,
+    digest: Digest,
+    size: u64,
+}
+
+impl Hub {
+    /// A file of the Hub, downloaded unless it is in the cache.
+    ///
+    /// The Hub is asked for the revision's state; if it cannot be asked, the state last seen is taken, with a warning.
+    /// A commit that is in the cache needs no question, and neither does anything when the client is offline.
+    ///
+    /// # Errors
+    /// [`HubError::FileNotFound`] with the files that are there, or whatever else the Hub, the network or the disk has
+    /// against it.
+    pub fn fetch(&self, file: &HubFile, on_progress: &mut OnProgress<'_>) -> Result<Fetched, HubError> {
+        let slot = Slot::new(&self.cache, file);
+        let cached = slot.get();
+        if let Some(cached) = cached.clone().filter(|_| self.offline || file.revision.is_commit()) {
+            return Ok(cached);
+        }
+        self.online(|| file.to_string())?;
+        let facts = match (self.facts(file), cached) {
+            (Ok(facts), _) => facts,
+            (Err(error), Some(cached)) if is_outage(&error) => {
+                tracing::warn!("{error}; going on with {file} as it was at commit {}", cached.commit);
+                return Ok(cached);
+            }
+            (Err(error), _) => return Err(self.with_listing(error, file)),
+        };
+        let blob = slot.blob(&facts.digest);
+        if !is_whole(&blob, &facts) {
+            let lock = slot.lock(&facts.digest)?;
+            // Whoever held the lock may have brought it.
+            if !is_whole(&blob, &facts) {
+                let partial = slot.partial(&facts.digest);
+                self.bring(file, &facts, &partial, on_progress)?;
+                fs::rename(&partial, &blob).map_err(HubError::io("write", &blob))?;
+            }
+            drop(lock);
+        }
+        slot.publish(&facts.digest, &facts.commit)
+    }
+
+    /// Asks what a file is, without following the way to its content.
+    fn facts(&self, file: &HubFile) -> Result<Facts, HubError> {
+        let url = self.url(file, &file.revision);
+        let ask = Ask { redirects: Redirects::UntilDigest, ..Ask::new(Method::HEAD, url.clone()) };
+        let answer = self.client.send(&ask, &subject(file))?;
+        let lacks = |what: &str| HubError::protocol(&url, format!("{what} is missing or unknown"));
+        let commit = answer.header("X-Repo-Commit").and_then(|commit| commit.parse().ok());
+        let commit = commit.filter(Revision::is_commit).ok_or_else(|| lacks("the commit (X-Repo-Commit)"))?;
+        let etag = answer.header("X-Linked-Etag").or_else(|| answer.header("ETag")).unwrap_or_default();
+        let digest = Digest::from_etag(etag).ok_or_else(|| lacks("the digest (ETag)"))?;
+        let own_length = || answer.header("Content-Length").filter(|_| answer.status == 200);
+        let size = answer.header("X-Linked-Size").or_else(own_length);
+        let size = size.and_then(|size| size.parse().ok()).ok_or_else(|| lacks("the size"))?;
+        Ok(Facts { commit, digest, size })
+    }
+
+    /// The content, whole and checked, at `partial`.
+    fn bring(
+        &self,
+        file: &HubFile,
+        facts: &Facts,
+        partial: &Path,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<(), HubError> {
+        loop {
+            let from_nothing = length(partial) == 0;
+            self.transfer(file, facts, partial, on_progress)?;
+            let got = facts.digest.same_of(partial).map_err(HubError::io("read", partial))?;
+            if got == facts.digest {
+                return Ok(());
+            }
+            fs::remove_file(partial).map_err(HubError::io("write", partial))?;
+            if from_nothing {
+                let (want, got) = (facts.digest.digits().to_owned(), got.digits().to_owned());
+                return Err(HubError::Digest { file: file.file().to_owned(), want, got });
+            }
+            tracing::warn!("what was there of {file} was damaged; downloading all of it");
+        }
+    }
+
+    /// Tries until all bytes are there; only tries without a new byte count.
+    fn transfer(
+        &self,
+        file: &HubFile,
+        facts: &Facts,
+        partial: &Path,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<(), HubError> {
+        let mut failures = 0;
+        loop {
+            let before = length(partial);
+            let Err(error) = self.stretch(file, facts, partial, on_progress) else { return Ok(()) };
+            failures = if length(partial) > before { 1 } else { failures + 1 };
+            self.client.wait_or_give_up(error, failures)?;
+        }
+    }
+
+    /// One request for what is missing.
+    fn stretch(
+        &self,
+        file: &HubFile,
+        facts: &Facts,
+        partial: &Path,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<(), HubError> {
+        let writing = || HubError::io("write", partial);
+        let options = OpenOptions::new().create(true).write(true).truncate(false).open(partial);
+        let mut out = options.map_err(writing())?;
+        if length(partial) > facts.size {
+            out.set_len(0).map_err(writing())?;
+        }
+        let mut done = out.seek(SeekFrom::End(0)).map_err(writing())?;
+        if done < facts.size || facts.size == 0 {
+            let mut ask = Ask::new(Method::GET, self.url(file, &facts.commit));
+            if done > 0 {
+                ask.headers.push(("Range", format!("bytes={done}-")));
+            }
+            let broke_off = |error| interrupted(file, facts, done, error);
+            let answer = self.client.try_once(&ask, &subject(file)).map_err(broke_off)?;
+            if !continues(&answer, done, facts.size)? {
+                out.set_len(0).map_err(writing())?;
+                done = out.seek(SeekFrom::Start(0)).map_err(writing())?;
+            }
+            let copy = Copy { file, facts, partial, on_progress };
+            copy.run(answer, &mut out, done)?;
+        }
+        out.sync_all().map_err(writing())
+    }
+
+    fn url(&self, file: &HubFile, revision: &Revision) -> String {
+        let repo = file.repo.at(revision);
+        let path = encode_path(file.file());
+        format!("{}/{}/resolve/{}/{path}", self.client.endpoint(), repo.url(), repo.url_revision())
+    }
+
+    /// Names the files that are there, where one was not found.
+    fn with_listing(&self, error: HubError, file: &HubFile) -> HubError {
+        let HubError::FileNotFound { repo, revision, file: name, .. } = error else { return error };
+        match self.list(&file.repo, &file.revision) {
+            Ok(files) => {
+                let files = files.into_iter().map(|file| file.name).collect();
+                HubError::FileNotFound { repo, revision, file: name, files }
+            }
+            Err(error) => error,
+        }
+    }
+}
+
+/// Moves an answer's content into a file, and no more than was announced.
+struct Copy<'a, 'p> {
+    file: &'a HubFile,
+    facts: &'a Facts,
+    partial: &'a Path,
+    on_progress: &'a mut OnProgress<'p>,
+}
+
+impl Copy<'_, '_> {
+    fn run(self, answer: Answer, out: &mut File, mut done: u64) -> Result<(), HubError> {
+        let total = self.facts.size;
+        let announced = answer.header("Content-Length").and_then(|length| length.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > total - done) {
+            return Err(self.too_long(out));
+        }
+        let mut reader = answer.into_reader();
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            (self.on_progress)(Progress { file: self.file.file(), done, total });
+            let count = match reader.read(&mut chunk) {
+                Ok(0) if done == total => return Ok(()),
+                Ok(0) => return Err(interrupted_by(self.file, self.facts, done, None)),
+                Ok(count) => count,
+                Err(error) => return Err(interrupted_by(self.file, self.facts, done, Some(error.into()))),
+            };
+            if count as u64 > total - done {
+                return Err(self.too_long(out));
+            }
+            out.write_all(&chunk[..count]).map_err(HubError::io("write", self.partial))?;
+            done += count as u64;
+        }
+    }
+
+    /// Keeps nothing: what came before the surplus is as doubtful.
+    fn too_long(&self, out: &File) -> HubError {
+        match out.set_len(0) {
+            Ok(()) => HubError::TooLong { file: self.file.file().to_owned(), announced: self.facts.size },
+            Err(source) => HubError::io("write", self.partial)(source),
+        }
+    }
+}
+
+/// Whether an answer goes on at byte `done`; else it starts at the first. One for another stretch is refused.
+fn continues(answer: &Answer, done: u64, size: u64) -> Result<bool, HubError> {
+    if answer.status != 206 {
+        return Ok(false);
+    }
+    let range = answer.header("Content-Range").unwrap_or_default();
+    let (first, total) = range
+        .strip_prefix("bytes ")
+        .and_then(|range| range.split_once('/'))
+        .map(|(span, total)| (span.split('-').next().unwrap_or_default(), total))
+        .unwrap_or_default();
+    if first.trim().parse() == Ok(done) && (total == "*" || total.trim().parse() == Ok(size)) {
+        return Ok(true);
+    }
+    let problem = format!("asked for the bytes from {done} of {size}, it sends `{range}`");
+    Err(HubError::protocol(&answer.uri.to_string(), problem))
+}
+
+fn subject(file: &HubFile) -> Subject<'_> {
+    Subject {
+        revision: Some(&file.revision),
+        file: Some(file.file()),
+        ..Subject::repo(&file.repo, Intent::Read)
+    }
+}
+
+/// In the middle of a transfer a lost connection is nothing to give up for.
+fn interrupted(file: &HubFile, facts: &Facts, done: u64, error: HubError) -> HubError {
+    match error {
+        HubError::Unreachable { .. } => interrupted_by(file, facts, done, Some(Box::new(error))),
+        other => other,
+    }
+}
+
+fn interrupted_by(
+    file: &HubFile,
+    facts: &Facts,
+    done: u64,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+) -> HubError {
+    HubError::Interrupted { file: file.file().to_owned(), done, total: facts.size, source }
+}
+
+/// Whether the Hub could not be asked, rather than said no.
+fn is_outage(error: &HubError) -> bool {
+    matches!(
+        error,
+        HubError::Unreachable { .. } | HubError::Unavailable { .. } | HubError::RateLimited { .. }
+    )
+}
+
+fn is_whole(blob: &Path, facts: &Facts) -> bool {
+    blob.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == facts.size)
+}
+
+fn length(path: &Path) -> u64 {
+    path.metadata().map_or(0, |metadata| metadata.len())
+}
