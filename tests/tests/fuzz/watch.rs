@@ -1,0 +1,88 @@
+//! One execution of a reader, and what is asked of it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use cccm_data::Digits;
+use cccm_unet::parse_weights;
+
+use crate::heap;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target {
+    Pth,
+    Safetensors,
+    Idx,
+}
+
+impl Target {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pth => "pth",
+            Self::Safetensors => "safetensors",
+            Self::Idx => "idx",
+        }
+    }
+
+    /// Reads, and says what came of it.
+    fn read(self, bytes: &[u8]) -> String {
+        match self {
+            Self::Pth | Self::Safetensors => match parse_weights(bytes, Path::new(self.name())) {
+                Ok(tensors) => format!("{} tensors", tensors.len().min(20)),
+                Err(error) => outline(&error),
+            },
+            Self::Idx => {
+                let (images, labels) = split(bytes);
+                match Digits::from_idx(images, labels) {
+                    Ok(_) => "digits".to_owned(),
+                    Err(error) => outline(&error),
+                }
+            }
+        }
+    }
+}
+
+/// A case of two files: the length of the first stands before it.
+fn split(case: &[u8]) -> (&[u8], &[u8]) {
+    match case.split_first_chunk() {
+        Some((len, files)) => files.split_at(usize::from(u16::from_le_bytes(*len)).min(files.len())),
+        None => (case, &[]),
+    }
+}
+
+/// Reads a case and checks that nothing bad came of it; gives the answer without numbers and names.
+pub(crate) fn watched(target: Target, case: &[u8]) -> String {
+    const MOST_SECS: Duration = Duration::from_secs(1);
+    const ALWAYS_BYTES: u64 = 16 << 20;
+    let mut best = Duration::MAX;
+    // A machine that is busy elsewhere may take long once, but not three times.
+    for _ in 0..3 {
+        let started = Instant::now();
+        let (answer, bytes) = heap::peak(|| catch_unwind(AssertUnwindSafe(|| target.read(case))));
+        best = best.min(started.elapsed());
+        let Ok(answer) = answer else { fail(target, case, "panics") };
+        if bytes > 4 * case.len() as u64 + ALWAYS_BYTES {
+            fail(target, case, &format!("takes {bytes} bytes"));
+        }
+        if best <= MOST_SECS {
+            return answer;
+        }
+    }
+    fail(target, case, &format!("takes {best:?}"))
+}
+
+/// Ends the test, with the case in a file.
+fn fail(target: Target, case: &[u8], problem: &str) -> ! {
+    let path = std::env::temp_dir().join(format!("cccm-fuzz-{}-{}", target.name(), std::process::id()));
+    std::fs::write(&path, case).unwrap();
+    panic!("{target:?} of {} bytes {problem}: {}", case.len(), path.display());
+}
+
+/// A message with its causes, but without quoted names and numbers.
+fn outline(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    let unquoted: String = text.split('`').step_by(2).collect();
+    unquoted.chars().filter(|c| c.is_ascii_alphabetic() || *c == ' ').take(160).collect()
+}
