@@ -52,7 +52,11 @@ pub fn save_weights(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(
         safetensors::serialize_to_file(&tensors, None, file.path()).map_err(|error| match error {
             safetensors::SafeTensorError::IoError(error) => error,
             other => std::io::Error::other(other),
-        })
+        })?;
+        // That has put another file there, which is private and may not have reached the disk.
+        let written = std::fs::File::open(file.path())?;
+        written.set_permissions(file.as_file().metadata()?.permissions())?;
+        written.sync_all()
     };
     write_with(path, serialize)
 }
@@ -119,6 +123,22 @@ mod tests {
             assert!(
                 matches!(error, Error::Safetensors { .. }) && error.to_string().contains("b.safetensors")
             );
+        }
+        Ok(())
+    }
+    #[test]
+    #[cfg(unix)]
+    fn a_file_is_as_readable_as_any_other() -> anyhow::Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir()?;
+        let plain = dir.path().join("plain");
+        std::fs::write(&plain, "")?;
+        let weights = BTreeMap::from([("x".to_owned(), Tensor::zeros(2, DType::F32, &Device::Cpu)?)]);
+        for name in ["a.safetensors", "a.pth"] {
+            let path = dir.path().join(name);
+            save_weights(&path, &weights)?;
+            let mode = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.permissions().mode());
+            assert_eq!(mode(&path)?, mode(&plain)?, "{name}");
         }
         Ok(())
     }

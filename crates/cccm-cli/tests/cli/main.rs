@@ -5,6 +5,8 @@
 
 mod basics;
 mod flags;
+#[cfg(target_os = "linux")]
+mod published;
 mod resume;
 mod support;
 mod trouble;

@@ -214,8 +214,10 @@ fn resuming_a_finished_run_does_nothing_and_says_so() {
     // Killed between the last checkpoint and the model: the model alone is missing.
     let model = fs::read(dir.join("runs/a/model/model.safetensors")).unwrap();
     fs::remove_dir_all(dir.join("runs/a/model")).unwrap();
+    fs::create_dir(dir.join("runs/a/model")).unwrap();
     run(dir, &["train-teacher", "--resume", "runs/a"]);
     assert!(fs::read(dir.join("runs/a/model/model.safetensors")).unwrap() == model);
+    assert!(dir.join("runs/a/model/README.md").is_file());
 }
 
 #[test]
