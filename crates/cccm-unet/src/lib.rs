@@ -12,6 +12,7 @@ mod model;
 mod names;
 mod parameters;
 mod pth;
+mod raw;
 mod resblock;
 mod safetensors_file;
 mod state_dict;
