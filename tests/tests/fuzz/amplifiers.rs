@@ -11,7 +11,7 @@ fn repeated(start: &[u8], piece: &[u8], end: &[u8]) -> Vec<u8> {
 
 #[test]
 fn pickles_cannot_ask_for_much() {
-    let text = [&b"X\x00\x00\x10\x00"[..], &[b'k'; 1 << 20]].concat();
+    let text = [&b"X\x00\x00\x10\x00"[..], &vec![b'k'; 1 << 20]].concat();
     let cases: [(&[u8], &[u8], &[u8]); 12] = [
         (b"\x80\x02", b"]", b"."),
         (b"\x80\x02", b"}", b"."),
