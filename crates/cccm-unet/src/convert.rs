@@ -4,10 +4,11 @@ use std::path::Path;
 
 use candle_core::Device;
 
-use crate::{Hints, ModelConfig, ModelFiles, Parameters, Result, save_weights, state_dict};
+use crate::weights::write_views;
+use crate::{Hints, ModelConfig, ModelFiles, Parameters, Result, state_dict};
 
 /// Reads the network of a PyTorch checkpoint or a safetensors file and writes it as a model: weights in the form that
-/// the name of `to.weights` says (see [`save_weights`]) and in the dtypes they have, beside them the config, which is
+/// the name of `to.weights` says (see [`crate::save_weights`]) and in the dtypes they have, beside them the config, which is
 /// read off the tensors and completed by hints.
 ///
 /// Each file appears whole or not at all; the config first, so that weights never lie alone.
@@ -19,7 +20,7 @@ pub fn convert(from: &Path, hints: &Hints, to: &ModelFiles) -> Result<ModelConfi
     let config = hints.config(&state.shapes(), &from.display().to_string())?;
     let tensors = state.read()?;
     config.save(&to.config)?;
-    save_weights(&to.weights, &tensors)?;
+    write_views(&to.weights, &tensors)?;
     Ok(config)
 }
 
@@ -35,6 +36,6 @@ pub fn load_checkpoint(path: &Path, hints: &Hints, device: &Device) -> Result<(M
     let origin = path.display().to_string();
     let config = hints.config(&state.shapes(), &origin)?;
     let parameters =
-        Parameters::from_tensors(&config.unet, config.tables()?, state.read()?, &origin, device)?;
+        Parameters::from_tensors(&config.unet, config.tables()?, state.tensors()?, &origin, device)?;
     Ok((config, parameters))
 }

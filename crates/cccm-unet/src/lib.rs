@@ -14,6 +14,7 @@ mod parameters;
 #[cfg(feature = "hub")]
 pub mod pretrained;
 mod pth;
+mod raw;
 mod resblock;
 mod safetensors_file;
 mod state_dict;

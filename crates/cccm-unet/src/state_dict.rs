@@ -11,7 +11,8 @@ use safetensors::tensor::{Dtype, TensorInfo};
 
 use crate::names::canonical;
 use crate::parameters::listed;
-use crate::pth::{self, Contents, Entry, PthFile, ReadError, View};
+use crate::pth::{self, Contents, Entry, PthFile, View};
+use crate::raw::RawTensor;
 use crate::safetensors_file::SafetensorsFile;
 use crate::weights::io;
 use crate::{Error, Result};
@@ -77,7 +78,13 @@ enum Source<R> {
     Safetensors(SafetensorsFile<R>),
 }
 
-enum Stored {
+struct Stored {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    place: Place,
+}
+
+enum Place {
     Pth(Arc<View>),
     Safetensors(TensorInfo),
 }
@@ -85,29 +92,32 @@ enum Stored {
 impl<R: Read + Seek> StateDict<R> {
     /// Shape of every tensor.
     pub(crate) fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
-        let shape = |stored: &Stored| match stored {
-            Stored::Pth(view) => view.shape.clone(),
-            Stored::Safetensors(info) => info.shape.clone(),
-        };
-        self.tensors.iter().map(|(name, stored)| (name.clone(), shape(stored))).collect()
+        self.tensors.iter().map(|(name, stored)| (name.clone(), stored.shape.clone())).collect()
     }
 
-    /// Every tensor, in the dtype it is stored in, on the CPU.
-    pub(crate) fn read(mut self) -> Result<BTreeMap<String, Tensor>> {
+    /// Every tensor, in the dtype it is stored in.
+    pub(crate) fn read(mut self) -> Result<BTreeMap<String, RawTensor>> {
         let mut tensors = BTreeMap::new();
-        for (name, stored) in self.tensors {
-            let tensor = match (&mut self.source, stored) {
-                (Source::Pth(file), Stored::Pth(view)) => file.read(&view).map_err(|error| match error {
-                    ReadError::Pth(source) => pth_error(&self.path, source),
-                    ReadError::Candle(error) => error.into(),
-                })?,
-                (Source::Safetensors(file), Stored::Safetensors(info)) => file.read(&info)?,
+        for (name, Stored { dtype, shape, place }) in self.tensors {
+            let bytes = match (&mut self.source, place) {
+                (Source::Pth(file), Place::Pth(view)) => {
+                    file.read(&view).map_err(|source| pth_error(&self.path, source))?
+                }
+                (Source::Safetensors(file), Place::Safetensors(info)) => {
+                    file.read(&info).map_err(|source| io("read", &self.path, source))?
+                }
                 // Both come from the same file.
                 _ => continue,
             };
-            tensors.insert(name, tensor);
+            tensors.insert(name, RawTensor { dtype, shape, bytes });
         }
         Ok(tensors)
+    }
+
+    /// [`Self::read`] into candle's tensors, on the CPU.
+    pub(crate) fn tensors(self) -> Result<BTreeMap<String, Tensor>> {
+        let tensors = self.read()?.into_iter();
+        tensors.map(|(name, raw)| Ok((name, raw.tensor()?))).collect()
     }
 }
 
@@ -120,15 +130,19 @@ type Candidate = Result<Stored, String>;
 
 fn of_pth(entry: Entry) -> Candidate {
     match entry {
-        Entry::Tensor(view) if view.element.float().is_some() => Ok(Stored::Pth(view)),
-        Entry::Tensor(view) => Err(view.element.name().to_owned()),
+        Entry::Tensor(view) => {
+            let dtype = view.element.float().ok_or_else(|| view.element.name().to_owned())?;
+            Ok(Stored { dtype, shape: view.shape.clone(), place: Place::Pth(view) })
+        }
         Entry::Other(kind) => Err(kind.to_owned()),
     }
 }
 
 fn of_safetensors(info: &TensorInfo) -> Candidate {
     match info.dtype {
-        Dtype::BF16 | Dtype::F16 | Dtype::F32 | Dtype::F64 => Ok(Stored::Safetensors(info.clone())),
+        dtype @ (Dtype::BF16 | Dtype::F16 | Dtype::F32 | Dtype::F64) => {
+            Ok(Stored { dtype, shape: info.shape.clone(), place: Place::Safetensors(info.clone()) })
+        }
         other => Err(format!("{other:?}")),
     }
 }

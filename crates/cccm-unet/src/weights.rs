@@ -5,6 +5,7 @@ use std::io::{BufWriter, Cursor, Write};
 use std::path::Path;
 
 use candle_core::Tensor;
+use safetensors::View;
 
 use crate::state_dict::{self, WeightFile};
 use crate::{Error, Result, pth};
@@ -20,7 +21,7 @@ use crate::{Error, Result, pth};
 /// [`Error::Io`] when the file cannot be read; [`Error::Safetensors`] when it is cut off or neither form;
 /// [`Error::Pth`] when a PyTorch file is refused; [`Error::Parameters`] when an entry is no floating-point tensor.
 pub fn load_weights(path: &Path) -> Result<BTreeMap<String, Tensor>> {
-    state_dict::open(path)?.state_dict(path)?.read()
+    state_dict::open(path)?.state_dict(path)?.tensors()
 }
 
 /// [`load_weights`] of a file in memory; `path` is its name in errors.
@@ -28,7 +29,7 @@ pub fn load_weights(path: &Path) -> Result<BTreeMap<String, Tensor>> {
 /// # Errors
 /// As [`load_weights`].
 pub fn parse_weights(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Tensor>> {
-    WeightFile::open(Cursor::new(bytes), path)?.state_dict(path)?.read()
+    WeightFile::open(Cursor::new(bytes), path)?.state_dict(path)?.tensors()
 }
 
 /// Writes weights: as a PyTorch file if the name ends in `.pth` or `.pt`, which
@@ -39,17 +40,24 @@ pub fn parse_weights(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Tenso
 /// [`Error::Io`] when it cannot be written.
 pub fn save_weights(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
     let tensors = tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.contiguous()?)));
-    let tensors = tensors.collect::<Result<BTreeMap<_, _>>>()?;
+    write_views(path, &tensors.collect::<Result<BTreeMap<_, _>>>()?)
+}
+
+/// [`save_weights`] of whatever has values.
+pub(crate) fn write_views<V>(path: &Path, tensors: &BTreeMap<String, V>) -> Result<()>
+where
+    for<'a> &'a V: View,
+{
     if is_pth_name(path) {
         return write_with(path, |file| {
             let mut out = BufWriter::new(file);
-            pth::write(&mut out, &tensors)?;
+            pth::write(&mut out, tensors)?;
             out.flush()
         });
     }
     // A tensor at a time: the whole would double the memory.
     let serialize = |file: &mut tempfile::NamedTempFile| {
-        safetensors::serialize_to_file(&tensors, None, file.path()).map_err(|error| match error {
+        safetensors::serialize_to_file(tensors, None, file.path()).map_err(|error| match error {
             safetensors::SafeTensorError::IoError(error) => error,
             other => std::io::Error::other(other),
         })?;

@@ -53,7 +53,7 @@ fn kept_cases() {
 
 fn fuzz(target: Target, executions: &Executions) {
     // Beyond this the corpus only makes good seeds rarer.
-    const MOST_KEPT: usize = 2000;
+    const MOST_KEPT: usize = 200;
     let slow = std::env::var_os("CCCM_SLOW_TESTS").is_some();
     let count = if slow { executions.slow } else { executions.quick };
     let Seeds { mut corpus, packed_pickles } = Seeds::of(target);

@@ -79,10 +79,12 @@ fn fail(target: Target, case: &[u8], problem: &str) -> ! {
     panic!("{target:?} of {} bytes {problem}: {}", case.len(), path.display());
 }
 
-/// A message with its causes, but without quoted names and numbers.
+/// The first words of the last cause, without quoted names and numbers: what kind of answer it is.
 fn outline(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    const WORDS: usize = 7;
+    let cause = std::iter::successors(Some(error), |error| error.source()).last();
+    let text = cause.map(ToString::to_string).unwrap_or_default();
     let unquoted: String = text.split('`').step_by(2).collect();
-    unquoted.chars().filter(|c| c.is_ascii_alphabetic() || *c == ' ').take(160).collect()
+    let letters = unquoted.chars().filter(|c| c.is_ascii_alphabetic() || *c == ' ').collect::<String>();
+    letters.split_whitespace().take(WORDS).collect::<Vec<_>>().join(" ")
 }

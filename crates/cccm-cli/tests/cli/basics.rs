@@ -1,5 +1,7 @@
 //! Transcripts, a whole tiny run, and bad input.
 
+use std::path::Path;
+
 use crate::support::{cccm, refusal, run, tiny_student, tiny_teacher};
 
 #[test]
@@ -135,4 +137,87 @@ fn flags_with_underscores_are_the_same() {
     assert!(text.contains("no schedule `nonsense`"), "{text}");
     let misuse = cccm(temp.path(), &["train", "--epochs", "2", "--max_steps", "3"]);
     assert_eq!(misuse.status.code(), Some(2));
+}
+
+/// A file of this workspace.
+fn fixture(path: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path).display().to_string()
+}
+
+#[test]
+fn pytorch_checkpoints_become_models_and_go_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let teacher = fixture("tests/fixtures/teacher_legacy.pth");
+    let names: [&str; 9] = ["--attributes", "a", "b", "c", "--objects", "0", "1", "2", "3"];
+    run(dir, &[&["convert", &teacher, "teacher.pth", "--img-size", "16"], &names[..]].concat());
+    // What the config beside it says need not be said again.
+    run(dir, &["convert", "teacher.pth", "model"]);
+    assert!(dir.join("model/model.safetensors").is_file() && dir.join("model/config.json").is_file());
+    run(
+        dir,
+        &[
+            "sample",
+            "--checkpoint",
+            "model",
+            "--attribute",
+            "b",
+            "--object",
+            "2",
+            "--steps",
+            "2",
+            "--out",
+            "x.png",
+        ],
+    );
+    run(
+        dir,
+        &[
+            "sample",
+            "--checkpoint",
+            "teacher.pth",
+            "--attribute",
+            "b",
+            "--object",
+            "2",
+            "--steps",
+            "2",
+            "--out",
+            "y.png",
+        ],
+    );
+    let pixels = |name: &str| image::open(dir.join(name)).unwrap().to_rgb8();
+    assert_eq!(pixels("x.png"), pixels("y.png"));
+
+    let list = run(dir, &["convert", "--list", &teacher]);
+    for line in [
+        "PyTorch, legacy pickle, 1.0 MiB",
+        "epoch: 60",
+        "loss: 0.0123",
+        "model: 105 tensors, 263843 values, 1.0 MiB",
+    ] {
+        assert!(list.lines().any(|got| got == line), "{line}: {list}");
+    }
+    assert!(list.contains("module.time_embedding.timembedding.0.weight  float32   [1000, 32]"), "{list}");
+}
+
+#[test]
+fn a_checkpoint_that_does_not_tell_enough_is_refused_with_a_hint() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let teacher = fixture("tests/fixtures/teacher.pth");
+    let convert = |more: &[&str]| refusal(dir, &[&["convert", &teacher, "out.safetensors"], more].concat());
+    assert!(convert(&[]).contains("hint: give --preset NAME"));
+    assert!(
+        convert(&["--preset", "celeba"])
+            .contains("has 3 attributes and 4 objects, but 4 and 2 names are given")
+    );
+    let names: [&str; 9] = ["--attributes", "a", "b", "c", "--objects", "0", "1", "2", "3"];
+    assert!(convert(&names).contains("hint: give --img-size PX"));
+    let evil = fixture("crates/cccm-unet/tests/fixtures/pth/evil/os_system.pth");
+    let refused = refusal(dir, &["convert", &evil, "out.safetensors"]);
+    assert!(
+        refused.contains("it asks for `posix.system`") && refused.contains("nothing was run"),
+        "{refused}"
+    );
 }

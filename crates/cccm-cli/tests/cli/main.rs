@@ -5,8 +5,6 @@
 
 mod basics;
 mod flags;
-#[cfg(target_os = "linux")]
-mod published;
 mod resume;
 mod support;
 mod trouble;

@@ -1,6 +1,6 @@
 //! The only names that a pickle may ask for.
 
-use candle_core::DType;
+use safetensors::Dtype;
 
 use super::PthProblem;
 use super::problem::shown;
@@ -108,18 +108,18 @@ impl Element {
         }
     }
 
-    /// The type of tensors in memory; weights are floating point, and nothing else is read.
-    pub(crate) const fn float(self) -> Option<DType> {
+    /// The type in safetensors files; weights are floating point, and nothing else is read.
+    pub(crate) const fn float(self) -> Option<Dtype> {
         match self {
-            Self::BFloat16 => Some(DType::BF16),
-            Self::Float16 => Some(DType::F16),
-            Self::Float32 => Some(DType::F32),
-            Self::Float64 => Some(DType::F64),
+            Self::BFloat16 => Some(Dtype::BF16),
+            Self::Float16 => Some(Dtype::F16),
+            Self::Float32 => Some(Dtype::F32),
+            Self::Float64 => Some(Dtype::F64),
             _ => None,
         }
     }
 
-    pub(super) fn of_float(dtype: DType) -> Option<Self> {
+    pub(super) fn of_float(dtype: Dtype) -> Option<Self> {
         Self::ALL.into_iter().find(|element| element.float() == Some(dtype))
     }
 

@@ -17,8 +17,6 @@ mod write;
 
 use std::io::{Read, Seek, SeekFrom};
 
-use candle_core::{Device, Tensor};
-
 pub(crate) use contents::{Contents, Entry};
 pub(crate) use view::View;
 pub(crate) use write::write;
@@ -90,20 +88,15 @@ impl<R: Read + Seek> PthFile<R> {
         }
     }
 
-    /// A floating-point tensor, in the dtype it is stored in.
+    /// The values of a tensor in row-major order.
     ///
     /// # Errors
-    /// Why it is refused; or candle's error.
-    pub(crate) fn read(&mut self, view: &View) -> Result<Tensor, ReadError> {
-        let Some(dtype) = view.element.float() else {
-            let problem = format!("{} is no type of weights", view.element.name());
-            return Err(candle_core::Error::Msg(problem).into());
-        };
+    /// Why it is refused.
+    pub(crate) fn read(&mut self, view: &View) -> Result<Vec<u8>, PthProblem> {
         let start = self.storage(view)?;
         let too_much = PthProblem::Memory { what: "list of tensors", file_bytes: self.len };
         self.allowance = self.allowance.checked_sub(view.cost()).ok_or(too_much)?;
-        let bytes = view.read(&mut self.reader, start)?;
-        Ok(Tensor::from_raw_buffer(&bytes, dtype, &view.shape, &Device::Cpu)?)
+        view.read(&mut self.reader, start)
     }
 
     /// Where the storage of a tensor lies, which must have the size that the tensor was told.
@@ -148,23 +141,4 @@ fn open_zip<R: Read + Seek>(reader: &mut R, len: u64, heap: &mut Heap) -> Result
     };
     let root_object = machine::unpickle(&mut Input::new(reader, start, start + pickle_len)?, heap)?;
     Ok((Form::Zip(archive, root), root_object))
-}
-
-/// Why a tensor could not be read.
-#[derive(Debug)]
-pub(crate) enum ReadError {
-    Pth(PthProblem),
-    Candle(candle_core::Error),
-}
-
-impl From<PthProblem> for ReadError {
-    fn from(error: PthProblem) -> Self {
-        Self::Pth(error)
-    }
-}
-
-impl From<candle_core::Error> for ReadError {
-    fn from(error: candle_core::Error) -> Self {
-        Self::Candle(error)
-    }
 }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use candle_core::Tensor;
-use safetensors::View as _;
+use safetensors::View;
 
 use super::archive::{END_MAGIC, ENTRY_MAGIC, LOCAL_MAGIC};
 use super::globals::Element;
@@ -20,11 +19,14 @@ const LOCAL_LEN: u64 = 30;
 /// PyTorch's `kProducedFileFormatVersion`.
 const VERSION: &[u8] = b"3\n";
 
-/// Writes tensors in order of their names; equal tensors give equal bytes. They must be contiguous and floating point.
+/// Writes tensors in order of their names; equal tensors give equal bytes. They must be floating point.
 ///
 /// # Errors
 /// Of the writer; of kind `Unsupported` when a tensor is no floating-point one, or the file would exceed 4 GiB.
-pub(crate) fn write(out: &mut dyn Write, tensors: &BTreeMap<String, Tensor>) -> io::Result<()> {
+pub(crate) fn write<V>(out: &mut dyn Write, tensors: &BTreeMap<String, V>) -> io::Result<()>
+where
+    for<'a> &'a V: View,
+{
     let mut zip = ZipWriter { out, at: 0, directory: Vec::new(), entries: 0 };
     zip.entry("data.pkl", &pickle(tensors)?)?;
     zip.entry("byteorder", b"little")?;
@@ -41,7 +43,10 @@ fn unsupported(problem: String) -> io::Error {
 
 // The pickle.
 
-fn pickle(tensors: &BTreeMap<String, Tensor>) -> io::Result<Vec<u8>> {
+fn pickle<V>(tensors: &BTreeMap<String, V>) -> io::Result<Vec<u8>>
+where
+    for<'a> &'a V: View,
+{
     let mut pickle = vec![op::PROTO, 2];
     ordered_dict(&mut pickle);
     pickle.push(op::MARK);
@@ -54,9 +59,11 @@ fn pickle(tensors: &BTreeMap<String, Tensor>) -> io::Result<Vec<u8>> {
 }
 
 /// `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks)`
-fn rebuilt_tensor(pickle: &mut Vec<u8>, key: usize, tensor: &Tensor) -> io::Result<()> {
+fn rebuilt_tensor(pickle: &mut Vec<u8>, key: usize, tensor: impl View) -> io::Result<()> {
     let element = Element::of_float(tensor.dtype())
         .ok_or_else(|| unsupported(format!("{:?} is no type of weights", tensor.dtype())))?;
+    let shape = tensor.shape();
+    let strides: Vec<usize> = (1..=shape.len()).map(|next| shape[next..].iter().product()).collect();
     global(pickle, "torch._utils", "_rebuild_tensor_v2");
     pickle.push(op::MARK);
     pickle.push(op::MARK);
@@ -64,11 +71,11 @@ fn rebuilt_tensor(pickle: &mut Vec<u8>, key: usize, tensor: &Tensor) -> io::Resu
     global(pickle, "torch", element.storage());
     text(pickle, &key.to_string())?;
     text(pickle, "cpu")?;
-    int(pickle, tensor.elem_count());
+    int(pickle, shape.iter().product());
     pickle.extend([op::TUPLE, op::BINPERSID]);
     int(pickle, 0);
-    sizes(pickle, tensor.dims());
-    sizes(pickle, tensor.stride());
+    sizes(pickle, shape);
+    sizes(pickle, &strides);
     pickle.push(op::NEWFALSE);
     ordered_dict(pickle);
     pickle.extend([op::TUPLE, op::REDUCE]);
