@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use candle_core::Device;
 use cccm_unet::{ModelConfig, ModelFiles, Parameters};
 
+use crate::args::hinted;
+
 /// Name of the built-in teacher where a path is expected.
 pub(crate) const BUILTIN_TEACHER: &str = "builtin:teacher";
 
@@ -25,7 +27,11 @@ pub(crate) fn load(place: &str, device: &Device) -> Result<(ModelConfig, Paramet
             "{place} is on the Hugging Face Hub, and this `cccm` was built without the feature `hub`"
         );
     }
-    let files = ModelFiles::locate(Path::new(place))?;
+    let path = Path::new(place);
+    let files = ModelFiles::locate(path).map_err(|error| {
+        // Weights that come from elsewhere: everything else about them is missing.
+        if path.is_file() { hinted(error, "`cccm convert` writes a model of it") } else { error.into() }
+    })?;
     files.load(device).with_context(|| format!("cannot load the model at {place}"))
 }
 

@@ -94,6 +94,11 @@ pub(crate) fn of_preset(preset: Preset) -> Hints {
     Hints { labels: Some(label_kinds(&preset.vocabulary())), image_px, ..Hints::default() }
 }
 
+/// An error with its causes, and below them what to do in terms of this program.
+pub(crate) fn hinted(error: cccm_unet::Error, hint: &str) -> anyhow::Error {
+    anyhow::anyhow!("{:#}\nhint: {hint}", anyhow::Error::from(error))
+}
+
 /// Names the flags that mend an error of the library about hints.
 pub(crate) fn with_hint(error: cccm_unet::Error) -> anyhow::Error {
     let hint = match &error {
@@ -114,7 +119,7 @@ pub(crate) fn with_hint(error: cccm_unet::Error) -> anyhow::Error {
         cccm_unet::Error::InvalidConfig { field: "norm_groups", .. } => "give --norm-groups N".to_owned(),
         _ => return error.into(),
     };
-    anyhow::Error::from(error).context(format!("hint: {hint}"))
+    hinted(error, &hint)
 }
 
 fn parse_beta_schedule(text: &str) -> Result<BetaSchedule, String> {

@@ -12,7 +12,7 @@ mod run;
 pub(crate) use data::DataArgs;
 #[cfg(feature = "hub")]
 pub(crate) use hints::of_preset as preset_hints;
-pub(crate) use hints::{HintArgs, with_hint};
+pub(crate) use hints::{HintArgs, hinted, with_hint};
 pub(crate) use launch::LaunchArgs;
 pub(crate) use network::NetworkArgs;
 pub(crate) use optim::OptimArgs;

@@ -170,6 +170,36 @@ fn ctrl_c_and_sigterm_finish_the_step_and_write_a_checkpoint() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_second_ctrl_c_ends_the_run_within_the_step() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let slow_steps = ["--train-batch-size", "1000", "--max-steps", "2"];
+    let mut child = start(dir, &[&["train-teacher", "--save-path", "a"], &TINY[..], &slow_steps].concat());
+    wait_until(&mut child, || dir.join("a/metrics.jsonl").is_file());
+    while child.try_wait().unwrap().is_none() {
+        std::process::Command::new("kill").args(["-s", "INT", &child.id().to_string()]).output().unwrap();
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!((steps_written(&dir.join("a")), names(&dir.join("a/checkpoints")).len()), (0, 0));
+}
+
+#[test]
+fn grids_that_a_kill_behind_the_checkpoint_prevented_are_drawn() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let more = ["--max-steps", "4", "--checkpoint-steps", "2", "--eval-steps", "2"];
+    tiny_teacher(dir, "a", &more);
+    let grid = dir.join("a/grids/step-000002.png");
+    let picture = fs::read(&grid).unwrap();
+    for made_later in ["model", "checkpoints/step-000004", "grids"] {
+        fs::remove_dir_all(dir.join("a").join(made_later)).unwrap();
+    }
+    run(dir, &["train-teacher", "--resume", "a"]);
+    assert!(fs::read(&grid).unwrap() == picture);
+}
+
+#[test]
 fn a_damaged_checkpoint_is_passed_over_with_a_warning() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();

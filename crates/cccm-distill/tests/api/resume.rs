@@ -6,12 +6,13 @@ use std::path::Path;
 
 use anyhow::Result;
 use cccm_distill::{
-    BoxError, Checkpoint, CheckpointFolder, CheckpointWriter, DistillConfig, Error, OnNonFinite, Reporter,
-    TrainBatch, TrainConfig, Trainer,
+    Averaging, BoxError, Checkpoint, CheckpointFolder, CheckpointWriter, DistillConfig, Distillation, Error,
+    Networks, OnNonFinite, Reporter, TrainBatch, TrainConfig, Trainer, TrainerParts,
 };
+use cccm_sched::FuseSchedule;
 
-use crate::toy::{batch, broken_batch, values, weights};
-use crate::trainer::{config, distil, start};
+use crate::toy::{NULL_LABELS, Toy, batch, broken_batch, schedule, values, weights};
+use crate::trainer::{config, distil, parts, start};
 
 /// Batches by step, some of them broken; a step is skipped for each.
 fn batch_with_breaks(step: u64) -> TrainBatch {
@@ -149,14 +150,9 @@ fn a_checkpoint_of_other_networks_changes_nothing() -> Result<()> {
     vars.1.remove("guide");
     let before = (values(&vars.0), values(&vars.1));
     let teacher = |x: &candle_core::Tensor, _: &_, _: &cccm_sched::Conditions| Ok(x.clone());
-    let networks = cccm_distill::Networks { student: &teacher, target: &teacher, teacher: &teacher };
-    let objective = cccm_distill::Distillation::new(
-        &DistillConfig::default(),
-        crate::toy::schedule(),
-        crate::toy::NULL_LABELS.to_vec(),
-        networks,
-    )?;
-    let mut trainer = Trainer::new(&config(9), crate::trainer::parts(&objective, &vars))?;
+    let networks = Networks { student: &teacher, target: &teacher, teacher: &teacher };
+    let objective = Distillation::new(&DistillConfig::default(), schedule(), NULL_LABELS.to_vec(), networks)?;
+    let mut trainer = Trainer::new(&config(9), parts(&objective, &vars))?;
     let error = checkpoint.restore(&mut trainer).unwrap_err();
     assert!(
         matches!(&error, Error::CheckpointContent { file, reason } if file == "student.safetensors" && reason.contains("guide")),
@@ -221,6 +217,25 @@ fn a_skipped_step_leaves_the_weights_and_is_counted() -> Result<()> {
         assert_eq!((trainer.steps_done(), trainer.optimizer().steps()), (8, 6));
         Ok(())
     })
+}
+
+#[test]
+fn the_average_is_warmed_up_by_updates_not_by_skipped_steps() -> Result<()> {
+    let vars = start();
+    let (student, target) = (Toy::tracked(&vars.0), Toy::detached(&vars.1));
+    let networks = Networks { student: &student, target: &target, teacher: &target };
+    let cfg = DistillConfig { fuse_schedule: FuseSchedule::OnlyOde, ..DistillConfig::default() };
+    let objective = Distillation::new(&cfg, schedule(), NULL_LABELS.to_vec(), networks)?;
+    let parts = TrainerParts { averaging: Averaging::WarmedUp(0.9), ..parts(&objective, &vars) };
+    let mut trainer = Trainer::new(&skipping(20), parts)?;
+    trainer.step(&broken_batch())?;
+    let before = values(&vars.1);
+    trainer.step(&batch(1, 4))?;
+    // A tenth of it stays in the first update.
+    for ((got, old), new) in values(&vars.1).iter().zip(before).zip(values(&vars.0)) {
+        assert!((got - (0.1 * old + 0.9 * new)).abs() < 1e-6);
+    }
+    Ok(())
 }
 
 #[test]
