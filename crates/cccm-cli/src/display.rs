@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::metrics::images_per_sec;
 
-/// Time between lines where there is no terminal: often at first, when one wants to see that it goes.
+/// Time between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Steps over which the loss shown is averaged: single ones jump with the timesteps they happened to draw.
 const SMOOTHING_STEPS: f64 = 50.0;

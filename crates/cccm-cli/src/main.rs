@@ -24,7 +24,7 @@ mod source;
 mod training;
 mod watch;
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -87,6 +87,8 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(code) => code,
+        // Whoever reads the output, `head` for one, has had enough of it.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
@@ -108,6 +110,12 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Push(args) => args.run(out)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether standard output was closed. Errors of files and connections come with a context that names them.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().len() == 1
+        && error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 /// Lets every `--some-flag` be written `--some_flag`, as the published scripts have it.

@@ -1,8 +1,9 @@
 //! Transcripts, a whole tiny run, and bad input.
 
 use std::path::Path;
+use std::process::Stdio;
 
-use crate::support::{cccm, refusal, run, tiny_student, tiny_teacher};
+use crate::support::{cccm, command, refusal, run, tiny_student, tiny_teacher};
 
 #[test]
 fn help() {
@@ -219,5 +220,23 @@ fn a_checkpoint_that_does_not_tell_enough_is_refused_with_a_hint() {
     assert!(
         refused.contains("it asks for `posix.system`") && refused.contains("nothing was run"),
         "{refused}"
+    );
+}
+
+#[test]
+fn a_reader_that_has_had_enough_is_no_error() {
+    let list = [
+        "convert",
+        "--list",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/teacher/teacher.safetensors"),
+    ];
+    let mut child =
+        command(Path::new("."), &list).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
     );
 }
