@@ -5,6 +5,7 @@
 #![expect(clippy::inline_always, reason = "a `Loop` that is not inlined keeps the baseline's instructions")]
 
 use std::mem::MaybeUninit;
+use std::ptr;
 
 use rayon::prelude::*;
 
@@ -30,6 +31,44 @@ pub(crate) fn par_chunks<T: Copy + Send, R: Send>(
     // written in full.
     unsafe { data.set_len(len) };
     (data, results)
+}
+
+/// A vector in the making, to which tasks write scattered parts.
+pub(crate) struct Scattered<T> {
+    data: Vec<T>,
+    start: *mut T,
+    len: usize,
+}
+
+// SAFETY: only `write` reaches the values, and whoever calls it keeps the places of different threads apart.
+unsafe impl<T: Send> Sync for Scattered<T> {}
+
+impl<T: Copy> Scattered<T> {
+    pub(crate) fn new(len: usize) -> Self {
+        let mut data = Vec::with_capacity(len);
+        Self { start: data.as_mut_ptr(), data, len }
+    }
+
+    /// Writes `values` from the place `at` on.
+    ///
+    /// # Safety
+    /// No other thread may write to any of these places.
+    #[inline(always)]
+    pub(crate) unsafe fn write(&self, at: usize, values: &[T]) {
+        assert!(at <= self.len && values.len() <= self.len - at, "a task writes behind the end");
+        // SAFETY: the places are inside the vector's capacity by the assert, and nobody else's by this function's contract.
+        unsafe { ptr::copy_nonoverlapping(values.as_ptr(), self.start.add(at), values.len()) };
+    }
+
+    /// The vector.
+    ///
+    /// # Safety
+    /// Every place must have been written.
+    pub(crate) unsafe fn into_vec(mut self) -> Vec<T> {
+        // SAFETY: `len` places are within the capacity, and written by this function's contract.
+        unsafe { self.data.set_len(self.len) };
+        self.data
+    }
 }
 
 /// A part of a vector in the making: written once from front to back, and readable so far.

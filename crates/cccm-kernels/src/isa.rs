@@ -6,6 +6,13 @@
 )]
 #![expect(clippy::inline_always, reason = "a `Loop` that is not inlined keeps the baseline's instructions")]
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+use std::cell::Cell;
+
 /// Proof that this CPU has AVX-512F: whoever holds one may call code compiled for it.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +38,41 @@ impl Avx2 {
     }
 }
 
+thread_local! {
+    static PORTABLY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f` on the kernels that every CPU has, for what this thread computes in it and for the gradients thereof: slower,
+/// and equal to rounding. It is there to compare with, and to find out whether a kernel is at fault. Matrix products, of
+/// which it is made then, are those of the `gemm` crate, which looks at the CPU itself.
+///
+/// ```
+/// # use candle_core::{DType, Device, Tensor};
+/// # use cccm_kernels::{Conv2dConfig, conv2d, portably};
+/// let x = Tensor::ones((1, 64, 16, 16), DType::F32, &Device::Cpu)?;
+/// let weight = Tensor::ones((64, 64, 3, 3), DType::F32, &Device::Cpu)?;
+/// let run = || conv2d(&x, &weight, None, Conv2dConfig { stride: 1, padding: 1 });
+/// let difference = (run()? - portably(run)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
+/// assert!(difference < 1e-2, "{difference}"); // of 576
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn portably<R>(f: impl FnOnce() -> R) -> R {
+    /// Puts back what was, even when `f` panics.
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            PORTABLY.set(self.0);
+        }
+    }
+    let _before = Before(PORTABLY.replace(true));
+    f()
+}
+
+/// Whether this thread is within [`portably`].
+pub(crate) fn is_portable() -> bool {
+    PORTABLY.get()
+}
+
 /// The instruction sets our loops are compiled for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Isa {
@@ -43,9 +85,9 @@ pub(crate) enum Isa {
 }
 
 impl Isa {
-    /// The best that this CPU has.
+    /// The best that this CPU has, or what [`portably`] asks for.
     pub(crate) fn detect() -> Self {
-        Self::available().swap_remove(0)
+        if PORTABLY.get() { Self::Portable } else { Self::available().swap_remove(0) }
     }
 
     /// Every one that this CPU has, best first.
@@ -60,17 +102,22 @@ impl Isa {
         all
     }
 
+    /// Whether [`Instructions::Vector`] is more than the compiler's own vectors.
+    pub(crate) fn has_vectors(self) -> bool {
+        !matches!(self, Self::Portable)
+    }
+
     /// Runs a loop in its build for this instruction set.
     pub(crate) fn run<L: Loop>(self, body: L) -> L::Output {
         #[cfg(target_arch = "x86_64")]
         {
             #[target_feature(enable = "avx512f")]
             fn avx512<L: Loop>(body: L) -> L::Output {
-                body.run::<Fused>()
+                body.run::<avx512::Wide>()
             }
             #[target_feature(enable = "avx2,fma")]
             fn avx2<L: Loop>(body: L) -> L::Output {
-                body.run::<Fused>()
+                body.run::<avx2::Halves>()
             }
             match self {
                 // SAFETY: the variant's field proves that the CPU has AVX-512F.
@@ -93,18 +140,96 @@ impl Isa {
 /// keeps the baseline's instructions.
 pub(crate) trait Loop {
     type Output;
-    fn run<M: MulAdd>(self) -> Self::Output;
+    fn run<I: Instructions>(self) -> Self::Output;
 }
 
-/// `a * b + c`, as the instruction set does it best.
-pub(crate) trait MulAdd {
+/// Sixteen floats: one vector of AVX-512, two of AVX2, four of others.
+pub(crate) type Lanes = [f32; 16];
+
+/// What a [`Loop`] leaves to the instruction set.
+pub(crate) trait Instructions {
+    /// How many vectors the registers hold.
+    const REGISTERS: usize;
+
+    /// Sixteen floats in registers.
+    type Vector: Copy;
+
+    /// `a * b + c`.
     fn mul_add(a: f32, b: f32, c: f32) -> f32;
+
+    fn load(lanes: &Lanes) -> Self::Vector;
+    fn store(vector: Self::Vector, lanes: &mut Lanes);
+    fn splat(value: f32) -> Self::Vector;
+    fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b + c`.
+    fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+
+    /// Rows become columns.
+    fn transpose(rows: [&Lanes; 16], columns: &mut [Lanes; 16]);
+}
+
+/// Instructions of a compiler that finds its vectors itself.
+macro_rules! plain_vectors {
+    ($registers:literal) => {
+        // 32 registers of 4 floats, 16 of 8 or 16 of 4.
+        const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 8 } else { $registers };
+
+        type Vector = Lanes;
+
+        #[inline(always)]
+        fn load(lanes: &Lanes) -> Lanes {
+            *lanes
+        }
+
+        #[inline(always)]
+        fn store(vector: Lanes, lanes: &mut Lanes) {
+            *lanes = vector;
+        }
+
+        #[inline(always)]
+        fn splat(value: f32) -> Lanes {
+            [value; 16]
+        }
+
+        #[inline(always)]
+        fn add(a: Lanes, b: Lanes) -> Lanes {
+            std::array::from_fn(|i| a[i] + b[i])
+        }
+
+        #[inline(always)]
+        fn sub(a: Lanes, b: Lanes) -> Lanes {
+            std::array::from_fn(|i| a[i] - b[i])
+        }
+
+        #[inline(always)]
+        fn mul(a: Lanes, b: Lanes) -> Lanes {
+            std::array::from_fn(|i| a[i] * b[i])
+        }
+
+        #[inline(always)]
+        fn fma(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+            std::array::from_fn(|i| Self::mul_add(a[i], b[i], c[i]))
+        }
+
+        #[inline(always)]
+        fn transpose(rows: [&Lanes; 16], columns: &mut [Lanes; 16]) {
+            for (i, row) in rows.into_iter().enumerate() {
+                for (column, value) in columns.iter_mut().zip(row) {
+                    column[i] = *value;
+                }
+            }
+        }
+    };
 }
 
 /// One rounding, one instruction where the CPU has FMA; a slow library call where it has not.
 pub(crate) struct Fused;
 
-impl MulAdd for Fused {
+impl Instructions for Fused {
+    plain_vectors!(8);
+
     #[inline(always)]
     fn mul_add(a: f32, b: f32, c: f32) -> f32 {
         a.mul_add(b, c)
@@ -114,9 +239,49 @@ impl MulAdd for Fused {
 /// Two roundings.
 pub(crate) struct Plain;
 
-impl MulAdd for Plain {
+impl Instructions for Plain {
+    plain_vectors!(4);
+
     #[inline(always)]
     fn mul_add(a: f32, b: f32, c: f32) -> f32 {
         a * b + c
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn portably_ends_with_its_closure() {
+        let is_portable = || matches!(Isa::detect(), Isa::Portable);
+        let before = is_portable();
+        assert!(portably(|| portably(is_portable) && is_portable()));
+        assert_eq!(is_portable(), before);
+        assert!(std::panic::catch_unwind(|| portably(|| panic!("within"))).is_err());
+        assert_eq!(is_portable(), before);
+    }
+
+    #[test]
+    fn every_instruction_set_transposes() {
+        struct Transpose<'a>(&'a [Lanes; 16]);
+        impl Loop for Transpose<'_> {
+            type Output = [Lanes; 16];
+            #[inline(always)]
+            fn run<I: Instructions>(self) -> Self::Output {
+                let mut columns = [[0.0; 16]; 16];
+                I::transpose(self.0.each_ref(), &mut columns);
+                columns
+            }
+        }
+        let x: [Lanes; 16] = std::array::from_fn(|i| std::array::from_fn(|j| (16 * i + j) as f32));
+        for isa in Isa::available() {
+            let y = isa.run(Transpose(&x));
+            for (i, row) in y.iter().enumerate() {
+                for (j, value) in row.iter().enumerate() {
+                    assert_eq!(*value, x[j][i], "({i}, {j}) on {isa:?}");
+                }
+            }
+        }
     }
 }

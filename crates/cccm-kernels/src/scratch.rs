@@ -7,12 +7,15 @@ thread_local! {
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Lends `f` a buffer of `len` floats, whose content is arbitrary.
+/// Lends `f` a buffer of `len` floats, whose content is arbitrary. A thread keeps its buffers, the largest it has needed.
 pub(crate) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
     let mut buffer = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
     if buffer.len() < len {
         buffer = vec![0.0; len];
     }
+    // Who reads what nobody wrote shall be found out.
+    #[cfg(test)]
+    buffer.fill(f32::NAN);
     let result = f(&mut buffer[..len]);
     FREE.with_borrow_mut(|free| free.push(buffer));
     result

@@ -8,6 +8,7 @@ use cccm_tests::{Tolerance, assert_close};
 use cccm_unet::{Arch, Hints, ModelConfig, ModelFiles, Parameters, Role, UNet, convert, load_checkpoint};
 
 use crate::case::Case;
+use crate::on_all_kernels;
 
 /// Of the largest value.
 const TOLERANCE: Tolerance = Tolerance { abs: 0.0, rel: 1e-6 };
@@ -40,34 +41,38 @@ fn assert_predicts(config: &ModelConfig, parameters: &Parameters) -> anyhow::Res
 
 #[test]
 fn both_forms_of_a_published_checkpoint_give_the_teacher() -> anyhow::Result<()> {
-    for name in ["teacher.pth", "teacher_legacy.pth"] {
-        let (config, parameters) = load_checkpoint(&checkpoint(name), &hints(), &Device::Cpu)?;
-        assert_eq!((config.role, config.unet.arch), (Role::Teacher, Arch::Unetic));
-        assert_eq!((config.unet.model_channels, &config.unet.channel_mult[..]), (32, &[1][..]));
-        assert_eq!((config.unet.num_res_blocks, config.schedule.train_timesteps), (1, 1000));
-        assert_predicts(&config, &parameters)?;
-    }
-    Ok(())
+    on_all_kernels(|_| {
+        for name in ["teacher.pth", "teacher_legacy.pth"] {
+            let (config, parameters) = load_checkpoint(&checkpoint(name), &hints(), &Device::Cpu)?;
+            assert_eq!((config.role, config.unet.arch), (Role::Teacher, Arch::Unetic));
+            assert_eq!((config.unet.model_channels, &config.unet.channel_mult[..]), (32, &[1][..]));
+            assert_eq!((config.unet.num_res_blocks, config.schedule.train_timesteps), (1, 1000));
+            assert_predicts(&config, &parameters)?;
+        }
+        Ok(())
+    })
 }
 
 #[test]
 fn converted_there_and_back_it_is_the_same() -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
-    let file = |name: &str| ModelFiles {
-        weights: dir.path().join(name),
-        config: dir.path().join(name).with_extension("config.json"),
-    };
-    let (there, back, again) = (file("a.safetensors"), file("b.pth"), file("c.safetensors"));
-    let config = convert(&checkpoint("teacher_legacy.pth"), &hints(), &there)?;
-    let hints = Hints::from_config(&config);
-    assert_eq!(convert(&there.weights, &hints, &back)?, config);
-    assert_eq!(convert(&back.weights, &hints, &again)?, config);
-    assert!(std::fs::read(&there.weights)? == std::fs::read(&again.weights)?);
-    for files in [there, back] {
-        let (config, parameters) = ModelFiles::locate(&files.weights)?.load(&Device::Cpu)?;
-        assert_predicts(&config, &parameters)?;
-    }
-    Ok(())
+    on_all_kernels(|_| {
+        let dir = tempfile::tempdir()?;
+        let file = |name: &str| ModelFiles {
+            weights: dir.path().join(name),
+            config: dir.path().join(name).with_extension("config.json"),
+        };
+        let (there, back, again) = (file("a.safetensors"), file("b.pth"), file("c.safetensors"));
+        let config = convert(&checkpoint("teacher_legacy.pth"), &hints(), &there)?;
+        let hints = Hints::from_config(&config);
+        assert_eq!(convert(&there.weights, &hints, &back)?, config);
+        assert_eq!(convert(&back.weights, &hints, &again)?, config);
+        assert!(std::fs::read(&there.weights)? == std::fs::read(&again.weights)?);
+        for files in [there, back] {
+            let (config, parameters) = ModelFiles::locate(&files.weights)?.load(&Device::Cpu)?;
+            assert_predicts(&config, &parameters)?;
+        }
+        Ok(())
+    })
 }
 
 #[test]

@@ -77,6 +77,11 @@ impl Geometry {
         self.k * self.k
     }
 
+    /// 3x3, and the output as large as the input.
+    pub(super) fn is_same_3x3(&self) -> bool {
+        (self.k, self.stride, self.padding) == (3, 1, 1)
+    }
+
     pub(super) fn is_pointwise(&self) -> bool {
         (self.k, self.stride, self.padding) == (1, 1, 0)
     }

@@ -1,8 +1,9 @@
 //! Gradients of the convolution, each computed only for an argument that tracks one.
 
-use candle_core::{Device, Result, Shape, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use super::{Conv2d, cpu};
+use crate::backward::hand_over;
 use crate::storage::read;
 
 impl Conv2d {
@@ -12,7 +13,8 @@ impl Conv2d {
         }
         let (weight, dy) = (read(weight), read(dy));
         let (weight, dy) = (weight.as_f32()?, dy.as_f32()?);
-        to_tensor(cpu::grad_x(&self.geometry, self.isa, weight, dy), x.shape())
+        let gradient = cpu::grad_x(&self.geometry, self.isa, weight, dy);
+        hand_over(x, Tensor::from_vec(gradient, x.shape(), &Device::Cpu)?)
     }
 
     pub(super) fn grad_weight(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
@@ -21,7 +23,8 @@ impl Conv2d {
         }
         let (x, dy) = (read(x), read(dy));
         let (x, dy) = (x.as_f32()?, dy.as_f32()?);
-        to_tensor(cpu::grad_weight(&self.geometry, self.isa, x, dy), weight.shape())
+        let gradient = cpu::grad_weight(&self.geometry, self.isa, x, dy);
+        hand_over(weight, Tensor::from_vec(gradient, weight.shape(), &Device::Cpu)?)
     }
 
     /// Sum of `dy` over the pixels, and over the samples unless each has its own bias.
@@ -34,10 +37,6 @@ impl Conv2d {
         let dy = dy.as_f32()?;
         let per_sample =
             Tensor::from_vec(cpu::plane_sums(g.out_pixels(), dy), (g.batch, g.c_out), &Device::Cpu)?;
-        Ok(Some(if bias.rank() == 1 { per_sample.sum(0)? } else { per_sample }))
+        hand_over(bias, if bias.rank() == 1 { per_sample.sum(0)? } else { per_sample })
     }
-}
-
-fn to_tensor(data: Vec<f32>, shape: &Shape) -> Result<Option<Tensor>> {
-    Tensor::from_vec(data, shape, &Device::Cpu).map(Some)
 }

@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-#[cfg(target_arch = "x86_64")]
-use super::avx512;
 use super::bands::{self, Band};
 use super::geometry::Geometry;
+#[cfg(target_arch = "x86_64")]
+use super::row_products;
 use crate::buffer::par_chunks;
 use crate::gemm::{Mat, gemm_add};
 use crate::isa::Isa;
@@ -132,9 +132,9 @@ pub(super) fn grad_weight(g: &Geometry, isa: Isa, x: &[f32], dy: &[f32]) -> Vec<
 fn add_row_products(isa: Isa, out: &mut [f32], out_stride: usize, a: &[f32], b: &[f32], row_len: usize) {
     #[cfg(target_arch = "x86_64")]
     if let Isa::Avx512(cpu) = isa
-        && row_len >= avx512::MIN_ROW_LEN
+        && row_len >= row_products::MIN_ROW_LEN
     {
-        return avx512::add_row_products(cpu, out, out_stride, a, b, row_len);
+        return row_products::add_row_products(cpu, out, out_stride, a, b, row_len);
     }
     let rows = |matrix| Mat::row_major(matrix, [matrix.len() / row_len, row_len]);
     gemm_add(out, out_stride, rows(a), rows(b).transposed());

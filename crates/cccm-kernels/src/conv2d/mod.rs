@@ -1,13 +1,16 @@
 //! 2-D convolution.
 
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 mod bands;
 mod cpu;
+#[cfg(target_arch = "x86_64")]
+mod direct;
 mod geometry;
 mod grad;
 mod im2col;
 mod reference;
+#[cfg(target_arch = "x86_64")]
+mod row_products;
+mod winograd;
 
 #[cfg(test)]
 mod tests;

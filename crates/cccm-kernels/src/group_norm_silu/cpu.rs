@@ -5,7 +5,7 @@
 use super::Sizes;
 use super::exp::sigmoid;
 use crate::buffer::{Chunk, par_chunks};
-use crate::isa::{Isa, Loop, MulAdd};
+use crate::isa::{Instructions, Isa, Loop};
 
 /// Independent partial sums: one running sum could not be vectorised, and would be less exact.
 const LANES: usize = 64;
@@ -72,15 +72,15 @@ impl Loop for Forward<'_, '_> {
     type Output = Moments;
 
     #[inline(always)]
-    fn run<M: MulAdd>(self) -> Moments {
+    fn run<I: Instructions>(self) -> Moments {
         let len = self.x.len() as f64;
         let mean = (sum(self.x) / len) as f32;
-        let variance = sum_of_squares::<M>(self.x, mean) / len;
+        let variance = sum_of_squares::<I>(self.x, mean) / len;
         let moments = Moments { mean, inv_std: (1.0 / (variance + self.eps).sqrt()) as f32 };
         for (x, (scale, shift)) in self.x.chunks_exact(self.pixels).zip(self.affine.folded(moments)) {
             self.y.extend(x.iter().map(|x| {
-                let z = M::mul_add(*x, scale, shift);
-                z * sigmoid::<M>(z)
+                let z = I::mul_add(*x, scale, shift);
+                z * sigmoid::<I>(z)
             }));
         }
         moments
@@ -106,14 +106,14 @@ fn sum(x: &[f32]) -> f64 {
 
 /// Sum of the squared distances from `mean`.
 #[inline(always)]
-fn sum_of_squares<M: MulAdd>(x: &[f32], mean: f32) -> f64 {
+fn sum_of_squares<I: Instructions>(x: &[f32], mean: f32) -> f64 {
     let mut total = 0.0;
     for chunk in x.chunks(CHUNK) {
         let (vectors, rest) = chunk.as_chunks::<LANES>();
         let mut lanes = [0.0; LANES];
         for vector in vectors {
             for (lane, v) in lanes.iter_mut().zip(vector) {
-                *lane = M::mul_add(v - mean, v - mean, *lane);
+                *lane = I::mul_add(v - mean, v - mean, *lane);
             }
         }
         let rest: f32 = rest.iter().map(|v| (v - mean) * (v - mean)).sum();
@@ -171,14 +171,14 @@ impl Loop for Backward<'_, '_> {
     /// `db = sum(dz)`, `dw = sum(dz * x_hat)` over the channel, and
     /// `dx = inv_std * (dz * weight - mean(dz * weight) - x_hat * mean(dz * weight * x_hat))`, means over the group.
     #[inline(always)]
-    fn run<M: MulAdd>(self) -> Vec<AffineGrad> {
+    fn run<I: Instructions>(self) -> Vec<AffineGrad> {
         let Self { pixels, moments, x, affine, dy, dx } = self;
         let Moments { mean, inv_std } = moments;
         let (mut sum_dz, mut sum_dz_x_hat) = (0.0, 0.0);
         let channels = x.chunks_exact(pixels).zip(dy.chunks_exact(pixels));
         let mut grads = Vec::with_capacity(affine.weight.len());
         for ((x, dy), (fold, weight)) in channels.zip(affine.folded(moments).zip(affine.weight)) {
-            let [bias_grad, weight_grad] = silu_backward::<M>(fold, mean, x, dy, dx);
+            let [bias_grad, weight_grad] = silu_backward::<I>(fold, mean, x, dy, dx);
             let weight_grad = weight_grad * f64::from(inv_std);
             grads.push(AffineGrad { weight: weight_grad as f32, bias: bias_grad as f32 });
             sum_dz += bias_grad * f64::from(*weight);
@@ -192,7 +192,7 @@ impl Loop for Backward<'_, '_> {
         for ((dx, x), weight) in channels.zip(affine.weight) {
             let scale = weight * inv_std;
             for (dx, x) in dx.iter_mut().zip(x) {
-                *dx = M::mul_add(*dx, scale, M::mul_add(*x, slope, shift));
+                *dx = I::mul_add(*dx, scale, I::mul_add(*x, slope, shift));
             }
         }
         grads
@@ -201,7 +201,7 @@ impl Loop for Backward<'_, '_> {
 
 /// Writes the gradient of `z = scale * x + shift` under SiLU to `dz`, and returns the sums of `dz` and `dz * (x - mean)`.
 #[inline(always)]
-fn silu_backward<M: MulAdd>(
+fn silu_backward<I: Instructions>(
     (scale, shift): (f32, f32),
     mean: f32,
     x: &[f32],
@@ -211,9 +211,9 @@ fn silu_backward<M: MulAdd>(
     const LANES: usize = 32;
     const CHUNK: usize = 1024;
     let silu_slope = |x: f32| {
-        let z = M::mul_add(x, scale, shift);
-        let s = sigmoid::<M>(z);
-        s * M::mul_add(z, 1.0 - s, 1.0)
+        let z = I::mul_add(x, scale, shift);
+        let s = sigmoid::<I>(z);
+        s * I::mul_add(z, 1.0 - s, 1.0)
     };
     let mut totals = [0.0; 2];
     for (x, dy) in x.chunks(CHUNK).zip(dy.chunks(CHUNK)) {
@@ -227,7 +227,7 @@ fn silu_backward<M: MulAdd>(
         for (dz, x) in dz_vectors.iter().zip(x_vectors) {
             for i in 0..LANES {
                 plain[i] += dz[i];
-                weighted[i] = M::mul_add(dz[i], x[i] - mean, weighted[i]);
+                weighted[i] = I::mul_add(dz[i], x[i] - mean, weighted[i]);
             }
         }
         let rest: f32 = dz_rest.iter().zip(x_rest).map(|(dz, x)| dz * (x - mean)).sum();

@@ -2,18 +2,18 @@
 
 #![expect(clippy::inline_always, reason = "a `Loop` that is not inlined keeps the baseline's instructions")]
 
-use crate::isa::MulAdd;
+use crate::isa::Instructions;
 
 /// `1 / (1 + exp(-z))`.
 #[inline(always)]
-pub(super) fn sigmoid<M: MulAdd>(z: f32) -> f32 {
-    1.0 / (1.0 + exp::<M>(-z))
+pub(super) fn sigmoid<I: Instructions>(z: f32) -> f32 {
+    1.0 / (1.0 + exp::<I>(-z))
 }
 
 /// `e^x` within 2 units in the last place for `-87 <= x <= 88`, the value at the nearer bound outside, NaN for NaN: `e^x = 2^n * e^r`
 /// with whole `n` and `|r| <= ln(2) / 2`; the polynomial for `e^r` is that of Cephes' `expf`.
 #[inline(always)]
-fn exp<M: MulAdd>(x: f32) -> f32 {
+fn exp<I: Instructions>(x: f32) -> f32 {
     // Adding 1.5 * 2^23 leaves no bits for a fraction: the sum's last bits are n, rounded.
     const ROUND: f32 = 12_582_912.0;
     // ln(2) in two parts, the first short enough that n times it is exact.
@@ -21,14 +21,14 @@ fn exp<M: MulAdd>(x: f32) -> f32 {
     const LN2_LOW: f32 = -2.121_944_4e-4;
 
     let x = x.clamp(-87.0, 88.0);
-    let shifted = M::mul_add(x, std::f32::consts::LOG2_E, ROUND);
+    let shifted = I::mul_add(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = M::mul_add(n, -LN2_LOW, M::mul_add(n, -LN2_HIGH, x));
+    let r = I::mul_add(n, -LN2_LOW, I::mul_add(n, -LN2_HIGH, x));
     let mut p = 1.987_569_1e-4;
     for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
-        p = M::mul_add(p, r, coefficient);
+        p = I::mul_add(p, r, coefficient);
     }
-    let exp_r = M::mul_add(p, r * r, r) + 1.0;
+    let exp_r = I::mul_add(p, r * r, r) + 1.0;
     // The bits of ROUND above n shift out; 127 is the exponent's bias.
     let two_to_n = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     exp_r * two_to_n

@@ -4,6 +4,7 @@ use candle_core::{Device, Result, Tensor, bail};
 
 use super::GroupNormSilu;
 use super::cpu::{self, Affine};
+use crate::backward::hand_over;
 use crate::storage::read;
 
 impl GroupNormSilu {
@@ -23,7 +24,10 @@ impl GroupNormSilu {
             cpu::backward(self.isa, &self.sizes, moments, x.as_f32()?, affine, dy.as_f32()?)
         };
         let tensor = |arg: &Tensor, grad: Vec<f32>| {
-            arg.track_op().then(|| Tensor::from_vec(grad, arg.shape(), &Device::Cpu)).transpose()
+            if !arg.track_op() {
+                return Ok(None);
+            }
+            hand_over(arg, Tensor::from_vec(grad, arg.shape(), &Device::Cpu)?)
         };
         Ok((tensor(x, dx)?, tensor(weight, dw)?, tensor(bias, db)?))
     }

@@ -1,4 +1,9 @@
-//! Forward: a block of 8 output channels times up to 3 vectors of pixels stays in registers over many input channels.
+//! 3 × 3 convolution with stride 1 and padding 1 straight from padded images, for AVX-512: a block of 8 output channels
+//! times up to 3 vectors of pixels stays in registers over many input channels.
+
+#![expect(unsafe_code, reason = "vector loads and stores take raw pointers")]
+
+mod pixels;
 
 use std::arch::x86_64::{
     __m512, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_compress_ps,
@@ -7,12 +12,14 @@ use std::arch::x86_64::{
 
 use rayon::prelude::*;
 
-use super::TAPS;
-use super::pixels::{PaddedPlane, PixelVector};
+use super::geometry::Geometry;
 use crate::buffer::par_chunks;
-use crate::conv2d::geometry::Geometry;
 use crate::isa::Avx512;
 use crate::scratch::with_scratch;
+use pixels::{PaddedPlane, PixelVector};
+
+/// Taps of a 3x3 kernel.
+const TAPS: usize = 9;
 
 /// Output channels of a block.
 const CHANNELS: usize = 8;
@@ -23,7 +30,7 @@ const VECTORS: usize = 3;
 const DEPTH: usize = 32;
 
 /// A 3x3 convolution with stride 1 and padding 1, and its weights.
-pub(in crate::conv2d) struct Forward {
+pub(super) struct Direct {
     cpu: Avx512,
     plane: PaddedPlane,
     vectors: Vec<PixelVector>,
@@ -34,8 +41,9 @@ pub(in crate::conv2d) struct Forward {
     channels: usize,
 }
 
-impl Forward {
-    pub(in crate::conv2d) fn new(cpu: Avx512, g: &Geometry, weight: &[f32]) -> Self {
+impl Direct {
+    /// - `weight`: `(c_out, c_in, 3, 3)`
+    pub(super) fn new(cpu: Avx512, g: &Geometry, weight: &[f32]) -> Self {
         let plane = PaddedPlane::new(g.h, g.w);
         // Some more tasks than threads, so that none waits long for the last one.
         let tasks = (3 * rayon::current_num_threads()).div_ceil(g.batch.max(1));
@@ -49,17 +57,12 @@ impl Forward {
         }
     }
 
-    /// The convolution of `dy` that is the gradient of `x` in the convolution `g`.
-    pub(in crate::conv2d) fn of_grad_x(cpu: Avx512, g: &Geometry, weight: &[f32]) -> Self {
-        Self::new(cpu, &g.exchanged(), &turned(g, weight))
-    }
-
     /// `out += x * weight` for one sample.
-    pub(in crate::conv2d) fn add_sample(&self, x: &[f32], out: &mut [f32]) {
+    pub(super) fn add_sample(&self, x: &[f32], out: &mut [f32]) {
         let pixels = self.plane.pixels();
         with_scratch(self.c_in * self.plane.stride, |padded| {
             let planes = padded.par_chunks_exact_mut(self.plane.stride).zip(x.par_chunks_exact(pixels));
-            planes.with_min_len(16).for_each(|(padded, x)| self.plane.fill(x, 0, padded));
+            planes.with_min_len(16).for_each(|(padded, x)| self.plane.fill(x, padded));
             let tasks = out.par_chunks_mut(self.channels * pixels);
             let weight = self.weight.par_chunks(self.channels * self.c_in * TAPS);
             tasks.zip(weight).for_each(|(out, weight)| {
@@ -67,16 +70,6 @@ impl Forward {
             });
         });
     }
-}
-
-/// `(c_out, c_in, 3, 3)` to `(c_in, c_out, 3, 3)`, each kernel turned by 180 degrees.
-fn turned(g: &Geometry, weight: &[f32]) -> Vec<f32> {
-    let (turned, _) = par_chunks(weight.len(), g.c_out * TAPS, |i, filter| {
-        for o in 0..g.c_out {
-            filter.extend(weight[(o * g.c_in + i) * TAPS..][..TAPS].iter().rev().copied());
-        }
-    });
-    turned
 }
 
 /// Weights in the order of their use: `(c_out / 8, c_in, 9, 8)`, with zeros for the channels that fill up the last

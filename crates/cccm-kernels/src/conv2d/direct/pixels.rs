@@ -43,34 +43,17 @@ impl PaddedPlane {
         self.offset(2, 2) + LANES
     }
 
-    /// Writes the rows of `image`, `(image_h, w)`, from row `first - 1` on into `plane`: one above the first output row
-    /// `first`, `h` rows, one below. Rows outside the image are zeros.
-    pub(super) fn fill(self, image: &[f32], first: usize, plane: &mut [f32]) {
-        let rows = plane.chunks_exact_mut(self.width()).take(self.h + 2);
-        for (i, row) in rows.enumerate() {
-            let source = (first + i).checked_sub(1).and_then(|y| image.chunks_exact(self.w).nth(y));
-            match source {
-                Some(source) => {
-                    row[0] = 0.0;
-                    row[1..=self.w].copy_from_slice(source);
-                    row[self.w + 1] = 0.0;
-                }
-                None => row.fill(0.0),
-            }
+    /// Writes an image of `(h, w)` into `plane`, and zeros around it.
+    pub(super) fn fill(self, image: &[f32], plane: &mut [f32]) {
+        let (above, rest) = plane.split_at_mut(self.width());
+        above.fill(0.0);
+        let (rows, below) = rest.split_at_mut(self.h * self.width());
+        for (row, source) in rows.chunks_exact_mut(self.width()).zip(image.chunks_exact(self.w)) {
+            row[0] = 0.0;
+            row[1..=self.w].copy_from_slice(source);
+            row[self.w + 1] = 0.0;
         }
-        plane[(self.h + 2) * self.width()..].fill(0.0);
-    }
-
-    /// Writes output `pixels` as [vectors](Self::vectors) hold them, with zeros in the lanes that are none.
-    pub(super) fn spread(self, pixels: &[f32], vectors: &mut [f32]) {
-        let row_len = if self.rows_are_whole_vectors() { self.w } else { self.width() };
-        for (row, to) in pixels.chunks_exact(self.w).zip(vectors.chunks_mut(row_len)) {
-            let (to, gap) = to.split_at_mut(self.w);
-            to.copy_from_slice(row);
-            gap.fill(0.0);
-        }
-        let used = (self.h * row_len).min(vectors.len());
-        vectors[used..].fill(0.0);
+        below.fill(0.0);
     }
 
     /// Whether vectors need not run over the ends of rows.
@@ -145,32 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn spread_puts_every_pixel_into_its_lane() {
-        for (h, w) in [(1, 1), (5, 7), (3, 16), (8, 8), (2, 17), (40, 1)] {
-            let plane = PaddedPlane::new(h, w);
-            let pixels: Vec<f32> = (1..=h * w).map(|v| v as f32).collect();
-            let mut spread = vec![f32::NAN; plane.vectors().len() * LANES];
-            plane.spread(&pixels, &mut spread);
-            let mut expected = pixels.iter();
-            for (vector, lanes) in plane.vectors().into_iter().zip(spread.chunks_exact(LANES)) {
-                for (lane, got) in lanes.iter().enumerate() {
-                    let is_pixel = vector.mask >> lane & 1 == 1;
-                    assert_eq!(*got, if is_pixel { *expected.next().unwrap() } else { 0.0 }, "{h}x{w}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn fill_surrounds_a_band_with_its_neighbours() {
-        let image: Vec<f32> = (1..=6).map(|v| v as f32).collect(); // (3, 2)
-        let band = PaddedPlane::new(2, 2);
-        let mut plane = vec![f32::NAN; band.stride];
-        band.fill(&image, 0, &mut plane);
-        let zeros = [0.0; 4];
-        assert_eq!(plane[..16], [zeros, [0., 1., 2., 0.], [0., 3., 4., 0.], [0., 5., 6., 0.]].concat());
-        band.fill(&image, 1, &mut plane);
-        assert_eq!(plane[..16], [[0., 1., 2., 0.], [0., 3., 4., 0.], [0., 5., 6., 0.], zeros].concat());
+    fn fill_surrounds_an_image_with_zeros() {
+        let image: Vec<f32> = (1..=4).map(|v| v as f32).collect(); // (2, 2)
+        let padded = PaddedPlane::new(2, 2);
+        let mut plane = vec![f32::NAN; padded.stride];
+        padded.fill(&image, &mut plane);
+        assert_eq!(plane[..16], [[0.; 4], [0., 1., 2., 0.], [0., 3., 4., 0.], [0.; 4]].concat());
         assert!(plane[16..].iter().all(|&v| v == 0.0));
     }
 }

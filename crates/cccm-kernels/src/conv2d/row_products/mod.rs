@@ -1,22 +1,28 @@
 //! Products of every row of one matrix with every row of another: `a · bᵀ`, where both lie in memory along the sum.
 //! A general matrix product would first copy them into another order.
 
+#![expect(unsafe_code, reason = "vector loads and stores take raw pointers")]
+
+mod sum_lanes;
+
 use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_loadu_ps, _mm512_setzero_ps};
 
-use super::pixels::LANES;
-use super::sum_lanes::add_sums;
 use crate::isa::Avx512;
+use sum_lanes::add_sums;
+
+/// Floats of a vector.
+const LANES: usize = 16;
 
 /// Rows of `a` and of `b` in a block: 24 of the 32 registers are sums.
 const A_ROWS: usize = 4;
 const B_ROWS: usize = 6;
 
 /// Where rows are shorter than this, a general matrix product is faster: it has fewer sums to add up.
-pub(in crate::conv2d) const MIN_ROW_LEN: usize = 512;
+pub(super) const MIN_ROW_LEN: usize = 512;
 
 /// `out += a · bᵀ`, where `a` and `b` consist of rows of `row_len` floats, a multiple of 16, and row `i` of `out` starts
 /// at `i * out_stride`.
-pub(in crate::conv2d) fn add_row_products(
+pub(super) fn add_row_products(
     _: Avx512,
     out: &mut [f32],
     out_stride: usize,

@@ -1,0 +1,248 @@
+//! Activation checkpointing.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, Var, bail,
+};
+
+use crate::backward::{backward, hand_over};
+use crate::isa::{is_portable, portably};
+
+/// `f(inputs)`, of which nothing is kept but the result: `backward()` runs `f` once more and goes through what it finds
+/// (Chen et al. 2016, *Training Deep Nets with Sublinear Memory Cost*). A network whose blocks are computed so needs the
+/// memory of their results and of one block's inside, for the time of one more forward pass.
+///
+/// - `f`: must give the same result each time; its randomness must come from what it captures
+/// - `inputs`: handed to `f`
+/// - `parameters`: the variables that `f` uses beside its inputs, each of which gets its gradient. One that is missing
+///   here gets none.
+/// - result: `f`'s, `f32` or `f64`
+///
+/// Where neither inputs nor parameters track gradients, it is `f(inputs)`. Only on the CPU.
+///
+/// # Errors
+/// Those of `f`. When a gradient is wanted: for a tensor that is not on the CPU, a result of another dtype, or a parameter
+/// that is computed from variables instead of being one; hand such a one to `f` as an input.
+pub fn recompute<F>(f: F, inputs: &[Tensor], parameters: &[Tensor]) -> Result<Tensor>
+where
+    F: Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
+{
+    let mut sources = inputs.to_vec();
+    for parameter in parameters {
+        // Once is enough for a parameter that two layers share.
+        if !sources[inputs.len()..].iter().any(|known| known.id() == parameter.id()) {
+            sources.push(parameter.clone());
+        }
+    }
+    if !sources.iter().any(Tensor::track_op) {
+        return f(inputs);
+    }
+    if let Some(elsewhere) = sources.iter().find(|source| !source.device().is_cpu()) {
+        bail!("recompute: works on the CPU only, got a tensor on {:?}", elsewhere.device().location());
+    }
+    if let Some(computed) =
+        parameters.iter().find(|parameter| parameter.track_op() && !parameter.is_variable())
+    {
+        bail!("recompute: a parameter of shape {:?} is no variable; make it an input", computed.shape());
+    }
+    let detached: Vec<_> = inputs.iter().map(Tensor::detach).collect();
+    let result = f(&detached)?.detach().contiguous()?;
+    if !matches!(result.dtype(), DType::F32 | DType::F64) {
+        bail!("recompute: the result must be f32 or f64, got {:?}", result.dtype());
+    }
+    let gradients = Arc::new(Gradients::default());
+    let mut anchor = Tensor::zeros((), result.dtype(), result.device())?;
+    for (i, pair) in sources.chunks(2).enumerate() {
+        let op = HandOut { gradients: Arc::clone(&gradients), first: 2 * i };
+        anchor = match pair {
+            [a, b] => a.apply_op3(b, &anchor, op)?,
+            [a, ..] => a.apply_op2(&anchor, op)?,
+            [] => anchor,
+        };
+    }
+    let portable = is_portable();
+    let op =
+        Recomputed { f, inputs: detached, sources, result: Mutex::new(Some(result)), gradients, portable };
+    anchor.apply_op1(op)
+}
+
+/// Gradients on their way from [`Recomputed`], which finds them all at once, to the operations that candle asks for them,
+/// each of which has at most three arguments.
+#[derive(Default)]
+struct Gradients(Mutex<Vec<Option<Tensor>>>);
+
+impl Gradients {
+    fn put(&self, all: Vec<Option<Tensor>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+
+    fn take(&self, i: usize) -> Option<Tensor> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(i).and_then(Option::take)
+    }
+}
+
+/// The result, as a function of an anchor that stands for all sources.
+struct Recomputed<F> {
+    f: F,
+    inputs: Vec<Tensor>,
+    sources: Vec<Tensor>,
+    /// Until it is candle's.
+    result: Mutex<Option<Tensor>>,
+    gradients: Arc<Gradients>,
+    /// Whether it was computed within [`portably`].
+    portable: bool,
+}
+
+impl<F: Fn(&[Tensor]) -> Result<Tensor> + Send + Sync> CustomOp1 for Recomputed<F> {
+    fn name(&self) -> &'static str {
+        "cccm_recompute"
+    }
+
+    fn cpu_fwd(&self, _anchor: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        let Some(result) = self.result.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            bail!("recompute: the result was taken twice");
+        };
+        let (storage, layout) = result.storage_and_layout();
+        // The result may be a view of a part.
+        let storage = match (&*storage, layout.contiguous_offsets()) {
+            (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) => {
+                CpuStorage::F32(values[start..end].to_vec())
+            }
+            (Storage::Cpu(CpuStorage::F64(values)), Some((start, end))) => {
+                CpuStorage::F64(values[start..end].to_vec())
+            }
+            _ => bail!("recompute: the result must be contiguous, on the CPU, f32 or f64"),
+        };
+        Ok((storage, layout.shape().clone()))
+    }
+
+    fn bwd(&self, anchor: &Tensor, _result: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let mut inputs = Vec::with_capacity(self.inputs.len());
+        for (input, source) in self.inputs.iter().zip(&self.sources) {
+            let leaf = if source.track_op() { Var::from_tensor(input)?.into_inner() } else { input.clone() };
+            inputs.push(leaf);
+        }
+        let again = || (self.f)(&inputs);
+        let result = if self.portable { portably(again) } else { again() }?;
+        let store = backward(&result.apply_op2(&dy.detach(), Seed)?)?;
+        let gradient = |(i, source): (usize, &Tensor)| {
+            let leaf = inputs.get(i).unwrap_or(source);
+            // Without the graph that some of candle's gradients carry along.
+            let gradient = || store.get(leaf).map_or_else(|| source.zeros_like(), |grad| Ok(grad.detach()));
+            source.track_op().then(gradient).transpose()
+        };
+        self.gradients.put(self.sources.iter().enumerate().map(gradient).collect::<Result<_>>()?);
+        anchor.zeros_like().map(Some)
+    }
+}
+
+/// Nothing of two sources, and a place in the graph at which they are given their gradients.
+struct HandOut {
+    gradients: Arc<Gradients>,
+    first: usize,
+}
+
+impl HandOut {
+    /// The gradient of the `i`-th source.
+    fn gradient(&self, i: usize, source: &Tensor) -> Result<Option<Tensor>> {
+        if !source.track_op() {
+            return Ok(None);
+        }
+        match self.gradients.take(self.first + i) {
+            Some(gradient) => hand_over(source, gradient),
+            None => bail!("recompute: no gradient was found; does another thread go through the same graph?"),
+        }
+    }
+}
+
+/// The gradient of the anchor before: there is none, but candle wants to see one.
+fn onward(anchor: &Tensor, gradient: &Tensor) -> Option<Tensor> {
+    anchor.track_op().then(|| gradient.clone())
+}
+
+impl CustomOp2 for HandOut {
+    fn name(&self) -> &'static str {
+        "cccm_hand_out"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        anchor: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Ok((anchor.clone(), Shape::from(())))
+    }
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        anchor: &Tensor,
+        _: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        Ok((self.gradient(0, a)?, onward(anchor, dy)))
+    }
+}
+
+impl CustomOp3 for HandOut {
+    fn name(&self) -> &'static str {
+        "cccm_hand_out"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        anchor: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Ok((anchor.clone(), Shape::from(())))
+    }
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        anchor: &Tensor,
+        _: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        Ok((self.gradient(0, a)?, self.gradient(1, b)?, onward(anchor, dy)))
+    }
+}
+
+/// A scalar of `(y, dy)` whose gradient by `y` is `dy`.
+struct Seed;
+
+impl CustomOp2 for Seed {
+    fn name(&self) -> &'static str {
+        "cccm_seed"
+    }
+
+    fn cpu_fwd(&self, y: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        let scalar = match y {
+            CpuStorage::F64(_) => CpuStorage::F64(vec![0.0]),
+            CpuStorage::F32(_) => CpuStorage::F32(vec![0.0]),
+            _ => bail!("recompute: the result must be f32 or f64"),
+        };
+        Ok((scalar, Shape::from(())))
+    }
+
+    fn bwd(
+        &self,
+        _y: &Tensor,
+        dy: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        Ok((Some(dy.clone()), None))
+    }
+}
