@@ -1,6 +1,8 @@
 //! Where to compute.
 
-use anyhow::{Result, bail};
+use std::num::NonZero;
+
+use anyhow::{Context, Result, bail};
 use candle_core::Device;
 
 /// The device a user named; `auto` takes the best there is.
@@ -13,9 +15,7 @@ pub(crate) fn open(name: Option<&str>) -> Result<Device> {
 
 /// Sizes the thread pool that all computing shares.
 pub(crate) fn use_threads(threads: Option<usize>) -> Result<()> {
-    let Some(threads) = threads else { return Ok(()) };
-    if threads == 0 {
-        bail!("--threads is 0, but must be at least 1");
-    }
-    Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?)
+    let threads =
+        threads.map(|threads| NonZero::new(threads).context("--threads is 0, but must be at least 1"));
+    Ok(cccm_runtime::use_threads(threads.transpose()?)?)
 }

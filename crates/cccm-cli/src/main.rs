@@ -1,5 +1,7 @@
 //! The `cccm` command: train, distil and sample compositional consistency models.
 
+#![expect(unsafe_code, reason = "the process is prepared before anything else runs")]
+
 mod args;
 mod batches;
 mod commands;
@@ -62,6 +64,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // SAFETY: the first statement of `main`: no other thread runs yet.
+    unsafe { cccm_runtime::prepare() };
     let filter =
         EnvFilter::try_from_env("CCCM_LOG").unwrap_or_else(|_| EnvFilter::new("info,cccm_distill=warn"));
     let on_terminal = std::io::stderr().is_terminal();
