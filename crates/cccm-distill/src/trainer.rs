@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use candle_core::{Tensor, Var};
+use cccm_kernels::backward;
 use cccm_optim::{AdamW, Ema, LrScheduleConfig, Moments, clip_factor, global_norm, gradients};
 use cccm_sched::{FuseClock, Streams};
 
@@ -332,7 +333,7 @@ impl Tally {
     /// Adds one piece, which is this share of the batch.
     fn add(&mut self, trained: &BTreeMap<String, Var>, evaluation: Evaluation, share: f64) -> Result<()> {
         let started = Instant::now();
-        let store = evaluation.loss.affine(share, 0.0)?.backward()?;
+        let store = backward(&evaluation.loss.affine(share, 0.0)?)?;
         for (name, grad) in gradients(trained, &store)? {
             let sum = match self.grads.remove(&name) {
                 Some(sum) => (sum + grad)?,

@@ -29,6 +29,11 @@ impl Linear {
         })
     }
 
+    /// Weight and bias.
+    pub(crate) fn parameters(&self) -> [Tensor; 2] {
+        [self.weight.clone(), self.bias.clone()]
+    }
+
     /// - `x`: `(batch, inputs)`; result: `(batch, outputs)`
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.matmul(&self.weight.t()?)?.broadcast_add(&self.bias)
@@ -57,6 +62,11 @@ impl Conv {
             bias: vb.get_with_hints(out_channels, "bias", init)?,
             cfg: Conv2dConfig { stride, padding: kernel / 2 },
         })
+    }
+
+    /// Weight and bias.
+    pub(crate) fn parameters(&self) -> [Tensor; 2] {
+        [self.weight.clone(), self.bias.clone()]
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
@@ -97,6 +107,11 @@ impl NormSilu {
             bias: vb.get_with_hints(channels, "bias", Init::Const(0.0))?,
             groups,
         })
+    }
+
+    /// Weight and bias.
+    pub(crate) fn parameters(&self) -> [Tensor; 2] {
+        [self.weight.clone(), self.bias.clone()]
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {

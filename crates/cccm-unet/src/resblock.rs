@@ -1,7 +1,8 @@
 //! Residual block of both architectures.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Context, Result, Tensor};
 use candle_nn::VarBuilder;
+use cccm_kernels::{add, cat_channels, recompute};
 use cccm_sched::Draws;
 
 use crate::layers::{Conv, Linear, NormSilu};
@@ -10,6 +11,7 @@ use crate::{Arch, UNetConfig};
 
 /// What every block of a network sees besides its features. All embeddings are behind their SiLU, which every
 /// block would otherwise repeat: `(batch, 4 · model_channels)`.
+#[derive(Clone)]
 pub(crate) struct BlockInputs<'a> {
     /// Time, in `unet` with the labels added.
     pub(crate) time: Tensor,
@@ -17,6 +19,18 @@ pub(crate) struct BlockInputs<'a> {
     pub(crate) labels: [Tensor; 2],
     /// Source of dropout masks, while training.
     pub(crate) draws: Option<&'a Draws>,
+    /// What backward has of a block's inside.
+    pub(crate) keep: Keep,
+}
+
+/// What is kept of a block's inside from the forward to the backward pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Everything.
+    #[default]
+    Everything,
+    /// Nothing: the block is computed twice.
+    Nothing,
 }
 
 /// Two normalised convolutions with the embeddings added between them, and a shortcut around both.
@@ -69,7 +83,49 @@ impl ResBlock {
         })
     }
 
-    pub(crate) fn forward(&self, x: &Tensor, inputs: &BlockInputs<'_>) -> Result<Tensor> {
+    /// - `x`: `(batch, c, h, w)`; with `skip`, the channels of both together are the block's
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        skip: Option<&Tensor>,
+        inputs: &BlockInputs<'_>,
+    ) -> Result<Tensor> {
+        if inputs.keep == Keep::Everything {
+            return self.compute(x, skip, inputs);
+        }
+        let (block, draws) = (self.clone(), inputs.draws.cloned());
+        let compute = move |tensors: &[Tensor]| {
+            let ([time, atr, obj, x], skip) = tensors.split_first_chunk().context("too few tensors")?;
+            let labels = [atr.clone(), obj.clone()];
+            let keep = Keep::Everything;
+            let inputs = BlockInputs { time: time.clone(), labels, draws: draws.as_ref(), keep };
+            block.compute(x, skip.first(), &inputs)
+        };
+        let [atr, obj] = &inputs.labels;
+        let tensors: Vec<_> = [&inputs.time, atr, obj, x].into_iter().chain(skip).cloned().collect();
+        recompute(compute, &tensors, &self.parameters())
+    }
+
+    /// Everything that [`Self::compute`] uses beside its inputs.
+    fn parameters(&self) -> Vec<Tensor> {
+        let mix = self.label_mix.iter().flat_map(|LabelMix { projections: [atr, obj], bottleneck }| {
+            [atr.parameters(), obj.parameters(), bottleneck.parameters()]
+        });
+        let shortcut = self.shortcut.iter().map(Conv::parameters);
+        [self.norm_1.parameters(), self.conv_1.parameters(), self.time_proj.parameters()]
+            .into_iter()
+            .chain(mix)
+            .chain([self.norm_2.parameters(), self.conv_2.parameters()])
+            .chain(shortcut)
+            .flatten()
+            .collect()
+    }
+
+    fn compute(&self, x: &Tensor, skip: Option<&Tensor>, inputs: &BlockInputs<'_>) -> Result<Tensor> {
+        let x = &match skip {
+            Some(skip) => cat_channels(x, skip)?,
+            None => x.clone(),
+        };
         let h = self.norm_1.forward(x)?;
         let time = self.time_proj.forward(&inputs.time)?;
         let h = match &self.label_mix {
@@ -84,8 +140,8 @@ impl ResBlock {
         let h = self.drop(self.norm_2.forward(&h)?, inputs.draws)?;
         let h = self.conv_2.forward(&h)?;
         match &self.shortcut {
-            Some(shortcut) => h + shortcut.forward(x)?,
-            None => h + x,
+            Some(shortcut) => add(&h, &shortcut.forward(x)?),
+            None => add(&h, x),
         }
     }
 

@@ -4,6 +4,7 @@
 
 use cccm_distill::{OnNonFinite, Span, TrainConfig};
 use cccm_optim::{AdamWConfig, LrSchedule, LrScheduleConfig};
+use cccm_unet::{Parameters, Tables, UNet, UNetConfig};
 use serde::{Deserialize, Serialize};
 
 use super::required;
@@ -32,6 +33,12 @@ pub(crate) struct OptimArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) gradient_accumulation_steps: Option<usize>,
+
+    /// Keep only the results of the network's blocks for the backward pass, and compute the blocks once more there:
+    /// about half the memory for activations, an eighth more time
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) recompute: Option<bool>,
 
     /// Learning rate
     #[arg(long, value_name = "RATE")]
@@ -137,6 +144,17 @@ impl OptimArgs {
             )?,
             eval_interval: span(self.eval_interval, self.eval_steps, "eval_interval")?,
         })
+    }
+
+    /// The network to train.
+    pub(crate) fn trainable(
+        &self,
+        cfg: &UNetConfig,
+        tables: Tables,
+        parameters: &Parameters,
+    ) -> anyhow::Result<UNet> {
+        let network = UNet::trainable(cfg, tables, parameters)?;
+        Ok(if self.recompute.unwrap_or(false) { network.recomputing() } else { network })
     }
 
     /// Images per optimizer step.

@@ -224,7 +224,7 @@ impl TrainArgs {
         let trained = teacher_parameters.student_of(unet, tables, args.distill.guidance_init()?, &streams)?;
         let averaged = trained.deep_copy()?;
         let teacher = UNet::frozen(&teacher_config.unet, tables, &teacher_parameters)?;
-        let student = UNet::trainable(unet, tables, &trained)?;
+        let student = args.optim.trainable(unet, tables, &trained)?;
         let target = UNet::frozen(unet, tables, &averaged)?;
         let student_now = UNet::frozen(unet, tables, &trained)?;
 

@@ -92,7 +92,7 @@ impl TrainTeacherArgs {
         let tables = config.tables()?;
         let trained = Parameters::init(&config.unet, tables, &streams, &device)?;
         let averaged = trained.deep_copy()?;
-        let teacher = UNet::trainable(&config.unet, tables, &trained)?;
+        let teacher = args.optim.trainable(&config.unet, tables, &trained)?;
         let target = UNet::frozen(&config.unet, tables, &averaged)?;
         let teacher_now = UNet::frozen(&config.unet, tables, &trained)?;
         let null_labels = target.null_labels();

@@ -85,11 +85,19 @@ const STUDENT: &str = "train --config four-steps.toml --data photos --teacher te
                        --lr-schedule constant --ema-decay 0.5";
 
 /// Flags that both kinds of training have.
-const TRAINING: [Case; 29] = [
+const TRAINING: [Case; 30] = [
     (&["--epochs", "3"], |with, _| assert_eq!(with.metrics.len(), 6)),
     (&["--max-steps", "5"], |with, _| assert_eq!(with.metrics.len(), 5)),
     (&["--train-batch-size", "3"], |with, _| assert_eq!(with.column("images")[..3], [3.0, 3.0, 2.0])),
     (&["--gradient-accumulation-steps", "2"], |with, _| assert_eq!(with.column("images"), [8.0; 4])),
+    (&["--recompute"], |with, without| {
+        // Equal to rounding.
+        assert_eq!(with.settings["recompute"].as_bool(), Some(true));
+        let losses = with.column("loss").into_iter().zip(without.column("loss"));
+        losses.for_each(|(with, without)| {
+            assert!((with - without).abs() <= 1e-4 * without, "{with} {without}");
+        });
+    }),
     (&["--lr", "0.03"], |with, _| assert_eq!(with.column("lr"), [0.03; 4])),
     (&["--lr-schedule", "linear", "--lr-warmup-steps", "0"], |with, _| {
         assert_eq!(with.column("lr"), [0.01, 0.0075, 0.005, 0.0025]);
