@@ -3,7 +3,9 @@
 //! It stays light, std and anyhow, because every task waits for its build. What needs the
 //! workspace's crates runs their binary instead.
 
-#![expect(clippy::print_stderr, reason = "a program for the terminal")]
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program for the terminal")]
+
+mod bench;
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -17,6 +19,11 @@ usage: cargo xtask TASK
 tasks:
   verify              every check that a commit must pass: format, lints, tests, documentation
   package             build every published crate from the files that its package holds
+  bench ...           time whole networks, on request against PyTorch, as a Markdown table:
+                      bench [--against-torch PYTHON] [--size S|L64|L128]... [--work WORK]... [--mode MODE]...
+                            [--threads N] [--rounds N] [--repeats N] [--write]
+                      bench scaling [--threads N] [--rounds N] [--repeats N] [--write]
+                      --write puts the table into BENCHMARKS.md
   fetch-teacher ...   download a published teacher: `cccm fetch-teacher` with these arguments
 ";
 
@@ -29,7 +36,8 @@ const VERIFY: [&str; 4] = [
 ];
 
 /// A dirty tree may be checked too: nothing is published from here.
-const PACKAGE: [&str; 1] = ["package --workspace --exclude cccm-tests --exclude xtask --allow-dirty"];
+const PACKAGE: [&str; 1] =
+    ["package --workspace --exclude cccm-tests --exclude cccm-bench --exclude xtask --allow-dirty"];
 
 /// What needs the crates runs their binary, optimised.
 const CCCM: &str = "run --release -p cccm-cli --";
@@ -39,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["verify"] => run_all(&VERIFY),
         ["package"] => run_all(&PACKAGE),
+        ["bench", ref args @ ..] => bench::bench(args),
         // The arguments as they are: they may hold blanks.
         ["fetch-teacher", ..] => {
             cargo(CCCM.split(' ').chain(args.iter().map(String::as_str)).collect::<Vec<_>>().as_slice())

@@ -12,3 +12,12 @@ fn without_a_known_task_it_shows_them_and_exits_2() {
         assert!(out.stdout.is_empty());
     }
 }
+
+#[test]
+fn bench_refuses_an_unknown_name_with_the_known_ones_and_exits_2() {
+    let out = Command::new(env!("CARGO_BIN_EXE_xtask")).args(["bench", "--size", "M"]).output().unwrap();
+    let text = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(2));
+    assert_eq!(text, "error: `--size M` is unknown; known are S, L64, L128\n");
+    assert!(out.stdout.is_empty());
+}
