@@ -251,8 +251,7 @@ impl<'a> Trainer<'a> {
 
     fn update(&mut self, grads: &BTreeMap<String, Tensor>, lr: f64, grad_scale: f64) -> Result<()> {
         let decay = self.averaging.decay_at(self.optimizer.steps());
-        self.optimizer.step(grads, lr, grad_scale)?;
-        Ema::new(decay)?.update(&self.target, &self.trained)?;
+        self.optimizer.step_and_average(grads, lr, grad_scale, Ema::new(decay)?, &self.target)?;
         self.skipped_in_a_row = 0;
         Ok(())
     }

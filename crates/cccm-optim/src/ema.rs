@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Result as CandleResult, Var};
+use candle_core::{Result as CandleResult, Storage, Var};
 use rayon::prelude::*;
 
 use crate::Result;
@@ -35,33 +35,48 @@ impl Ema {
     /// have the same names, shapes, dtypes and devices; nothing is changed then.
     /// [`Error::Candle`](crate::Error::Candle) when an operation fails, for example as both are the same variable.
     pub fn update(&self, target: &BTreeMap<String, Var>, source: &BTreeMap<String, Var>) -> Result<()> {
+        Self::check(target, source)?;
+        target.values().zip(source.values()).try_for_each(|(target, source)| self.follow(target, source))?;
+        Ok(())
+    }
+
+    /// Fails unless both have the same names, shapes, dtypes and devices.
+    pub(crate) fn check(target: &BTreeMap<String, Var>, source: &BTreeMap<String, Var>) -> Result<()> {
         check_names("target variable", target, source)?;
         for ((name, target), source) in target.iter().zip(source.values()) {
             check_like("target variable", name, target, source)?;
-        }
-        for (target, source) in target.values().zip(source.values()) {
-            if has_slice(target) && has_slice(source) {
-                self.fused(target, source)?;
-            } else {
-                self.composed(target, source)?;
+            let ((target, _), (source, _)) = (target.storage_and_layout(), source.storage_and_layout());
+            if std::ptr::eq::<Storage>(&raw const *target, &raw const *source) {
+                let itself = format!("the average `{name}` is the variable itself");
+                return Err(candle_core::Error::Msg(itself).into());
             }
         }
         Ok(())
     }
 
-    fn fused(self, target: &Var, source: &Var) -> CandleResult<()> {
+    /// Moves one variable.
+    pub(crate) fn follow(self, target: &Var, source: &Var) -> CandleResult<()> {
+        if has_slice(target) && has_slice(source) {
+            self.fused(target, source)
+        } else {
+            self.composed(target, source)
+        }
+    }
+
+    pub(crate) fn elements(self, target: &mut [f32], source: &[f32]) {
         let (keep, take) = (self.decay as f32, (1.0 - self.decay) as f32);
-        let elements = |target: &mut [f32], source: &[f32]| {
-            for (t, s) in target.iter_mut().zip(source) {
-                *t = keep * *t + take * s;
-            }
-        };
+        for (t, s) in target.iter_mut().zip(source) {
+            *t = keep * *t + take * s;
+        }
+    }
+
+    fn fused(self, target: &Var, source: &Var) -> CandleResult<()> {
         with_slices(target, source, |target, source| {
             if target.len() <= CHUNK {
-                elements(target, source);
+                self.elements(target, source);
             } else {
                 let chunks = target.par_chunks_mut(CHUNK).zip(source.par_chunks(CHUNK));
-                chunks.for_each(|(target, source)| elements(target, source));
+                chunks.for_each(|(target, source)| self.elements(target, source));
             }
             Ok(())
         })

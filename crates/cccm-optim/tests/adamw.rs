@@ -247,6 +247,41 @@ fn bad_steps_are_refused_before_anything_changes() -> anyhow::Result<()> {
 }
 
 /// An error, where taking both locks of one storage would hang.
+/// The same bits as one after the other, whatever the size; a target that does not fit changes nothing.
+#[test]
+fn averaging_within_the_step_is_averaging_behind_it() -> anyhow::Result<()> {
+    let start = BTreeMap::from([
+        ("large".to_owned(), hashed("large", (99, 1001), 1.0, 0.0)?),
+        ("small".to_owned(), hashed("small", 7, 1.0, 0.0)?),
+    ]);
+    let grads = BTreeMap::from([
+        ("large".to_owned(), hashed("grad of large", (99, 1001), 1.0, 0.0)?),
+        ("small".to_owned(), hashed("grad of small", 7, 1.0, 0.0)?),
+    ]);
+    let ema = Ema::new(0.9)?;
+    let (together, behind) = (vars(&start)?, vars(&start)?);
+    let (target, target_behind) = (vars(&start)?, vars(&start)?);
+    let mut optimizer = AdamW::new(together.clone(), AdamWConfig::default())?;
+    let mut optimizer_behind = AdamW::new(behind.clone(), AdamWConfig::default())?;
+    for _ in 0..3 {
+        optimizer.step_and_average(&grads, 0.01, 0.5, ema, &target)?;
+        optimizer_behind.step(&grads, 0.01, 0.5)?;
+        ema.update(&target_behind, &behind)?;
+    }
+    assert_same(&together, &behind)?;
+    assert_same(&target, &target_behind)?;
+
+    let mut lone = target.clone();
+    lone.remove("small");
+    let error = optimizer.step_and_average(&grads, 0.01, 0.5, ema, &lone).unwrap_err();
+    assert!(matches!(&error, Error::MissingName { name, .. } if name == "small"), "{error}");
+    let error = optimizer.step_and_average(&grads, 0.01, 0.5, ema, &together).unwrap_err();
+    assert!(error.to_string().contains("is the variable itself"), "{error}");
+    assert_same(&together, &behind)?;
+    assert_eq!(optimizer.steps(), 3);
+    Ok(())
+}
+
 #[test]
 fn a_gradient_that_is_the_variable_itself_is_refused() -> anyhow::Result<()> {
     let params = vars(&two_tensors("start")?)?;

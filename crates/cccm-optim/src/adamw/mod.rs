@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::matching::{check_like, check_names};
 use crate::range::{NOT_NEGATIVE, POSITIVE, check_range};
+use crate::{Ema, Result};
 use update::Update;
 
 /// Settings of [`AdamW`]. The learning rate is an argument of every step instead.
@@ -109,22 +109,48 @@ impl AdamW {
     /// are not those of the variables. All this is checked before the first variable changes.
     /// [`Error::Candle`](crate::Error::Candle) when an operation fails, for example as a gradient is a variable itself.
     pub fn step(&mut self, grads: &BTreeMap<String, Tensor>, lr: f64, grad_scale: f64) -> Result<()> {
+        let update = self.update(grads, lr, grad_scale)?;
+        // The three maps have the same names, hence the same order.
+        for ((param, moments), grad) in
+            self.params.values().zip(self.moments.values_mut()).zip(grads.values())
+        {
+            update.apply(param, moments, grad, None)?;
+        }
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// [`Self::step`] and then [`Ema::update`] of `target` towards the variables, the same bits, in one pass over memory.
+    ///
+    /// # Errors
+    /// Those of both; all that can be checked is, before the first variable changes.
+    pub fn step_and_average(
+        &mut self,
+        grads: &BTreeMap<String, Tensor>,
+        lr: f64,
+        grad_scale: f64,
+        ema: Ema,
+        target: &BTreeMap<String, Var>,
+    ) -> Result<()> {
+        let update = self.update(grads, lr, grad_scale)?;
+        Ema::check(target, &self.params)?;
+        let states = self.moments.values_mut().zip(grads.values()).zip(target.values());
+        for (param, ((moments, grad), target)) in self.params.values().zip(states) {
+            update.apply(param, moments, grad, Some((ema, target)))?;
+        }
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// The arithmetic of the next step, once its arguments are found to fit.
+    fn update(&self, grads: &BTreeMap<String, Tensor>, lr: f64, grad_scale: f64) -> Result<Update> {
         check_range("lr", lr, NOT_NEGATIVE, "finite and at least 0")?;
         check_range("grad_scale", grad_scale, NOT_NEGATIVE, "finite and at least 0")?;
         check_names("gradient", grads, &self.params)?;
         for ((name, grad), param) in grads.iter().zip(self.params.values()) {
             check_like("gradient", name, grad, param)?;
         }
-
-        self.steps += 1;
-        let update = Update::new(&self.cfg, self.steps, lr, grad_scale);
-        // The three maps have the same names, hence the same order.
-        for ((param, moments), grad) in
-            self.params.values().zip(self.moments.values_mut()).zip(grads.values())
-        {
-            update.apply(param, moments, grad)?;
-        }
-        Ok(())
+        Ok(Update::new(&self.cfg, self.steps + 1, lr, grad_scale))
     }
 
     /// Updates done so far, those before a [`restore`](Self::restore) included.

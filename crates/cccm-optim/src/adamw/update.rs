@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor, Var};
 use rayon::prelude::*;
 
 use super::{AdamWConfig, Moments};
+use crate::Ema;
 use crate::in_place::{CHUNK, has_slice, with_slice, with_slices};
 
 /// The scalars of one step, the same for every element:
@@ -42,11 +43,23 @@ impl Update {
         }
     }
 
-    pub(super) fn apply(&self, param: &Var, moments: &mut Moments, grad: &Tensor) -> Result<()> {
-        if has_slice(param) {
-            self.fused(param, moments, &grad.contiguous()?)
-        } else {
-            self.composed(param, moments, grad)
+    /// With `average`, a moving average of the parameter follows it.
+    pub(super) fn apply(
+        &self,
+        param: &Var,
+        moments: &mut Moments,
+        grad: &Tensor,
+        average: Option<(Ema, &Var)>,
+    ) -> Result<()> {
+        match average {
+            None if has_slice(param) => self.fused(param, moments, &grad.contiguous()?),
+            Some((ema, target)) if has_slice(param) && has_slice(target) => {
+                self.fused_with(param, moments, &grad.contiguous()?, ema, target)
+            }
+            _ => {
+                self.composed(param, moments, grad)?;
+                average.map_or(Ok(()), |(ema, target)| ema.follow(target, param))
+            }
         }
     }
 
@@ -55,23 +68,35 @@ impl Update {
         with_slice(&moments.m, |m| {
             with_slice(&moments.v, |v| {
                 with_slices(param, grad, |p, g| {
-                    self.elements_in_parallel(p, m, v, g);
+                    chunks(p, m, v, g).for_each(|((p, m), (v, g))| self.elements(p, m, v, g));
                     Ok(())
                 })
             })
         })
     }
 
-    fn elements_in_parallel(&self, p: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32]) {
-        // Most tensors of a network are small, and waking the pool takes longer than they do.
-        if p.len() <= CHUNK {
-            return self.elements(p, m, v, g);
-        }
-        let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
-        p.par_chunks_mut(CHUNK)
-            .zip(moments)
-            .zip(g.par_chunks(CHUNK))
-            .for_each(|((p, (m, v)), g)| self.elements(p, m, v, g));
+    /// One pass over memory: reads five arrays, writes four.
+    fn fused_with(
+        &self,
+        param: &Var,
+        moments: &mut Moments,
+        grad: &Tensor,
+        ema: Ema,
+        target: &Var,
+    ) -> Result<()> {
+        with_slice(&moments.m, |m| {
+            with_slice(&moments.v, |v| {
+                with_slice(target, |t| {
+                    with_slices(param, grad, |p, g| {
+                        chunks(p, m, v, g).zip(t.par_chunks_mut(CHUNK)).for_each(|(((p, m), (v, g)), t)| {
+                            self.elements(p, m, v, g);
+                            ema.elements(t, p);
+                        });
+                        Ok(())
+                    })
+                })
+            })
+        })
     }
 
     /// In the order of `torch.optim.AdamW`'s operations, each rounded to `f32`.
@@ -103,6 +128,20 @@ impl Update {
     }
 }
 
+/// A chunk of the parameter with one of its mean gradient, and one of its mean squared gradient with one of the gradient.
+type Chunks<'a> = ((&'a mut [f32], &'a mut [f32]), (&'a mut [f32], &'a [f32]));
+
+/// All chunks.
+fn chunks<'a>(
+    p: &'a mut [f32],
+    m: &'a mut [f32],
+    v: &'a mut [f32],
+    g: &'a [f32],
+) -> impl IndexedParallelIterator<Item = Chunks<'a>> {
+    let first = p.par_chunks_mut(CHUNK).zip(m.par_chunks_mut(CHUNK));
+    first.zip(v.par_chunks_mut(CHUNK).zip(g.par_chunks(CHUNK)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,12 +168,20 @@ mod tests {
             update.fused(&fused, &mut fused_moments, &grad)?;
             update.composed(&composed, &mut composed_moments, &grad)?;
         }
+        // With a moving average in the same pass, and behind it.
+        let (fused_average, average) = (Var::from_tensor(&wave(0.3)?)?, Var::from_tensor(&wave(0.3)?)?);
+        let ema = Ema::new(0.9).map_err(candle_core::Error::wrap)?;
+        let (update, grad) = (Update::new(&cfg, 4, 1e-2, 0.7), wave(0.8)?);
+        update.apply(&fused, &mut fused_moments, &grad, Some((ema, &fused_average)))?;
+        update.composed(&composed, &mut composed_moments, &grad)?;
+        ema.follow(&average, &composed)?;
         let bits = |t: &Tensor| -> Result<Vec<u32>> {
             Ok(t.to_vec1::<f32>()?.iter().map(|x| x.to_bits()).collect())
         };
         assert_eq!(bits(&fused_moments.m)?, bits(&composed_moments.m)?);
         assert_eq!(bits(&fused_moments.v)?, bits(&composed_moments.v)?);
         assert_eq!(bits(&fused)?, bits(&composed)?);
+        assert_eq!(bits(&fused_average)?, bits(&average)?);
         Ok(())
     }
 }
