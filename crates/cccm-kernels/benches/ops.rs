@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use candle_core::{Device, Result, Tensor, Var};
 use candle_nn::GroupNorm;
-use cccm_kernels::{Conv2dConfig, conv2d, group_norm_silu, upsample_nearest_2x};
+use cccm_kernels::{Conv2dConfig, add, backward, cat_channels, conv2d, group_norm_silu, upsample_nearest_2x};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
 const GROUPS: usize = 8;
@@ -26,8 +26,9 @@ fn compare(c: &mut Criterion, name: &str, shapes: &[&[usize]], ours: Op<'_>, can
     for (who, op) in [("ours", ours), ("candle", candle)] {
         let id = |direction: &str| BenchmarkId::new(format!("{who}/{direction}/f32/cpu"), &sizes);
         group.bench_function(id("forward"), |b| b.iter(|| op(&args).expect("forward")));
+        let through = if who == "ours" { backward } else { Tensor::backward };
         group.bench_function(id("train"), |b| {
-            b.iter(|| op(&args).and_then(|y| y.sum_all()?.backward()).expect("backward"));
+            b.iter(|| op(&args).and_then(|y| through(&y.sum_all()?)).expect("backward"));
         });
     }
     group.finish();
@@ -84,5 +85,17 @@ fn upsamplings(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, convolutions, norms, upsamplings);
+fn joints(c: &mut Criterion) {
+    for shape in [[16, 32, 32, 32], [1, 128, 128, 128]] {
+        let shapes: &[&[usize]] = &[&shape, &shape];
+        compare(c, "add", shapes, &|args| add(&args[0], &args[1]), &|args| {
+            args[0].as_tensor() + args[1].as_tensor()
+        });
+        compare(c, "cat_channels", shapes, &|args| cat_channels(&args[0], &args[1]), &|args| {
+            Tensor::cat(&[args[0].as_tensor(), args[1].as_tensor()], 1)
+        });
+    }
+}
+
+criterion_group!(benches, convolutions, norms, upsamplings, joints);
 criterion_main!(benches);

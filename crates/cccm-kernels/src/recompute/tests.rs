@@ -95,7 +95,7 @@ fn unusual_sources_and_results() -> Result<()> {
         };
         let nested = {
             let (plain, w) = (plain.clone(), w.clone());
-            move |inputs: &[Tensor]| recompute(plain.clone(), inputs, &[w.clone()])?.sqr()
+            move |inputs: &[Tensor]| recompute(plain.clone(), inputs, std::slice::from_ref(&w))?.sqr()
         };
         let inputs = [x.clone(), w.clone()];
         let parameters = [w.clone(), w.clone()];
