@@ -6,7 +6,7 @@ mod tests;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, Var, bail,
+    CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Storage, Tensor, Var, bail,
 };
 
 use crate::backward::{backward, hand_over};
@@ -56,13 +56,9 @@ where
     }
     let gradients = Arc::new(Gradients::default());
     let mut anchor = Tensor::zeros((), result.dtype(), result.device())?;
-    for (i, pair) in sources.chunks(2).enumerate() {
-        let op = HandOut { gradients: Arc::clone(&gradients), first: 2 * i };
-        anchor = match pair {
-            [a, b] => a.apply_op3(b, &anchor, op)?,
-            [a, ..] => a.apply_op2(&anchor, op)?,
-            [] => anchor,
-        };
+    // The inputs come last, so that the way from block to block, which candle walks by recursion, is short.
+    for (index, source) in sources.iter().enumerate().rev() {
+        anchor = source.apply_op2(&anchor, HandOut { gradients: Arc::clone(&gradients), index })?;
     }
     let portable = is_portable();
     let op =
@@ -70,8 +66,8 @@ where
     anchor.apply_op1(op)
 }
 
-/// Gradients on their way from [`Recomputed`], which finds them all at once, to the operations that candle asks for them,
-/// each of which has at most three arguments.
+/// Gradients on their way from [`Recomputed`], which finds them all at once, to the operations that candle asks for them:
+/// one operation has at most three arguments.
 #[derive(Default)]
 struct Gradients(Mutex<Vec<Option<Tensor>>>);
 
@@ -140,28 +136,10 @@ impl<F: Fn(&[Tensor]) -> Result<Tensor> + Send + Sync> CustomOp1 for Recomputed<
     }
 }
 
-/// Nothing of two sources, and a place in the graph at which they are given their gradients.
+/// Nothing of a source, and a place in the graph at which it is given its gradient.
 struct HandOut {
     gradients: Arc<Gradients>,
-    first: usize,
-}
-
-impl HandOut {
-    /// The gradient of the `i`-th source.
-    fn gradient(&self, i: usize, source: &Tensor) -> Result<Option<Tensor>> {
-        if !source.track_op() {
-            return Ok(None);
-        }
-        match self.gradients.take(self.first + i) {
-            Some(gradient) => hand_over(source, gradient),
-            None => bail!("recompute: no gradient was found; does another thread go through the same graph?"),
-        }
-    }
-}
-
-/// The gradient of the anchor before: there is none, but candle wants to see one.
-fn onward(anchor: &Tensor, gradient: &Tensor) -> Option<Tensor> {
-    anchor.track_op().then(|| gradient.clone())
+    index: usize,
 }
 
 impl CustomOp2 for HandOut {
@@ -181,41 +159,20 @@ impl CustomOp2 for HandOut {
 
     fn bwd(
         &self,
-        a: &Tensor,
+        source: &Tensor,
         anchor: &Tensor,
         _: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok((self.gradient(0, a)?, onward(anchor, dy)))
-    }
-}
-
-impl CustomOp3 for HandOut {
-    fn name(&self) -> &'static str {
-        "cccm_hand_out"
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-        anchor: &CpuStorage,
-        _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        Ok((anchor.clone(), Shape::from(())))
-    }
-
-    fn bwd(
-        &self,
-        a: &Tensor,
-        b: &Tensor,
-        anchor: &Tensor,
-        _: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        Ok((self.gradient(0, a)?, self.gradient(1, b)?, onward(anchor, dy)))
+        // The anchor before has no gradient, but candle wants to see one.
+        let onward = anchor.track_op().then(|| dy.clone());
+        if !source.track_op() {
+            return Ok((None, onward));
+        }
+        match self.gradients.take(self.index) {
+            Some(gradient) => Ok((hand_over(source, gradient)?, onward)),
+            None => bail!("recompute: no gradient was found; does another thread go through the same graph?"),
+        }
     }
 }
 

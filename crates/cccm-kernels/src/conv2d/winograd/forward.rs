@@ -10,9 +10,6 @@ use super::tiles::{TILE, Tiles};
 use crate::buffer::Scattered;
 use crate::isa::{Instructions, Loop};
 
-/// Groups of input channels that are summed before they are added to others.
-const CHUNK: usize = 1;
-
 /// One group's tiles of up to two times sixteen output channels.
 pub(super) struct Job<'a> {
     pub(super) tiles: &'a Tiles,
@@ -112,7 +109,7 @@ impl Job<'_> {
         right: Right<'_>,
         products: &mut [Lanes],
     ) -> usize {
-        let sums = block::<I, ROWS, LANES, V>(left, right, CHUNK);
+        let sums = block::<I, ROWS, LANES, V>(left, right);
         for v in 0..V {
             let products = &mut products[v * POINTS * self.tiles.per_group()..];
             store::<I, ROWS>(pick::<I, ROWS, V>(&sums, v), products, 1);

@@ -98,7 +98,7 @@ impl WeightGrads<'_> {
                     outer: (self.groups, inputs * points * LANES),
                     inner: (self.per_group, LANES),
                 };
-                let sums = block::<I, ROWS, 1, V>(left, right, 1);
+                let sums = block::<I, ROWS, 1, V>(left, right);
                 for v in 0..V {
                     let products = &mut products[(v * INPUTS + row) * POINTS + point..];
                     store::<I, ROWS>(pick::<I, ROWS, V>(&sums, v), products, POINTS);

@@ -26,13 +26,12 @@ pub(super) struct Right<'a> {
 /// `ROWS` rows times `V` vectors of `left * right`, the sums staying in registers.
 ///
 /// `left.outer` and `left.inner` are each `(count, stride)`; rows of the left factor are `ROW` floats apart. Every
-/// `chunk` outer steps have sums of their own: one running sum over hundreds of steps would round more than all the
-/// transforms together.
+/// outer step has sums of its own: one running sum over hundreds of steps would round more than all the transforms
+/// together.
 #[inline(always)]
 pub(super) fn block<I: Instructions, const ROWS: usize, const ROW: usize, const V: usize>(
     left: Left<'_>,
     right: Right<'_>,
-    chunk: usize,
 ) -> [[I::Vector; V]; ROWS] {
     let ((outer, left_outer), (inner, left_inner)) = (left.outer, left.inner);
     let mut totals = [[I::splat(0.0); V]; ROWS];
@@ -42,22 +41,20 @@ pub(super) fn block<I: Instructions, const ROWS: usize, const ROW: usize, const 
     let last_left = (ROWS - 1) * ROW + (outer - 1) * left_outer + (inner - 1) * left_inner;
     let last_right = (outer - 1) * right.outer_stride + (inner - 1) + (V - 1) * right.vector_stride;
     assert!(last_left < left.data.len() && last_right < right.data.len(), "a product leaves its operands");
-    for start in (0..outer).step_by(chunk) {
+    for o in 0..outer {
         let mut sums = [[I::splat(0.0); V]; ROWS];
-        for o in start..(start + chunk).min(outer) {
-            for i in 0..inner {
-                let mut b = [I::splat(0.0); V];
-                for (v, b) in b.iter_mut().enumerate() {
-                    let at = o * right.outer_stride + i + v * right.vector_stride;
-                    // SAFETY: with every index below its count, `at` is at most `last_right`.
-                    *b = I::load(unsafe { right.data.get_unchecked(at) });
-                }
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    // SAFETY: likewise at most `last_left`.
-                    let a = unsafe { *left.data.get_unchecked(r * ROW + o * left_outer + i * left_inner) };
-                    for (sum, b) in sums.iter_mut().zip(b) {
-                        *sum = I::fma(I::splat(a), b, *sum);
-                    }
+        for i in 0..inner {
+            let mut b = [I::splat(0.0); V];
+            for (v, b) in b.iter_mut().enumerate() {
+                let at = o * right.outer_stride + i + v * right.vector_stride;
+                // SAFETY: with every index below its count, `at` is at most `last_right`.
+                *b = I::load(unsafe { right.data.get_unchecked(at) });
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: likewise at most `last_left`.
+                let a = unsafe { *left.data.get_unchecked(r * ROW + o * left_outer + i * left_inner) };
+                for (sum, b) in sums.iter_mut().zip(b) {
+                    *sum = I::fma(I::splat(a), b, *sum);
                 }
             }
         }
