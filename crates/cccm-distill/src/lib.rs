@@ -3,6 +3,7 @@
 mod averaging;
 mod batch;
 mod checkpoint;
+mod choice;
 mod distill;
 mod error;
 mod fusion;

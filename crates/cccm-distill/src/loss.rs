@@ -1,12 +1,9 @@
 //! Distances between two batches of images.
 
-use std::fmt;
-use std::str::FromStr;
-
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::choice::choice;
 
 /// Name of a distance, in files and flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,26 +16,7 @@ pub enum LossType {
     L2,
 }
 
-impl fmt::Display for LossType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Huber => "huber",
-            Self::L2 => "l2",
-        })
-    }
-}
-
-impl FromStr for LossType {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "huber" => Ok(Self::Huber),
-            "l2" => Ok(Self::L2),
-            _ => Err(Error::UnknownName { what: "loss type", got: name.to_owned(), names: "huber, l2" }),
-        }
-    }
-}
+choice!(LossType, "loss type", "huber" => Huber, "l2" => L2);
 
 /// How far two batches of images are apart, as the mean over all their elements.
 #[derive(Clone, Copy, Debug, PartialEq)]

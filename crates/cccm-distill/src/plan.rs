@@ -1,11 +1,10 @@
 //! Settings of a training run, whatever is trained.
 
-use std::str::FromStr;
-
 use cccm_optim::{AdamWConfig, LrScheduleConfig};
 use cccm_sched::FuseClock;
 use serde::{Deserialize, Serialize};
 
+use crate::choice::choice;
 use crate::{Error, Result};
 
 /// A length of training.
@@ -56,17 +55,7 @@ pub enum OnNonFinite {
     Skip,
 }
 
-impl FromStr for OnNonFinite {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "stop" => Ok(Self::Stop),
-            "skip" => Ok(Self::Skip),
-            _ => Err(Error::UnknownName { what: "answer", got: name.to_owned(), names: "stop, skip" }),
-        }
-    }
-}
+choice!(OnNonFinite, "answer", "stop" => Stop, "skip" => Skip);
 
 /// Settings of a training run; the defaults are those of the published distillations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
