@@ -7,9 +7,11 @@ use cccm_unet::{ModelConfig, Role};
 use serde::Serialize;
 
 /// Settings of a run that tell others what a model is; the rest is in the run's `config.toml`.
-const TOLD: [&str; 14] = [
+const TOLD: [&str; 16] = [
     "fuse_method",
     "fuse_schedule",
+    "data_target",
+    "hat_target",
     "guidance_init",
     "loss_type",
     "max_steps",

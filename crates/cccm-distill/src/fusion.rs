@@ -1,51 +1,10 @@
 //! The distillation loss: what the student should answer, fused from teacher and real data.
 
-use std::fmt;
-use std::str::FromStr;
-
 use candle_core::{DType, Tensor};
-use cccm_sched::{Boundary, Conditions, Denoiser, NoiseSchedule, SolverGrid, guided, predict_pair};
-use serde::{Deserialize, Serialize};
+use cccm_sched::{Boundary, Conditions, Denoiser, NoiseSchedule, SolverGrid};
 
-use crate::{Distance, DistillConfig, Error, Result};
-
-/// How the teacher's point and the real-data point become one target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FuseMethod {
-    /// Mixes the points: one target evaluation, at `x_hat`.
-    StepFuse,
-    /// Mixes the losses of `x_hat` and of the real-data point.
-    #[default]
-    LossFuse,
-    /// The teacher alone, then real data alone: [`Self::LossFuse`] under
-    /// [`FuseSchedule::Switch`](cccm_sched::FuseSchedule::Switch), where every method is the same.
-    Switch,
-}
-
-impl fmt::Display for FuseMethod {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::StepFuse => "stepfuse",
-            Self::LossFuse => "lossfuse",
-            Self::Switch => "switch",
-        })
-    }
-}
-
-impl FromStr for FuseMethod {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let names = "stepfuse, lossfuse, switch";
-        match name {
-            "stepfuse" => Ok(Self::StepFuse),
-            "lossfuse" => Ok(Self::LossFuse),
-            "switch" => Ok(Self::Switch),
-            _ => Err(Error::UnknownName { what: "fuse method", got: name.to_owned(), names }),
-        }
-    }
-}
+use crate::points::{Points, SolverStep, like};
+use crate::{Distance, DistillConfig, Error, FuseMethod, HatTarget, Result};
 
 /// The networks of a distillation. Gradients flow through the student alone, whatever the others are made of.
 #[derive(Clone, Copy)]
@@ -88,11 +47,12 @@ pub struct DistillParts {
     pub online: Tensor,
     /// The images noised to where the solver step starts.
     pub x_start: Tensor,
-    /// The same images and noise where the step ends: the diffusion-formulated point ("ODE" in flags).
+    /// The same images and noise where the step ends, the diffusion-formulated point ("ODE" in flags); guided if
+    /// [`DataTarget`](crate::DataTarget) says so.
     pub x_ode: Tensor,
     /// Where the guided teacher's solver step ends; absent at `c_t = 0`.
     pub x_teacher: Option<Tensor>,
-    /// `c_t x_teacher + (1 - c_t) x_ode`.
+    /// `c_t x_teacher + (1 - c_t) x_ode`, or what else [`HatTarget`] says; `x_ode` at `c_t = 0`.
     pub x_hat: Tensor,
 }
 
@@ -108,12 +68,11 @@ pub struct DistillParts {
 /// A network whose answer has weight 0 is not asked.
 #[derive(Clone, Debug)]
 pub struct DistillLoss {
-    schedule: NoiseSchedule,
-    grid: SolverGrid,
+    step: SolverStep,
     boundary: Boundary,
     method: FuseMethod,
+    hat_target: HatTarget,
     distance: Distance,
-    null_labels: Vec<u32>,
 }
 
 impl DistillLoss {
@@ -126,18 +85,22 @@ impl DistillLoss {
     pub fn new(cfg: &DistillConfig, schedule: NoiseSchedule, null_labels: Vec<u32>) -> Result<Self> {
         cfg.validate()?;
         Ok(Self {
-            grid: SolverGrid::new(&schedule, cfg.student.num_ddim_timesteps)?,
+            step: SolverStep {
+                grid: SolverGrid::new(&schedule, cfg.student.num_ddim_timesteps)?,
+                schedule,
+                data_target: cfg.data_target,
+                null_labels,
+            },
             boundary: cfg.student.boundary()?,
             method: cfg.fuse_method,
+            hat_target: cfg.hat_target,
             distance: cfg.distance(),
-            schedule,
-            null_labels,
         })
     }
 
     /// Number of solver steps: [`DistillInputs::index`] lies below it.
     pub fn solver_steps(&self) -> usize {
-        self.grid.solver_steps()
+        self.step.grid.solver_steps()
     }
 
     /// The loss of one batch at the teacher's share `c_t`, in `[0, 1]`.
@@ -156,16 +119,9 @@ impl DistillLoss {
         }
         let x_0 = &inputs.x_0;
         let conds = Conditions::new(inputs.labels.clone()).with_w(inputs.w.to_device(x_0.device())?);
-        let (t_start, t_end) = self.grid.start_and_end(&inputs.index)?;
-        let x_start = self.schedule.add_noise(x_0, &t_start, &inputs.eps)?.detach();
-        let x_ode = self.schedule.add_noise(x_0, &t_end, &inputs.eps)?.detach();
-
-        let (mut x_teacher, mut x_hat) = (None, x_ode.clone());
-        if c_t > 0.0 {
-            let point = self.teacher_point(networks.teacher, &x_start, &t_start, inputs)?;
-            x_hat = ((&point * c_t)? + (&x_ode * (1.0 - c_t))?)?;
-            x_teacher = Some(point);
-        }
+        let Points { t_start, t_end, x_start, x_ode, x_teacher } =
+            self.step.points(networks.teacher, inputs, c_t)?;
+        let x_hat = self.hat(x_teacher.as_ref(), &x_ode, c_t)?;
 
         // The student comes last: its graph keeps every activation, and the others' need not lie beside them.
         let (hat_weight, ode_weight) = match self.method {
@@ -190,25 +146,13 @@ impl DistillLoss {
         Ok(DistillParts { total, teacher_part, data_part, online, x_start, x_ode, x_teacher, x_hat })
     }
 
-    /// Where the teacher's guided solver step from `x_start` ends, without a graph.
-    fn teacher_point(
-        &self,
-        teacher: &dyn Denoiser,
-        x_start: &Tensor,
-        t_start: &Tensor,
-        inputs: &DistillInputs,
-    ) -> Result<Tensor> {
-        let (schedule, w) = (&self.schedule, &inputs.w);
-        let conds = Conditions::new(inputs.labels.clone());
-        let t = t_start.to_device(x_start.device())?;
-        let (cond, uncond) = predict_pair(teacher, x_start, &t, &conds, &self.null_labels)?;
-        let (cond, uncond) = (like(&cond, x_start)?.detach(), like(&uncond, x_start)?.detach());
-        let eps = |prediction| schedule.eps_from_prediction(x_start, t_start, prediction);
-        let x0 = |prediction| schedule.x0_from_prediction(x_start, t_start, prediction);
-        // The guided noise implies the guided image, but rounds otherwise: this is the published order.
-        let eps_guided = guided(&eps(&cond)?, &eps(&uncond)?, w)?;
-        let x0_guided = guided(&x0(&cond)?, &x0(&uncond)?, w)?;
-        Ok(self.grid.step(&inputs.index, &x0_guided, &eps_guided)?)
+    /// The point behind the teacher's share of the loss.
+    fn hat(&self, x_teacher: Option<&Tensor>, x_ode: &Tensor, c_t: f64) -> candle_core::Result<Tensor> {
+        match (x_teacher, self.hat_target) {
+            (None, _) => Ok(x_ode.clone()),
+            (Some(x_teacher), HatTarget::Teacher) => Ok(x_teacher.clone()),
+            (Some(x_teacher), HatTarget::Mixed) => (x_teacher * c_t)? + (x_ode * (1.0 - c_t))?,
+        }
     }
 
     /// The target's consistency function at those of the two points that are given, without a graph; both points
@@ -240,12 +184,7 @@ impl DistillLoss {
         conds: &Conditions,
     ) -> Result<Tensor> {
         let prediction = network.predict(x_t, &t.to_device(x_t.device())?, conds)?;
-        let x0_pred = self.schedule.x0_from_prediction(x_t, t, &like(&prediction, x_t)?)?;
+        let x0_pred = self.step.schedule.x0_from_prediction(x_t, t, &like(&prediction, x_t)?)?;
         Ok(self.boundary.apply(x_t, t, &x0_pred)?)
     }
-}
-
-/// A network's answer in the dtype of the images: it may compute in half precision, this arithmetic does not.
-fn like(prediction: &Tensor, x_t: &Tensor) -> candle_core::Result<Tensor> {
-    prediction.to_dtype(x_t.dtype())
 }

@@ -37,10 +37,18 @@ pub fn guidance_embedding(w: &Tensor, width: usize) -> Result<Tensor> {
 /// # Errors
 /// When shapes differ.
 pub fn guided(cond: &Tensor, uncond: &Tensor, w: &Tensor) -> Result<Tensor> {
+    cond + guidance_shift(cond, uncond, w)?
+}
+
+/// What guidance adds to the conditional prediction, `w (cond - uncond)`; shapes as for [`guided`].
+///
+/// # Errors
+/// When shapes differ.
+pub fn guidance_shift(cond: &Tensor, uncond: &Tensor, w: &Tensor) -> Result<Tensor> {
     let mut shape = vec![1; cond.rank()];
     shape[0] = w.dim(0)?;
     let w = w.to_dtype(cond.dtype())?.to_device(cond.device())?.reshape(shape)?;
-    cond + (cond - uncond)?.broadcast_mul(&w)?
+    (cond - uncond)?.broadcast_mul(&w)
 }
 
 /// Conditional and unconditional prediction, evaluated as one batch of twice the size.

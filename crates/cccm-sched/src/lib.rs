@@ -16,7 +16,7 @@ pub use ddim::{SolverGrid, ddim_timesteps};
 pub use denoiser::{Conditions, Denoiser, LabelKind};
 pub use error::{Error, Result};
 pub use fuse::{FuseClock, FuseSchedule};
-pub use guidance::{guidance_embedding, guided, predict_pair};
+pub use guidance::{guidance_embedding, guidance_shift, guided, predict_pair};
 pub use random::{Draws, Streams};
 pub use schedule::{BetaSchedule, NoiseSchedule, PredictionType, ScheduleConfig};
 pub use student::StudentConfig;

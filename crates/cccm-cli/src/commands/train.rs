@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use cccm_distill::{Averaging, DistillConfig, Distillation, FuseMethod, LossType, Networks};
+use cccm_distill::{
+    Averaging, DataTarget, DistillConfig, Distillation, FuseMethod, HatTarget, LossType, Networks,
+};
 use cccm_sample::{FewStepConfig, FewStepSampler};
 use cccm_sched::{FuseSchedule, NoiseSchedule, Streams, StudentConfig};
 use cccm_unet::{GuidanceInit, ModelConfig, Role, UNet};
@@ -81,6 +83,16 @@ struct DistillArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     fuse_args: Option<Vec<String>>,
 
+    /// The real-data point: published, or guided as the teacher is, for which the teacher is asked at every c_t
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_target: Option<DataTarget>,
+
+    /// The point behind lossfuse's teacher share: mixed with the real-data point as published, or teacher
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hat_target: Option<HatTarget>,
+
     /// Distance between student and target: huber, l2
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,6 +145,9 @@ impl DistillArgs {
         let config = DistillConfig {
             fuse_method: required(self.fuse_method, "fuse_method")?,
             fuse_schedule: self.schedule()?,
+            // Runs of before these settings existed go on as they were.
+            data_target: self.data_target.unwrap_or_default(),
+            hat_target: self.hat_target.unwrap_or_default(),
             loss_type: required(self.loss_type, "loss_type")?,
             huber_c: required(self.huber_c, "huber_c")?,
             ema_decay,

@@ -180,7 +180,7 @@ const TEACHER_ALONE: [Case; 11] = [
     }),
 ];
 
-const STUDENT_ALONE: [Case; 12] = [
+const STUDENT_ALONE: [Case; 14] = [
     (&["--fuse-method", "stepfuse"], |with, without| {
         assert!(with.metrics[0]["teacher_part"].is_null() && without.metrics[0]["teacher_part"].is_number());
     }),
@@ -190,6 +190,16 @@ const STUDENT_ALONE: [Case; 12] = [
     (&["--fuse-schedule", "only_ode"], |with, _| assert_eq!(with.column("c_t"), [0.0; 4])),
     (&["--fuse-schedule", "piecewise", "--fuse-args", "0:0.25"], |with, _| {
         assert_eq!(with.column("c_t"), [0.25; 4]);
+    }),
+    (&["--data-target", "guided", "--fuse-schedule", "only_ode"], |with, without| {
+        // The teacher is asked although its point has no share.
+        assert_eq!(with.metrics[0]["work"]["teacher"]["images"], 8);
+        assert_eq!(with.column("c_t"), [0.0; 4]);
+        assert!(with.model != without.model);
+    }),
+    (&["--hat-target", "teacher"], |with, without| {
+        assert!(with.metrics[0]["teacher_part"] != without.metrics[0]["teacher_part"]);
+        assert_eq!(with.metrics[0]["data_part"], without.metrics[0]["data_part"]);
     }),
     (&["--loss-type", "l2"], |with, without| assert_ne!(with.column("loss")[0], without.column("loss")[0])),
     (&["--huber-c", "0.5"], |with, without| {

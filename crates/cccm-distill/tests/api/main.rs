@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod fusion;
+mod recipes;
 mod resume;
 mod teacher;
 mod toy;

@@ -1,0 +1,139 @@
+//! What the published recipe does not have.
+
+use anyhow::Result;
+use candle_core::{DType, Device, Tensor};
+use cccm_distill::{
+    DataTarget, DistillConfig, DistillInputs, DistillLoss, DistillParts, FuseMethod, HatTarget, Networks,
+};
+use cccm_sched::{Conditions, Streams};
+use cccm_tests::{Tolerance, assert_close};
+
+use crate::toy::{IMAGE, Logged, NULL_LABELS, Toy, batch, schedule, weights};
+
+const CLOSE: Tolerance = Tolerance { abs: 0.0, rel: 1e-5 };
+
+fn inputs(w: [f32; 3]) -> DistillInputs {
+    let draws = Streams::new(4).draws(0, 0..3);
+    let (images, eps) = (batch(0, 3), draws.normal("eps", &IMAGE).unwrap());
+    let index = Tensor::new(&[0u32, 20, 49], &Device::Cpu).unwrap();
+    let w = Tensor::new(&w, &Device::Cpu).unwrap();
+    DistillInputs { x_0: images.x_0, labels: images.labels, index, eps, w }
+}
+
+/// A teacher that answers `0.4 x + 0.3`, and `0.4 x + 0.1` without labels.
+fn linear_teacher(x: &Tensor, _: &Tensor, conds: &Conditions) -> candle_core::Result<Tensor> {
+    let dropped = conds.labels[0].eq(NULL_LABELS[0])?.to_dtype(DType::F32)?;
+    (x * 0.4)?.broadcast_add(&dropped.affine(-0.2, 0.3)?.reshape(((), 1, 1, 1))?)
+}
+
+fn evaluate(cfg: &DistillConfig, inputs: &DistillInputs, c_t: f64) -> Result<DistillParts> {
+    let (student, target) = (Toy::detached(&weights(1)), Toy::detached(&weights(2)));
+    let networks = Networks { student: &student, target: &target, teacher: &linear_teacher };
+    Ok(DistillLoss::new(cfg, schedule(), NULL_LABELS.to_vec())?.evaluate(&networks, inputs, c_t)?)
+}
+
+fn guided() -> DistillConfig {
+    DistillConfig { data_target: DataTarget::Guided, ..Default::default() }
+}
+
+/// Each sample times a factor of its own.
+fn scaled(x: &Tensor, factors: [f64; 3]) -> Result<Tensor> {
+    let factors = Tensor::new(&factors, &Device::Cpu)?.to_dtype(DType::F32)?.reshape(((), 1, 1, 1))?;
+    Ok(x.broadcast_mul(&factors)?)
+}
+
+#[test]
+fn the_guided_real_data_point_is_the_teachers_step_with_the_true_noise_and_image() -> Result<()> {
+    let w = [0.5, 1.8, 3.0];
+    let inputs = inputs(w);
+    let schedule = schedule();
+    let alpha_bar = |t: usize| f64::from(schedule.alpha_bar()[t]);
+    // Steps 0, 20 and 49 of 50 start at 19, 419 and 999; the first ends at 0.
+    let (start, end) = ([19, 419, 999].map(alpha_bar), [0, 399, 979].map(alpha_bar));
+    let d_eps = w.map(|w| f64::from(w) * (0.3 - 0.1));
+    let d_x0: [f64; 3] = std::array::from_fn(|i| -(1.0 - start[i]).sqrt() / start[i].sqrt() * d_eps[i]);
+    let ones = inputs.x_0.ones_like()?;
+    let x_0 = (&inputs.x_0 + scaled(&ones, d_x0)?)?;
+    let eps = (&inputs.eps + scaled(&ones, d_eps)?)?;
+    let want = (scaled(&x_0, end.map(f64::sqrt))? + scaled(&eps, end.map(|ab| (1.0 - ab).sqrt()))?)?;
+    for c_t in [1.0, 0.6, 0.0] {
+        assert_close(&evaluate(&guided(), &inputs, c_t)?.x_ode, &want, CLOSE)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn without_guidance_both_real_data_points_are_one() -> Result<()> {
+    let inputs = inputs([0.0; 3]);
+    for c_t in [0.6, 0.0] {
+        let [published, guided] =
+            [DistillConfig::default(), guided()].map(|cfg| evaluate(&cfg, &inputs, c_t));
+        let (published, guided) = (published?, guided?);
+        assert_close(&guided.x_ode, &published.x_ode, Tolerance { abs: 0.0, rel: 0.0 })?;
+        assert_eq!(guided.total.to_scalar::<f32>()?, published.total.to_scalar::<f32>()?);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_guided_point_leaves_the_teachers_alone() -> Result<()> {
+    let inputs = inputs([0.5, 1.8, 3.0]);
+    let parts = |data_target| evaluate(&DistillConfig { data_target, ..Default::default() }, &inputs, 1.0);
+    let (published, guided) = (parts(DataTarget::Published)?, parts(DataTarget::Guided)?);
+    let exact = Tolerance { abs: 0.0, rel: 0.0 };
+    assert_close(&guided.x_teacher.unwrap(), &published.x_teacher.unwrap(), exact)?;
+    // At c_t = 1 real data have no share, whatever their point.
+    assert_eq!(guided.total.to_scalar::<f32>()?, published.total.to_scalar::<f32>()?);
+    assert!(guided.data_part.is_none());
+    assert!(assert_close(&guided.x_ode, &published.x_ode, CLOSE).is_err());
+    Ok(())
+}
+
+#[test]
+fn the_teachers_share_is_taken_at_the_point_that_was_chosen() -> Result<()> {
+    let inputs = inputs([0.5, 1.8, 3.0]);
+    let cfg = |hat_target| DistillConfig { hat_target, ..guided() };
+    let exact = Tolerance { abs: 0.0, rel: 0.0 };
+    let mixed = evaluate(&cfg(HatTarget::Mixed), &inputs, 0.6)?;
+    let point = ((mixed.x_teacher.unwrap() * 0.6)? + (&mixed.x_ode * 0.4)?)?;
+    assert_close(&mixed.x_hat, &point, CLOSE)?;
+    let pure = evaluate(&cfg(HatTarget::Teacher), &inputs, 0.6)?;
+    assert_close(&pure.x_hat, pure.x_teacher.as_ref().unwrap(), exact)?;
+    assert_ne!(
+        pure.teacher_part.unwrap().to_scalar::<f32>()?,
+        mixed.teacher_part.unwrap().to_scalar::<f32>()?
+    );
+    assert_eq!(pure.data_part.unwrap().to_scalar::<f32>()?, mixed.data_part.unwrap().to_scalar::<f32>()?);
+    // At either end there is one point only.
+    for c_t in [0.0, 1.0] {
+        let [mixed, pure] =
+            [HatTarget::Mixed, HatTarget::Teacher].map(|hat| evaluate(&cfg(hat), &inputs, c_t));
+        assert_close(&pure?.x_hat, &mixed?.x_hat, CLOSE)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_guided_point_asks_the_teacher_at_every_c_t_and_nobody_else_more() -> Result<()> {
+    let toys = [1, 2, 3].map(|seed| Toy::detached(&weights(seed)));
+    let [student, target, teacher] = toys.each_ref().map(|toy| Logged::new(toy));
+    let networks = Networks { student: &student, target: &target, teacher: &teacher };
+    for (fuse_method, c_t, target_sees) in [
+        (FuseMethod::StepFuse, 1.0, 3),
+        (FuseMethod::StepFuse, 0.6, 3),
+        (FuseMethod::StepFuse, 0.0, 3),
+        (FuseMethod::LossFuse, 1.0, 3),
+        (FuseMethod::LossFuse, 0.6, 6),
+        (FuseMethod::LossFuse, 0.0, 3),
+    ] {
+        let loss =
+            DistillLoss::new(&DistillConfig { fuse_method, ..guided() }, schedule(), NULL_LABELS.to_vec())?;
+        let parts = loss.evaluate(&networks, &inputs([2.6; 3]), c_t)?;
+        assert_eq!(student.take_sizes(), [3], "student, {fuse_method} at {c_t}");
+        assert_eq!(target.take_sizes(), [target_sees], "target, {fuse_method} at {c_t}");
+        assert_eq!(teacher.take_sizes(), [6], "teacher, {fuse_method} at {c_t}");
+        assert_eq!(parts.x_teacher.is_some(), c_t > 0.0);
+        assert!(!parts.x_ode.track_op());
+    }
+    Ok(())
+}
