@@ -24,7 +24,9 @@ pub struct DistillConfig {
     pub hat_target: HatTarget,
     /// Distance between student and target. Default `huber`.
     pub loss_type: LossType,
-    /// Where the Huber distance turns from square to linear, above 0. Default 0.001.
+    /// Where the Huber distances turn from square to linear, above 0: of one value for `huber`, of a sample per square
+    /// root of its number of values for `sample_huber`. Default 0.001, the usual one for `huber`; see
+    /// [`LossType::usual_huber_c`].
     pub huber_c: f64,
     /// What stays of the target network at every step, in `[0, 1]`. Default 0.95.
     pub ema_decay: f64,
@@ -72,6 +74,7 @@ impl DistillConfig {
     pub fn distance(&self) -> Distance {
         match self.loss_type {
             LossType::Huber => Distance::Huber { c: self.huber_c },
+            LossType::SampleHuber => Distance::SampleHuber { c_per_root_dim: self.huber_c },
             LossType::L2 => Distance::L2,
         }
     }

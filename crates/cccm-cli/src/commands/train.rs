@@ -93,12 +93,13 @@ struct DistillArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     hat_target: Option<HatTarget>,
 
-    /// Distance between student and target: huber, l2
+    /// Distance between student and target: huber, sample_huber, l2
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     loss_type: Option<LossType>,
 
-    /// Where the Huber distance turns from square to linear
+    /// Where the Huber distance turns from square to linear; for sample_huber per square root of the number of values in
+    /// an image [default: 0.001, for sample_huber 0.00054]
     #[arg(long, value_name = "C")]
     #[serde(skip_serializing_if = "Option::is_none")]
     huber_c: Option<f64>,
@@ -190,10 +191,13 @@ impl Settings for TrainArgs {
         if !user.contains_key("data") && !user.contains_key("teacher") {
             recipe = lay_over(recipe, include_str!("../recipes/builtin.toml").parse()?);
         }
-        let method = user.get("fuse_method").and_then(Value::as_str);
-        if method == Some(&FuseMethod::Switch.to_string()) {
+        let says = |name: &str| user.get(name).and_then(Value::as_str).unwrap_or_default();
+        if says("fuse_method") == FuseMethod::Switch.to_string() {
             // The published default for the other methods is no schedule for this one.
             recipe.insert("fuse_schedule".to_owned(), "switch 0.4".into());
+        }
+        if let Some(huber_c) = says("loss_type").parse().ok().and_then(LossType::usual_huber_c) {
+            recipe.insert("huber_c".to_owned(), huber_c.into());
         }
         Ok(recipe)
     }

@@ -180,7 +180,7 @@ const TEACHER_ALONE: [Case; 11] = [
     }),
 ];
 
-const STUDENT_ALONE: [Case; 14] = [
+const STUDENT_ALONE: [Case; 16] = [
     (&["--fuse-method", "stepfuse"], |with, without| {
         assert!(with.metrics[0]["teacher_part"].is_null() && without.metrics[0]["teacher_part"].is_number());
     }),
@@ -202,6 +202,15 @@ const STUDENT_ALONE: [Case; 14] = [
         assert_eq!(with.metrics[0]["data_part"], without.metrics[0]["data_part"]);
     }),
     (&["--loss-type", "l2"], |with, without| assert_ne!(with.column("loss")[0], without.column("loss")[0])),
+    (&["--loss-type", "sample_huber"], |with, without| {
+        // Of images, not of their values.
+        assert!(with.column("loss")[0] > 5.0 * without.column("loss")[0]);
+        assert_eq!(with.settings["huber_c"].as_float(), Some(0.00054));
+        assert_eq!(without.settings["huber_c"].as_float(), Some(0.001));
+    }),
+    (&["--loss-type", "sample_huber", "--huber-c", "0.001"], |with, _| {
+        assert_eq!(with.settings["huber_c"].as_float(), Some(0.001));
+    }),
     (&["--huber-c", "0.5"], |with, without| {
         assert!(with.column("loss")[0] < 0.9 * without.column("loss")[0]);
     }),
