@@ -3,7 +3,8 @@
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use cccm_distill::{
-    Averaging, DistillConfig, Distillation, Networks, TrainBatch, TrainConfig, Trainer, TrainerParts,
+    Averaging, DistillConfig, Distillation, MovingAverage, Networks, TrainBatch, TrainConfig, Trainer,
+    TrainerParts,
 };
 use cccm_kernels::backward;
 use cccm_sample::{DdimConfig, DdimSampler, FewStepConfig, FewStepSampler, Sampler, SeededNoise};
@@ -121,8 +122,10 @@ impl Bench {
         let parts = TrainerParts {
             objective,
             trained: self.parameters.vars().clone(),
-            target: self.averaged.vars().clone(),
-            averaging: Averaging::Constant(DistillConfig::default().ema_decay),
+            averages: vec![MovingAverage::target(
+                self.averaged.vars().clone(),
+                Averaging::Constant(DistillConfig::default().ema_decay),
+            )],
             streams: self.streams,
             steps_per_epoch: 1,
         };

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use candle_core::Device;
 use cccm_data::{Loader, LoaderConfig, pair_counts};
 use cccm_distill::{
-    Averaging, CheckpointWriter, Ending, Objective, Reporter, TrainConfig, Trainer, TrainerParts,
+    CheckpointWriter, Ending, MovingAverage, Objective, Reporter, TrainConfig, Trainer, TrainerParts,
 };
 use cccm_sample::Sampler;
 use cccm_sched::{Denoiser, Streams};
@@ -31,9 +31,6 @@ use crate::signals::Interrupt;
 use crate::source::{Source, on_bad_image};
 use crate::watch::Watch;
 
-/// What grids and event files call the moving average.
-const AVERAGE: &str = "target";
-
 /// A training run about to start.
 pub(crate) struct Training<'a> {
     /// The subcommand, and what names the run directory.
@@ -44,12 +41,13 @@ pub(crate) struct Training<'a> {
     pub(crate) run: &'a RunArgs,
     pub(crate) source: &'a Source,
     pub(crate) objective: &'a dyn Objective,
-    /// The network in training, and its moving average.
+    /// The network in training, its moving averages, and the weights of the last of these: the one that is looked at, and
+    /// saved as the run's model.
     pub(crate) config: &'a ModelConfig,
     pub(crate) trained: &'a Parameters,
+    pub(crate) averages: Vec<MovingAverage>,
     pub(crate) averaged: &'a Parameters,
-    pub(crate) averaging: Averaging,
-    /// How both are looked at: the moving average first.
+    /// How both are looked at: that moving average first.
     pub(crate) networks: [&'a dyn Denoiser; 2],
     pub(crate) sampler: &'a dyn Sampler,
     pub(crate) sampling: String,
@@ -68,7 +66,7 @@ pub(crate) enum Outcome {
 }
 
 impl Training<'_> {
-    /// Trains, and saves the moving average as the run's model.
+    /// Trains, and saves the last moving average as the run's model.
     /// - `settings`: everything resolved, for `config.toml`
     /// - `resumed`: the run to go on with, instead of a new one
     pub(crate) fn run(&self, settings: &Table, resumed: Option<Resumed>) -> Result<Outcome> {
@@ -169,8 +167,7 @@ impl Training<'_> {
         let parts = TrainerParts {
             objective: self.objective,
             trained: self.trained.vars().clone(),
-            target: self.averaged.vars().clone(),
-            averaging: self.averaging,
+            averages: self.averages.clone(),
             streams: self.streams,
             steps_per_epoch,
         };
@@ -207,7 +204,8 @@ impl Training<'_> {
         let vocabulary = self.source.dataset.vocabulary();
         let pairs: Vec<_> = vocabulary.pairs().collect();
         let trained = self.objective.trained_name();
-        let files = [(AVERAGE, run.grid(step, None)), (trained, run.grid(step, Some(trained)))];
+        let average = self.averages.last().map_or(trained, |average| average.name);
+        let files = [(average, run.grid(step, None)), (trained, run.grid(step, Some(trained)))];
         for ((name, path), network) in files.iter().zip(self.networks) {
             let drawing = Drawing {
                 sampler: self.sampler,

@@ -4,8 +4,8 @@
 
 use candle_core::{DType, Device::Cpu, Result, Tensor, Var};
 use cccm_distill::{
-    Averaging, DistillConfig, Distillation, LossType, Networks, TrainBatch, TrainConfig, Trainer,
-    TrainerParts,
+    Averaging, DistillConfig, Distillation, LossType, MovingAverage, Networks, TrainBatch, TrainConfig,
+    Trainer, TrainerParts,
 };
 use cccm_sched::{Conditions, NoiseSchedule, PredictionType, ScheduleConfig, Streams};
 
@@ -40,8 +40,10 @@ fn main() -> anyhow::Result<()> {
     let parts = TrainerParts {
         objective: &objective,
         trained: [("weight".to_owned(), trained)].into(),
-        target: [("weight".to_owned(), averaged)].into(),
-        averaging: Averaging::Constant(cfg.ema_decay),
+        averages: vec![MovingAverage::target(
+            [("weight".to_owned(), averaged)].into(),
+            Averaging::Constant(cfg.ema_decay),
+        )],
         streams,
         steps_per_epoch: 100,
     };

@@ -1,7 +1,42 @@
-//! How long the memory of a moving average is.
+//! Moving averages of a network in training.
+
+use std::collections::BTreeMap;
+
+use candle_core::Var;
+use cccm_optim::Ema;
 
 use crate::Result;
 use crate::distill::check_ema_decay;
+
+/// A moving average that a [`Trainer`](crate::Trainer) keeps.
+#[derive(Clone, Debug)]
+pub struct MovingAverage {
+    /// What checkpoints call it.
+    pub name: &'static str,
+    /// Its variables: the names and shapes of those in training.
+    pub vars: BTreeMap<String, Var>,
+    /// What stays of it at every step.
+    pub averaging: Averaging,
+}
+
+impl MovingAverage {
+    /// A short one, `target`: what a student is regressed to, and sampled where there is no other.
+    pub fn target(vars: BTreeMap<String, Var>, averaging: Averaging) -> Self {
+        Self { name: "target", vars, averaging }
+    }
+
+    /// A slow one, `sampling`: nothing is learnt from it, but it draws steadier than the target (Song & Dhariwal 2023,
+    /// section 3.2, do without a target's average and keep one to sample from). Warmed up, so that what training started
+    /// from does not stay in it for as long as its memory.
+    pub fn sampling(vars: BTreeMap<String, Var>, decay: f64) -> Self {
+        Self { name: "sampling", vars, averaging: Averaging::WarmedUp(decay) }
+    }
+
+    /// The rule of the update behind `updates` others.
+    pub(crate) fn rule_at(&self, updates: u64) -> Result<Ema> {
+        Ok(Ema::new(self.averaging.decay_at(updates))?)
+    }
+}
 
 /// What stays of the moving average at every step, in `[0, 1]`.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -30,6 +30,9 @@ pub struct DistillConfig {
     pub huber_c: f64,
     /// What stays of the target network at every step, in `[0, 1]`. Default 0.95.
     pub ema_decay: f64,
+    /// What stays, in `[0, 1]`, of a second average that is sampled instead of the target, as
+    /// [`MovingAverage::sampling`](crate::MovingAverage::sampling) has it. Default none: the target is sampled, as published.
+    pub sampling_ema_decay: Option<f64>,
     /// What the student is trained for, and must be told when it samples.
     pub student: StudentConfig,
 }
@@ -44,6 +47,7 @@ impl Default for DistillConfig {
             loss_type: LossType::Huber,
             huber_c: 0.001,
             ema_decay: 0.95,
+            sampling_ema_decay: None,
             student: StudentConfig::default(),
         }
     }
@@ -67,6 +71,9 @@ impl DistillConfig {
             return Err(Error::invalid("huber_c", self.huber_c, "a finite number above 0"));
         }
         check_ema_decay(self.ema_decay)?;
+        if let Some(decay) = self.sampling_ema_decay.filter(|decay| !(0.0..=1.0).contains(decay)) {
+            return Err(Error::invalid("sampling_ema_decay", decay, "at least 0 and at most 1"));
+        }
         Ok(self.student.validate()?)
     }
 
@@ -189,6 +196,7 @@ mod tests {
         bad(no_data, "hat_target");
         bad(DistillConfig { huber_c: 0.0, ..Default::default() }, "huber_c");
         bad(DistillConfig { ema_decay: 1.5, ..Default::default() }, "ema_decay");
+        bad(DistillConfig { sampling_ema_decay: Some(-0.1), ..Default::default() }, "sampling_ema_decay");
         let student = StudentConfig { num_ddim_timesteps: 0, ..Default::default() };
         assert!(matches!(DistillConfig { student, ..Default::default() }.validate(), Err(Error::Sched(_))));
     }

@@ -16,7 +16,7 @@ mod report;
 mod teacher;
 mod trainer;
 
-pub use averaging::Averaging;
+pub use averaging::{Averaging, MovingAverage};
 pub use batch::TrainBatch;
 pub use checkpoint::{Checkpoint, CheckpointFolder, CheckpointWriter, TrainState};
 pub use distill::{DistillConfig, Distillation};

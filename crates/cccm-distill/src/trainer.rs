@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use candle_core::{Tensor, Var};
 use cccm_kernels::backward;
-use cccm_optim::{AdamW, Ema, LrScheduleConfig, Moments, clip_factor, global_norm, gradients};
+use cccm_optim::{AdamW, LrScheduleConfig, Moments, clip_factor, global_norm, gradients};
 use cccm_sched::{FuseClock, Streams};
 
 use crate::{
-    Averaging, BoxError, Ending, Error, Evaluation, Objective, OnNonFinite, Reporter, Result, Span,
+    BoxError, Ending, Error, Evaluation, MovingAverage, Objective, OnNonFinite, Reporter, Result, Span,
     StepReport, TrainBatch, TrainConfig, TrainState, Work,
 };
 
@@ -22,26 +22,23 @@ pub struct TrainerParts<'a> {
     pub objective: &'a dyn Objective,
     /// Variables of the network in training, by name.
     pub trained: BTreeMap<String, Var>,
-    /// Variables of its moving average: the same names and shapes.
-    pub target: BTreeMap<String, Var>,
-    /// What stays of the moving average at every step.
-    pub averaging: Averaging,
+    /// Its moving averages, of different names.
+    pub averages: Vec<MovingAverage>,
     /// The source of all randomness.
     pub streams: Streams,
     /// Optimizer steps per pass over the data, at least 1.
     pub steps_per_epoch: u64,
 }
 
-/// Trains a network, and keeps its moving average.
+/// Trains a network, and keeps its moving averages.
 ///
 /// Its whole state is the number of steps done, the variables and the optimizer's moments: a step's randomness is a
 /// function of seed, step and sample.
 pub struct Trainer<'a> {
     objective: &'a dyn Objective,
     trained: BTreeMap<String, Var>,
-    target: BTreeMap<String, Var>,
+    averages: Vec<MovingAverage>,
     optimizer: AdamW,
-    averaging: Averaging,
     streams: Streams,
     clock: FuseClock,
     lr_schedule: LrScheduleConfig,
@@ -55,7 +52,8 @@ pub struct Trainer<'a> {
 pub(crate) struct Snapshot<'a> {
     pub(crate) state: &'a TrainState,
     pub(crate) trained: BTreeMap<String, Tensor>,
-    pub(crate) target: BTreeMap<String, Tensor>,
+    /// In the order of the trainer's.
+    pub(crate) averages: Vec<BTreeMap<String, Tensor>>,
     pub(crate) moments: BTreeMap<String, Moments>,
 }
 
@@ -76,15 +74,17 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] or [`Error::Optim`] for a value out of range; [`Error::Target`] when the variables
-    /// of the moving average do not match.
+    /// of a moving average do not match.
     pub fn new(cfg: &TrainConfig, parts: TrainerParts<'a>) -> Result<Self> {
         cfg.validate()?;
-        let TrainerParts { objective, trained, target, averaging, streams, steps_per_epoch } = parts;
+        let TrainerParts { objective, trained, averages, streams, steps_per_epoch } = parts;
         if steps_per_epoch == 0 {
             return Err(Error::invalid("steps_per_epoch", 0, "at least 1"));
         }
-        averaging.validate()?;
-        check_like(&target, &trained)?;
+        for average in &averages {
+            average.averaging.validate()?;
+            check_like(&average.vars, &trained)?;
+        }
         let mut lr_schedule = cfg.lr_schedule.clone();
         if lr_schedule.total_steps == 0 {
             lr_schedule.total_steps = cfg.length.steps(steps_per_epoch);
@@ -93,8 +93,7 @@ impl<'a> Trainer<'a> {
             objective,
             optimizer: AdamW::new(trained.clone(), cfg.optimizer.clone())?,
             trained,
-            target,
-            averaging,
+            averages,
             streams,
             clock: cfg.length.fuse_clock(steps_per_epoch),
             lr_schedule,
@@ -140,9 +139,9 @@ impl<'a> Trainer<'a> {
         &self.trained
     }
 
-    /// Variables of its moving average.
-    pub fn target(&self) -> &BTreeMap<String, Var> {
-        &self.target
+    /// Its moving averages.
+    pub fn averages(&self) -> &[MovingAverage] {
+        &self.averages
     }
 
     /// The optimizer.
@@ -250,8 +249,18 @@ impl<'a> Trainer<'a> {
     }
 
     fn update(&mut self, grads: &BTreeMap<String, Tensor>, lr: f64, grad_scale: f64) -> Result<()> {
-        let decay = self.averaging.decay_at(self.optimizer.steps());
-        self.optimizer.step_and_average(grads, lr, grad_scale, Ema::new(decay)?, &self.target)?;
+        let updates = self.optimizer.steps();
+        let mut averages = self.averages.iter();
+        match averages.next() {
+            Some(first) => {
+                let rule = first.rule_at(updates)?;
+                self.optimizer.step_and_average(grads, lr, grad_scale, rule, &first.vars)?;
+            }
+            None => self.optimizer.step(grads, lr, grad_scale)?,
+        }
+        for average in averages {
+            average.rule_at(updates)?.update(&average.vars, &self.trained)?;
+        }
         self.skipped_in_a_row = 0;
         Ok(())
     }
@@ -287,11 +296,16 @@ impl<'a> Trainer<'a> {
 
     /// Goes where the run of the snapshot stood; all is checked before the first variable changes.
     pub(crate) fn restore(&mut self, snapshot: Snapshot<'_>) -> Result<()> {
-        let Snapshot { state, trained, target, moments } = snapshot;
-        check_values(self.objective.trained_name(), &trained, &self.trained)?;
-        check_values("target", &target, &self.target)?;
+        let Snapshot { state, trained, averages, moments } = snapshot;
+        let trained = (self.objective.trained_name(), &self.trained, trained);
+        let averages = self.averages.iter().zip(averages);
+        let averages = averages.map(|(average, values)| (average.name, &average.vars, values));
+        let networks: Vec<_> = std::iter::once(trained).chain(averages).collect();
+        for (name, vars, values) in &networks {
+            check_values(name, values, vars)?;
+        }
         self.optimizer.restore(state.updates, moments)?;
-        for (vars, values) in [(&self.trained, &trained), (&self.target, &target)] {
+        for (_, vars, values) in networks {
             for (var, value) in vars.values().zip(values.values()) {
                 var.set(&value.to_device(var.device())?)?;
             }

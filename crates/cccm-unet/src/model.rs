@@ -170,8 +170,8 @@ pub struct ModelFiles {
 }
 
 /// Where weights may lie below a directory: in a run, a model directory, a checkpoint.
-const WEIGHTS_IN_DIRECTORY: [&str; 3] =
-    ["model/model.safetensors", "model.safetensors", "target.safetensors"];
+const WEIGHTS_IN_DIRECTORY: [&str; 4] =
+    ["model/model.safetensors", "model.safetensors", "sampling.safetensors", "target.safetensors"];
 
 impl ModelFiles {
     /// Finds the model of a run, a model directory, a checkpoint, or a weight file of its own.
@@ -277,6 +277,18 @@ mod tests {
         std::fs::write(file("a.config.json"), "")?;
         assert_eq!(ModelFiles::locate(&file("a.safetensors"))?.config, file("a.config.json"));
         assert!(ModelFiles::locate(&file("missing")).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn of_a_checkpoint_the_average_that_is_sampled_is_found() -> anyhow::Result<()> {
+        let dir = tempfile::tempdir()?;
+        for name in ["config.json", "student.safetensors", "target.safetensors", "sampling.safetensors"] {
+            std::fs::write(dir.path().join(name), "")?;
+        }
+        assert!(ModelFiles::locate(dir.path())?.weights.ends_with("sampling.safetensors"));
+        std::fs::remove_file(dir.path().join("sampling.safetensors"))?;
+        assert!(ModelFiles::locate(dir.path())?.weights.ends_with("target.safetensors"));
         Ok(())
     }
 

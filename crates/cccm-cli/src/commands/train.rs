@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use cccm_distill::{
-    Averaging, DataTarget, DistillConfig, Distillation, FuseMethod, HatTarget, LossType, Networks,
+    Averaging, DataTarget, DistillConfig, Distillation, FuseMethod, HatTarget, LossType, MovingAverage,
+    Networks,
 };
 use cccm_sample::{FewStepConfig, FewStepSampler};
 use cccm_sched::{FuseSchedule, NoiseSchedule, Streams, StudentConfig};
@@ -128,6 +129,11 @@ struct DistillArgs {
     #[arg(long, value_name = "FACTOR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     timestep_scaling_factor: Option<f64>,
+
+    /// What stays at every step of a second, slower average, which is then drawn and saved instead of the target
+    #[arg(long, value_name = "DECAY", help_heading = "Optimisation")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampling_ema_decay: Option<f64>,
 }
 
 /// How the guidance projection starts.
@@ -152,6 +158,7 @@ impl DistillArgs {
             loss_type: required(self.loss_type, "loss_type")?,
             huber_c: required(self.huber_c, "huber_c")?,
             ema_decay,
+            sampling_ema_decay: self.sampling_ema_decay,
             student: StudentConfig {
                 w_interval: (low, high),
                 num_ddim_timesteps: required(self.num_ddim_timesteps, "num_ddim_timesteps")?,
@@ -242,9 +249,19 @@ impl TrainArgs {
         let unet = &student_config.unet;
         let trained = teacher_parameters.student_of(unet, tables, args.distill.guidance_init()?, &streams)?;
         let averaged = trained.deep_copy()?;
+        let averaging = Averaging::Constant(config.ema_decay);
+        let mut averages = vec![MovingAverage::target(averaged.vars().clone(), averaging)];
+        let slow = config.sampling_ema_decay.map(|_| trained.deep_copy()).transpose()?;
+        averages.extend(
+            slow.iter()
+                .zip(config.sampling_ema_decay)
+                .map(|(parameters, decay)| MovingAverage::sampling(parameters.vars().clone(), decay)),
+        );
+        let sampled = slow.as_ref().unwrap_or(&averaged);
         let teacher = UNet::frozen(&teacher_config.unet, tables, &teacher_parameters)?;
         let student = args.optim.trainable(unet, tables, &trained)?;
         let target = UNet::frozen(unet, tables, &averaged)?;
+        let sampled_now = UNet::frozen(unet, tables, sampled)?;
         let student_now = UNet::frozen(unet, tables, &trained)?;
 
         let networks = Networks { student: &student, target: &target, teacher: &teacher };
@@ -263,9 +280,9 @@ impl TrainArgs {
             objective: &objective,
             config: &student_config,
             trained: &trained,
-            averaged: &averaged,
-            averaging: Averaging::Constant(config.ema_decay),
-            networks: [&target, &student_now],
+            averages,
+            averaged: sampled,
+            networks: [&sampled_now, &student_now],
             sampler: &sampler,
             sampling: format!("{} steps, guidance scale {}", grid.steps, grid.guidance_scale),
             streams,

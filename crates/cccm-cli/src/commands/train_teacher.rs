@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use cccm_distill::{Averaging, TeacherConfig, TeacherTraining};
+use cccm_distill::{Averaging, MovingAverage, TeacherConfig, TeacherTraining};
 use cccm_sample::{DdimConfig, DdimSampler};
 use cccm_sched::{NoiseSchedule, Streams};
 use cccm_unet::{ModelConfig, Parameters, UNet};
@@ -106,6 +106,7 @@ impl TrainTeacherArgs {
         let grid = DdimConfig { steps: GRID_STEPS, guidance_scale: GRID_GUIDANCE_SCALE };
         let sampler = DdimSampler::new(&config.schedule, &null_labels, &grid)?;
 
+        let averaging = Averaging::WarmedUp(teacher_config.ema_decay);
         let training = Training {
             command: Self::COMMAND,
             method: "teacher",
@@ -116,8 +117,8 @@ impl TrainTeacherArgs {
             objective: &objective,
             config: &config,
             trained: &trained,
+            averages: vec![MovingAverage::target(averaged.vars().clone(), averaging)],
             averaged: &averaged,
-            averaging: Averaging::WarmedUp(teacher_config.ema_decay),
             networks: [&target, &teacher_now],
             sampler: &sampler,
             sampling: format!("{GRID_STEPS} solver steps, guidance scale {GRID_GUIDANCE_SCALE}"),

@@ -20,6 +20,8 @@ struct Left {
     checkpoints: Vec<String>,
     files: Vec<String>,
     trained: Vec<u8>,
+    /// Of the newest checkpoint.
+    checkpoint: Vec<String>,
 }
 
 impl Left {
@@ -58,6 +60,7 @@ fn left(dir: &Path, log: String) -> Left {
         grids: names(&dir.join("grids")),
         checkpoints,
         files: names(dir),
+        checkpoint: names(&newest),
         trained: trained.iter().find_map(|file| fs::read(file).ok()).unwrap(),
     }
 }
@@ -180,7 +183,7 @@ const TEACHER_ALONE: [Case; 11] = [
     }),
 ];
 
-const STUDENT_ALONE: [Case; 16] = [
+const STUDENT_ALONE: [Case; 17] = [
     (&["--fuse-method", "stepfuse"], |with, without| {
         assert!(with.metrics[0]["teacher_part"].is_null() && without.metrics[0]["teacher_part"].is_number());
     }),
@@ -219,6 +222,12 @@ const STUDENT_ALONE: [Case; 16] = [
     (&["--guidance-init", "zero"], |with, without| assert!(with.model != without.model)),
     (&["--num-ddim-timesteps", "25"], |with, _| assert_eq!(with.student("num_ddim_timesteps"), 25)),
     (&["--timestep-scaling-factor", "5"], |with, _| assert_eq!(with.student("timestep_scaling"), 5.0)),
+    (&["--sampling-ema-decay", "0.9"], |with, without| {
+        // The student learns the same.
+        assert!(with.trained == without.trained && with.model != without.model);
+        assert!(with.checkpoint.contains(&"sampling.safetensors".to_owned()));
+        assert!(!without.checkpoint.contains(&"sampling.safetensors".to_owned()));
+    }),
     (&["--pretrained-nums-cond", "2", "1", "--dataset-nums-cond", "2", "1"], |with, without| {
         assert!(with.model == without.model);
     }),

@@ -92,6 +92,8 @@ fn twenty_kills_change_nothing_about_a_student() {
         "piecewise 1:0",
         "--eval-steps",
         "50",
+        "--sampling-ema-decay",
+        "0.9",
     ];
     let args = |name| {
         let args = [

@@ -51,7 +51,7 @@ pub struct TrainState {
 /// | file | holds |
 /// | --- | --- |
 /// | `student.safetensors`, or as [`Objective::trained_name`](crate::Objective::trained_name) says | weights in training |
-/// | `target.safetensors` | their moving average |
+/// | `target.safetensors` and so on, by [`MovingAverage::name`](crate::MovingAverage::name) | their moving averages |
 /// | `optimizer.safetensors` | AdamW's moments, `m.NAME` and `v.NAME` |
 /// | `state.json` | [`TrainState`] |
 /// | `SHA256SUMS` | digests of all others, those of [`Self::with_file`] included |
@@ -78,11 +78,13 @@ impl Checkpoint {
             moments.insert(format!("{m}{name}"), state.m);
             moments.insert(format!("{v}{name}"), state.v);
         }
-        Self { state, files: BTreeMap::new() }
+        let checkpoint = Self { state, files: BTreeMap::new() }
             .with_tensors(trainer.objective().trained_name(), detached(trainer.trained()))?
-            .with_tensors("target", detached(trainer.target()))?
             .with_tensors("optimizer", moments)?
-            .with_file(STATE, bytes)
+            .with_file(STATE, bytes)?;
+        trainer.averages().iter().try_fold(checkpoint, |checkpoint, average| {
+            checkpoint.with_tensors(average.name, detached(&average.vars))
+        })
     }
 
     /// The same checkpoint with one more file, such as `config.json`.
@@ -129,9 +131,10 @@ impl Checkpoint {
     /// [`Error::Optim`] when moments are not theirs; the trainer is then as it was.
     pub fn restore(&self, trainer: &mut Trainer<'_>) -> Result<()> {
         let trained = self.tensors(trainer.objective().trained_name())?;
-        let target = self.tensors("target")?;
+        let averages = trainer.averages().iter().map(|average| self.tensors(average.name));
+        let averages = averages.collect::<Result<_>>()?;
         let moments = self.moments()?;
-        trainer.restore(Snapshot { state: &self.state, trained, target, moments })
+        trainer.restore(Snapshot { state: &self.state, trained, averages, moments })
     }
 
     fn moments(&self) -> Result<BTreeMap<String, Moments>> {

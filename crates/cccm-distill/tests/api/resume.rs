@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use cccm_distill::{
     Averaging, BoxError, Checkpoint, CheckpointFolder, CheckpointWriter, DistillConfig, Distillation, Error,
-    Networks, OnNonFinite, Reporter, TrainBatch, TrainConfig, Trainer, TrainerParts,
+    MovingAverage, Networks, OnNonFinite, Reporter, TrainBatch, TrainConfig, Trainer, TrainerParts,
 };
 use cccm_sched::FuseSchedule;
 
@@ -28,7 +28,11 @@ fn steps(trainer: &mut Trainer<'_>, until: u64) -> Result<(), Error> {
 }
 
 fn checkpoint_after(until: u64) -> Checkpoint {
-    distil(&skipping(20), &DistillConfig::default(), &start(), |trainer| {
+    checkpoint_of(&DistillConfig::default(), until)
+}
+
+fn checkpoint_of(cfg: &DistillConfig, until: u64) -> Checkpoint {
+    distil(&skipping(20), cfg, &start(), |trainer| {
         steps(trainer, until).unwrap();
         Checkpoint::of(trainer, BTreeMap::new()).unwrap()
     })
@@ -36,23 +40,41 @@ fn checkpoint_after(until: u64) -> Checkpoint {
 
 #[test]
 fn a_resumed_run_is_the_uninterrupted_run_to_the_bit() -> Result<()> {
-    let temp = tempfile::tempdir()?;
-    let whole = checkpoint_after(13);
-    for interrupted in [1, 3, 4, 7] {
-        let dir = temp.path().join(format!("step-{interrupted}"));
-        checkpoint_after(interrupted).write(&dir)?;
-        // Other weights than those of the checkpoint: all of them have to be replaced.
-        let elsewhere = (weights(8), weights(9));
-        let resumed = distil(&skipping(20), &DistillConfig::default(), &elsewhere, |trainer| -> Result<_> {
-            Checkpoint::read(&dir)?.restore(trainer)?;
-            assert_eq!(trainer.steps_done(), interrupted);
-            assert_eq!(trainer.position(), (interrupted / 4, interrupted % 4));
-            steps(trainer, 13)?;
-            Ok(Checkpoint::of(trainer, BTreeMap::new())?)
-        })?;
-        assert_eq!(resumed, whole, "interrupted after {interrupted}");
+    for sampling_ema_decay in [None, Some(0.8)] {
+        let cfg = DistillConfig { sampling_ema_decay, ..DistillConfig::default() };
+        let temp = tempfile::tempdir()?;
+        let whole = checkpoint_of(&cfg, 13);
+        assert_eq!(whole.files().contains_key("sampling.safetensors"), sampling_ema_decay.is_some());
+        for interrupted in [1, 3, 4, 7] {
+            let dir = temp.path().join(format!("step-{interrupted}"));
+            checkpoint_of(&cfg, interrupted).write(&dir)?;
+            // Other weights than those of the checkpoint: all of them have to be replaced.
+            let elsewhere = (weights(8), weights(9));
+            let resumed = distil(&skipping(20), &cfg, &elsewhere, |trainer| -> Result<_> {
+                Checkpoint::read(&dir)?.restore(trainer)?;
+                assert_eq!(trainer.steps_done(), interrupted);
+                assert_eq!(trainer.position(), (interrupted / 4, interrupted % 4));
+                steps(trainer, 13)?;
+                Ok(Checkpoint::of(trainer, BTreeMap::new())?)
+            })?;
+            assert_eq!(resumed, whole, "interrupted after {interrupted}");
+        }
     }
     Ok(())
+}
+
+#[test]
+fn a_checkpoint_without_an_average_that_is_to_go_on_changes_nothing() {
+    let checkpoint = checkpoint_after(3);
+    let slow = DistillConfig { sampling_ema_decay: Some(0.8), ..DistillConfig::default() };
+    let vars = start();
+    distil(&skipping(20), &slow, &vars, |trainer| {
+        let error = checkpoint.restore(trainer).unwrap_err();
+        let is_named = |error: &Error| matches!(error, Error::CheckpointContent { file, .. } if file == "sampling.safetensors");
+        assert!(is_named(&error), "{error}");
+        assert_eq!(trainer.steps_done(), 0);
+    });
+    assert_eq!(values(&vars.0), values(&start().0));
 }
 
 #[test]
@@ -226,7 +248,8 @@ fn the_average_is_warmed_up_by_updates_not_by_skipped_steps() -> Result<()> {
     let networks = Networks { student: &student, target: &target, teacher: &target };
     let cfg = DistillConfig { fuse_schedule: FuseSchedule::OnlyOde, ..DistillConfig::default() };
     let objective = Distillation::new(&cfg, schedule(), NULL_LABELS.to_vec(), networks)?;
-    let parts = TrainerParts { averaging: Averaging::WarmedUp(0.9), ..parts(&objective, &vars) };
+    let averages = vec![MovingAverage::target(vars.1.clone(), Averaging::WarmedUp(0.9))];
+    let parts = TrainerParts { averages, ..parts(&objective, &vars) };
     let mut trainer = Trainer::new(&skipping(20), parts)?;
     trainer.step(&broken_batch())?;
     let before = values(&vars.1);

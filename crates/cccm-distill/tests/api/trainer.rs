@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use candle_core::{Tensor, Var};
 use cccm_distill::{
-    Averaging, BoxError, DistillConfig, Distillation, Ending, Error, Evaluation, FuseMethod, Networks,
-    Objective, Reporter, Span, StepReport, TeacherConfig, TeacherTraining, TrainBatch, TrainConfig, Trainer,
-    TrainerParts, Work,
+    Averaging, BoxError, DistillConfig, Distillation, Ending, Error, Evaluation, FuseMethod, MovingAverage,
+    Networks, Objective, Reporter, Span, StepReport, TeacherConfig, TeacherTraining, TrainBatch, TrainConfig,
+    Trainer, TrainerParts, Work,
 };
 use cccm_optim::{AdamWConfig, LrSchedule, LrScheduleConfig};
 use cccm_sched::{Conditions, Draws, FuseSchedule, Streams, StudentConfig};
@@ -34,14 +34,13 @@ pub(crate) fn parts<'a>(
     TrainerParts {
         objective,
         trained: trained.clone(),
-        target: target.clone(),
-        averaging: Averaging::Constant(0.9),
+        averages: vec![MovingAverage::target(target.clone(), Averaging::Constant(0.9))],
         streams: Streams::new(7),
         steps_per_epoch: 4,
     }
 }
 
-/// Distils a toy teacher, and hands the trainer to `then`.
+/// Distils a toy teacher, and hands the trainer to `then`. An average to sample from starts as the target.
 pub(crate) fn distil<T>(
     train: &TrainConfig,
     cfg: &DistillConfig,
@@ -52,7 +51,11 @@ pub(crate) fn distil<T>(
     let (student, target) = (Toy::tracked(&vars.0), Toy::detached(&vars.1));
     let networks = Networks { student: &student, target: &target, teacher: &teacher };
     let objective = Distillation::new(cfg, schedule(), NULL_LABELS.to_vec(), networks).unwrap();
-    then(&mut Trainer::new(train, parts(&objective, vars)).unwrap())
+    let mut parts = parts(&objective, vars);
+    let copy = |(name, var): (&String, &Var)| (name.clone(), Var::from_tensor(&var.copy().unwrap()).unwrap());
+    let slow = |decay| MovingAverage::sampling(vars.1.iter().map(copy).collect(), decay);
+    parts.averages.extend(cfg.sampling_ema_decay.map(slow));
+    then(&mut Trainer::new(train, parts).unwrap())
 }
 
 /// Trains a toy teacher with dropout.
@@ -142,6 +145,30 @@ fn one_step_is_clipped_adamw_and_then_the_average() -> Result<()> {
     for ((got, old), new) in values(&vars.1).iter().zip(target).zip(values(&vars.0)) {
         assert!((got - (0.9 * old + 0.1 * new)).abs() < 1e-6);
     }
+    Ok(())
+}
+
+#[test]
+fn a_slow_average_follows_the_student_and_changes_nothing_else() -> Result<()> {
+    let sampling = |sampling_ema_decay| DistillConfig { sampling_ema_decay, ..Default::default() };
+    let (plain, vars) = (start(), start());
+    distil(&config(4), &sampling(None), &plain, |t| (0..4).try_for_each(|i| t.step(&batch(i, 8)).map(drop)))?;
+    let mut want = values(&vars.1);
+    distil(&config(4), &sampling(Some(0.3)), &vars, |trainer| -> Result<()> {
+        // Less stays in the beginning: 1/10, 2/11, 3/12 after 0, 1, 2 updates, and never more than 0.3.
+        for (step, stays) in [0.1, 2.0 / 11.0, 0.25, 0.3].into_iter().enumerate() {
+            trainer.step(&batch(step as u64, 8))?;
+            let student = values(&vars.0);
+            want.iter_mut().zip(student).for_each(|(mean, new)| *mean = stays * *mean + (1.0 - stays) * new);
+            let names: Vec<_> = trainer.averages().iter().map(|average| average.name).collect();
+            assert_eq!(names, ["target", "sampling"]);
+            for (got, want) in values(&trainer.averages()[1].vars).iter().zip(&want) {
+                assert!((got - want).abs() < 1e-6, "step {step}: {got} instead of {want}");
+            }
+        }
+        Ok(())
+    })?;
+    assert_eq!((values(&vars.0), values(&vars.1)), (values(&plain.0), values(&plain.1)));
     Ok(())
 }
 
