@@ -8,6 +8,7 @@ mod commands;
 mod device;
 mod digest;
 mod display;
+mod evaluation;
 mod events;
 mod files;
 #[cfg(feature = "hub")]
@@ -20,6 +21,7 @@ mod pictures;
 mod report;
 mod resume;
 mod run_dir;
+mod sampling;
 mod settings;
 mod signals;
 mod source;
@@ -34,6 +36,7 @@ use tracing_subscriber::EnvFilter;
 
 use commands::convert::ConvertArgs;
 use commands::dataset::DatasetArgs;
+use commands::eval::EvalArgs;
 #[cfg(feature = "hub")]
 use commands::fetch_teacher::FetchTeacherArgs;
 #[cfg(feature = "hub")]
@@ -54,6 +57,7 @@ struct Cli {
 enum Command {
     Train(Box<TrainArgs>),
     Sample(SampleArgs),
+    Eval(Box<EvalArgs>),
     TrainTeacher(Box<TrainTeacherArgs>),
     Dataset(DatasetArgs),
     Convert(Box<ConvertArgs>),
@@ -106,6 +110,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Train(args) => return args.run(),
         Command::TrainTeacher(args) => return args.run(),
         Command::Sample(args) => args.run(out)?,
+        Command::Eval(args) => return args.run(out),
         Command::Dataset(args) => args.run(out)?,
         Command::Convert(args) => args.run(out)?,
         #[cfg(feature = "hub")]

@@ -28,7 +28,13 @@ pub(crate) struct Drawing<'a> {
 impl Drawing<'_> {
     /// One image per pair, `(pairs, 3, px, px)`, about `[-1, 1]`. The image of a pair depends on its place in the list,
     /// not on how many are drawn. `progress` is told how many are done.
-    pub(crate) fn images(&self, pairs: &[Pair], progress: &mut dyn FnMut(usize)) -> Result<Tensor> {
+    /// - `first`: place of the first of these pairs, in a list that is drawn in parts
+    pub(crate) fn images(
+        &self,
+        first: usize,
+        pairs: &[Pair],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Tensor> {
         let item_shape = [3, self.image_px, self.image_px];
         let mut observer = |_: &SampleStep<'_>| {
             if (self.stop)() {
@@ -38,13 +44,13 @@ impl Drawing<'_> {
         };
         let mut parts = Vec::new();
         for (index, part) in pairs.chunks(BATCH).enumerate() {
-            let first = index * BATCH;
-            let samples = first as u64..(first + part.len()) as u64;
+            let place = first + index * BATCH;
+            let samples = place as u64..(place + part.len()) as u64;
             let noise = SeededNoise::new(self.streams, samples, item_shape, self.device);
             let label = |pick: fn(&Pair) -> u32| Tensor::from_iter(part.iter().map(pick), self.device);
             let labels = [label(|pair| pair.attribute)?, label(|pair| pair.object)?];
             parts.push(self.sampler.sample(self.network, &labels, &noise, &mut observer)?);
-            progress(first + part.len());
+            progress(index * BATCH + part.len());
         }
         Ok(Tensor::cat(&parts, 0)?)
     }

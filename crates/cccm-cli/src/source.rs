@@ -17,6 +17,30 @@ use crate::args::DataArgs;
 pub(crate) const BUILTIN_DIGITS: &str = "builtin:colored-mnist";
 const BUILTIN_SHAPES: &str = "builtin:shapes";
 
+/// Where images come from.
+pub(crate) enum Place<'a> {
+    BuiltinDigits,
+    BuiltinShapes,
+    /// The folder of the four MNIST files.
+    Mnist(&'a Path),
+    /// Folders named after pairs.
+    Folder(&'a Path),
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn of(args: &'a DataArgs) -> Result<Self> {
+        match args.data.as_deref().unwrap_or(BUILTIN_DIGITS) {
+            BUILTIN_DIGITS => Ok(Self::BuiltinDigits),
+            BUILTIN_SHAPES => Ok(Self::BuiltinShapes),
+            data if data.starts_with("builtin:") => {
+                bail!("no built-in data `{data}`: there are {BUILTIN_DIGITS} and {BUILTIN_SHAPES}")
+            }
+            folder if holds_mnist(Path::new(folder)) => Ok(Self::Mnist(Path::new(folder))),
+            folder => Ok(Self::Folder(Path::new(folder))),
+        }
+    }
+}
+
 /// Training images, and the pairs kept out of them.
 pub(crate) struct Source {
     pub(crate) dataset: Arc<dyn Dataset>,
@@ -28,30 +52,22 @@ impl Source {
     /// - `vocabulary`: what a teacher knows, which folders then must spell
     /// - `image_px`: side of the images unless the flags say another
     pub(crate) fn open(args: &DataArgs, vocabulary: Option<&Vocabulary>, image_px: usize) -> Result<Self> {
-        let data = args.data.as_deref().unwrap_or(BUILTIN_DIGITS);
         let image_px = args.img_size.unwrap_or(image_px);
-        match data {
-            BUILTIN_DIGITS => {
+        match Place::of(args)? {
+            Place::BuiltinDigits => {
                 let (images, labels) = (cccm_assets::MNIST_TRAIN_IMAGES, cccm_assets::MNIST_TRAIN_LABELS);
                 Self::colored_mnist(args, Digits::from_idx(images, labels)?, image_px)
             }
-            BUILTIN_SHAPES => Self::shapes(args, image_px),
-            _ if data.starts_with("builtin:") => {
-                bail!("no built-in data `{data}`: there are {BUILTIN_DIGITS} and {BUILTIN_SHAPES}")
-            }
-            folder if holds_mnist(Path::new(folder)) => {
+            Place::BuiltinShapes => Self::shapes(args, image_px),
+            Place::Mnist(folder) => {
                 Self::colored_mnist(args, Digits::from_dir(folder, MnistSplit::Train)?, image_px)
             }
-            folder => Self::folder(args, Path::new(folder), vocabulary, image_px),
+            Place::Folder(root) => Self::folder(args, root, vocabulary, image_px),
         }
     }
 
     fn colored_mnist(args: &DataArgs, digits: Digits, image_px: usize) -> Result<Self> {
-        let vocabulary = fixed_vocabulary(args, Preset::ColoredMnist)?;
-        let held_out = match &args.ignored {
-            Some(_) => held_out(args, &vocabulary)?,
-            None => ColoredMnist::held_out(),
-        };
+        let held_out = mnist_held_out(args, &fixed_vocabulary(args, Preset::ColoredMnist)?)?;
         let dataset = ColoredMnist::new(digits, image_px, &PairFilter::Except(held_out.clone()))?;
         Ok(Self { dataset: Arc::new(dataset), held_out })
     }
@@ -102,7 +118,8 @@ pub(crate) fn vocabulary_of(labels: &[LabelKind]) -> Result<Vocabulary> {
     }
 }
 
-fn named_vocabulary(args: &DataArgs) -> Result<Option<Vocabulary>> {
+/// The vocabulary that the flags name, if they do.
+pub(crate) fn named_vocabulary(args: &DataArgs) -> Result<Option<Vocabulary>> {
     Ok(match (args.preset, &args.attributes, &args.objects) {
         (Some(preset), ..) => Some(preset.vocabulary()),
         (None, Some(attributes), Some(objects)) => {
@@ -112,7 +129,8 @@ fn named_vocabulary(args: &DataArgs) -> Result<Option<Vocabulary>> {
     })
 }
 
-fn fixed_vocabulary(args: &DataArgs, preset: Preset) -> Result<Vocabulary> {
+/// The vocabulary of data that come with one, which the flags must not contradict.
+pub(crate) fn fixed_vocabulary(args: &DataArgs, preset: Preset) -> Result<Vocabulary> {
     let vocabulary = preset.vocabulary();
     if named_vocabulary(args)?.is_some_and(|named| named != vocabulary) {
         bail!(
@@ -122,12 +140,18 @@ fn fixed_vocabulary(args: &DataArgs, preset: Preset) -> Result<Vocabulary> {
     Ok(vocabulary)
 }
 
-fn held_out(args: &DataArgs, vocabulary: &Vocabulary) -> Result<BTreeSet<Pair>> {
+/// The pairs that the flags hold out.
+pub(crate) fn held_out(args: &DataArgs, vocabulary: &Vocabulary) -> Result<BTreeSet<Pair>> {
     match args.ignored.as_deref() {
         None => Ok(BTreeSet::new()),
         Some([none]) if none == "none" => Ok(BTreeSet::new()),
         Some(names) => Ok(vocabulary.parse_folders(names)?),
     }
+}
+
+/// The same, where by default it is those held out by custom.
+pub(crate) fn mnist_held_out(args: &DataArgs, vocabulary: &Vocabulary) -> Result<BTreeSet<Pair>> {
+    if args.ignored.is_some() { held_out(args, vocabulary) } else { Ok(ColoredMnist::held_out()) }
 }
 
 fn holds_mnist(folder: &Path) -> bool {

@@ -215,7 +215,7 @@ impl Training<'_> {
                 device: self.device,
                 stop: &|| interrupt.is_raised(),
             };
-            let images = drawing.images(&pairs, &mut |_| ())?;
+            let images = drawing.images(0, &pairs, &mut |_| ())?;
             let title = format!("{name} after {step} steps, {}", self.sampling);
             write_matrix(path, &images, vocabulary, &self.source.held_out, &title)?;
         }

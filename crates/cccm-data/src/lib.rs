@@ -25,6 +25,7 @@ mod from_candle;
 mod idx;
 
 mod shapes;
+mod subset;
 
 // Folders of images: made from what is published, from other datasets, and looked over.
 mod arrange;
@@ -53,4 +54,5 @@ pub use loader::{Loader, LoaderConfig};
 pub use preset::Preset;
 pub use sampling::Sampling;
 pub use shapes::{Shapes, ShapesConfig};
+pub use subset::Subset;
 pub use vocabulary::{Pair, Vocabulary};

@@ -3,6 +3,9 @@
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// An error of whoever provides images.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// What can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -27,6 +30,59 @@ pub enum Error {
         /// The shape it should have, in words.
         want: String,
     },
+    /// Lists that must tell of the same images, but differ in length.
+    #[error("{got} {what} for {want} images")]
+    Count {
+        /// What the list holds.
+        what: &'static str,
+        /// Its length.
+        got: usize,
+        /// The number of images.
+        want: usize,
+    },
+    /// Images to train on could not be had.
+    #[error("no images to train the classifier on")]
+    Data(#[source] BoxError),
+    /// A score needs more rows than there are.
+    #[error("there are {got} rows of {what}, but this score needs at least {want}")]
+    TooFewRows {
+        /// Which rows.
+        what: &'static str,
+        /// Rows given.
+        got: usize,
+        /// Rows needed.
+        want: usize,
+    },
+    /// Another number of groups than of rows.
+    #[error("{got} groups are given for {want} rows of {what}; every row has one")]
+    Groups {
+        /// Which rows.
+        what: &'static str,
+        /// Groups given.
+        got: usize,
+        /// Rows there are.
+        want: usize,
+    },
+    /// No group has what a score compares.
+    #[error("no group can be compared: {needs}")]
+    NoSharedGroup {
+        /// What a group must have.
+        needs: &'static str,
+    },
+    /// A feature or a pixel that is NaN or infinite.
+    #[error("row {row} of {what} is not finite; is the network that computed it whole?")]
+    NonFinite {
+        /// Which rows.
+        what: &'static str,
+        /// The first such row.
+        row: usize,
+    },
+    /// A file that is no classifier.
+    #[error("not the file of a classifier: {0}")]
+    File(String),
+    /// The optimizer refused its settings or gradients.
+    #[error(transparent)]
+    Optim(#[from] cccm_optim::Error),
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -10,21 +10,16 @@ use std::time::Instant;
 use anyhow::Result;
 use candle_core::Tensor;
 use cccm_data::{Pair, Vocabulary};
-use cccm_sample::{DdimConfig, DdimSampler, FewStepConfig, FewStepSampler, Sampler};
-use cccm_sched::{Streams, StudentConfig};
-use cccm_unet::{ModelConfig, UNet};
+use cccm_sched::Streams;
+use cccm_unet::UNet;
 use image::imageops::{FilterType, resize};
 use serde::Serialize;
 
 use crate::pictures::Drawing;
 use crate::report::{GridPicture, PixelRange, rgb_image, write_png};
+use crate::sampling::{Asked, Chosen};
 use crate::source::vocabulary_of;
 use crate::{device, model};
-
-/// Guided solver steps of a teacher, as published: 100 evaluations.
-const TEACHER_STEPS: usize = 50;
-/// Guidance scale of a teacher, the published students' default.
-const TEACHER_GUIDANCE_SCALE: f64 = 3.0;
 
 /// Draw pictures with a student or a teacher
 ///
@@ -99,7 +94,8 @@ impl SampleArgs {
         let vocabulary = vocabulary_of(&config.labels)?;
         let selection = self.select(&vocabulary)?;
         let network = UNet::frozen(&config.unet, config.tables()?, &parameters)?;
-        let (sampler, steps, guidance_scale) = self.sampler(&config, &network)?;
+        let asked = Asked { steps: self.steps, guidance_scale: self.guidance_scale };
+        let Chosen { sampler, steps, guidance_scale } = asked.sampler(&config, &network)?;
 
         let count = self.count as usize;
         let pairs: Vec<Pair> = selection.iter().flat_map(|pair| std::iter::repeat_n(*pair, count)).collect();
@@ -115,7 +111,7 @@ impl SampleArgs {
         };
         let started = Instant::now();
         let bar = indicatif::ProgressBar::new(pairs.len() as u64);
-        let images = drawing.images(&pairs, &mut |done| bar.set_position(done as u64))?;
+        let images = drawing.images(0, &pairs, &mut |done| bar.set_position(done as u64))?;
         bar.finish_and_clear();
 
         let secs = started.elapsed().as_secs_f64();
@@ -167,28 +163,6 @@ impl SampleArgs {
                 && (self.object.is_none() || pair.object == given.object)
         };
         Ok(vocabulary.pairs().filter(wanted).collect())
-    }
-
-    fn sampler(&self, config: &ModelConfig, network: &UNet) -> Result<(Box<dyn Sampler>, usize, f64)> {
-        if let Some(student) = &config.student {
-            let cfg = self.few_step(student);
-            let sampler = FewStepSampler::new(&config.schedule, student, &cfg)?;
-            return Ok((Box::new(sampler), cfg.steps, cfg.guidance_scale));
-        }
-        let cfg = DdimConfig {
-            steps: self.steps.unwrap_or(TEACHER_STEPS),
-            guidance_scale: self.guidance_scale.unwrap_or(TEACHER_GUIDANCE_SCALE),
-        };
-        let sampler = DdimSampler::new(&config.schedule, &network.null_labels(), &cfg)?;
-        Ok((Box::new(sampler), cfg.steps, cfg.guidance_scale))
-    }
-
-    fn few_step(&self, student: &StudentConfig) -> FewStepConfig {
-        let default = FewStepConfig::for_student(student);
-        FewStepConfig {
-            steps: self.steps.unwrap_or(default.steps),
-            guidance_scale: self.guidance_scale.unwrap_or(default.guidance_scale),
-        }
     }
 
     fn default_out(&self) -> PathBuf {

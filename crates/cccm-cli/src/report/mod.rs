@@ -3,8 +3,10 @@
 mod grid;
 mod pixels;
 mod png_file;
+mod table;
 mod text;
 
 pub(crate) use grid::{GridPicture, Marks};
-pub(crate) use pixels::{PixelRange, rgb_image};
+pub(crate) use pixels::{PixelRange, levels, rgb_image};
 pub(crate) use png_file::write_png;
+pub(crate) use table::aligned;

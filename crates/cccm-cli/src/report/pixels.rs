@@ -24,12 +24,16 @@ impl PixelRange {
     }
 }
 
+/// Images of any shape as `u8`, each value rounded to the nearest of 256 levels.
+pub(crate) fn levels(images: &Tensor, range: PixelRange) -> Result<Tensor> {
+    Ok((range.to_unit(images)? * 255.0)?.round()?.to_dtype(DType::U8)?)
+}
+
 /// One image `(3, height, width)` as pixels, each value rounded to the nearest of 256 levels.
 pub(crate) fn rgb_image(image: &Tensor, range: PixelRange) -> Result<RgbImage> {
     let (channels, height, width) = image.dims3()?;
     ensure!(channels == 3, "an image has {channels} channels, but must have 3 (red, green, blue)");
-    let levels = (range.to_unit(image)? * 255.0)?.round()?.to_dtype(DType::U8)?;
-    let bytes = levels.permute((1, 2, 0))?.flatten_all()?.to_vec1::<u8>()?;
+    let bytes = levels(image, range)?.permute((1, 2, 0))?.flatten_all()?.to_vec1::<u8>()?;
     RgbImage::from_raw(width as u32, height as u32, bytes).context("an image of more than 2^32 pixels")
 }
 

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod basics;
+mod eval;
 mod flags;
 mod resume;
 mod support;

@@ -2,6 +2,8 @@
 
 use cccm_data::{Pair, Vocabulary};
 
+use crate::report::aligned;
+
 /// Attributes by objects, with sums; `·` where there is nothing.
 pub(super) fn pair_table(vocabulary: &Vocabulary, count: impl Fn(Pair) -> usize) -> String {
     let (attributes, objects) = (&vocabulary.attributes, &vocabulary.objects);
@@ -24,19 +26,6 @@ pub(super) fn pair_table(vocabulary: &Vocabulary, count: impl Fn(Pair) -> usize)
 
 fn cell(count: usize) -> String {
     if count == 0 { "·".to_owned() } else { count.to_string() }
-}
-
-/// The first column to the left, all others to the right.
-fn aligned(rows: &[Vec<String>]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
-            if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-        });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
 }
 
 #[cfg(test)]

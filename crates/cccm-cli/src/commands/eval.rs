@@ -1,0 +1,260 @@
+//! `cccm eval`: how good a model is, in numbers.
+
+#![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use cccm_data::{Pair, Vocabulary};
+use cccm_eval::{Accuracy, ClassifierTraining};
+use cccm_sched::Streams;
+use cccm_unet::{ModelConfig, Role, UNet};
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+use crate::args::DataArgs;
+use crate::evaluation::{
+    Features, Judge, Keep, RealImages, Reference, Row, SampleSettings, Samples, Scores, table, write_page,
+};
+use crate::files::write_atomically;
+use crate::pictures::Drawing;
+use crate::sampling::{Asked, Chosen};
+use crate::signals::Interrupt;
+use crate::source::vocabulary_of;
+use crate::{device, digest, model};
+
+/// Score a model: accuracy on seen and unseen pairs, distances to real images, speed
+///
+/// Draws pictures of every pair, and judges them by a small classifier that was trained on real images of the same labels
+/// (a minute or two, once for a dataset). Prints a table; pictures and scores go to --out, where a stopped evaluation
+/// goes on.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct EvalArgs {
+    /// The model: a run, a model directory, a checkpoint, a file, hf://OWNER/NAME/FILE, or builtin:teacher. A run also
+    /// says which data it was trained on
+    #[arg(long, value_name = "PATH", default_value = "runs/latest")]
+    checkpoint: String,
+
+    /// Numbers of steps to score, each on its own [default: 4; teacher: 50]
+    #[arg(long, value_name = "N", num_args = 1.., action = clap::ArgAction::Set, alias = "num-inference-steps")]
+    steps: Vec<usize>,
+
+    /// How strongly to follow the labels; 1 is no guidance [default: what a student was trained for; teacher: 3]
+    #[arg(long, value_name = "SCALE")]
+    guidance_scale: Option<f64>,
+
+    /// Pictures of each pair
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
+
+    /// Seed of the noise
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+
+    /// Where scores and pictures go [default: eval/ in the run, or in the current folder]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// Print the scores as JSON, one line for each number of steps, instead of a table
+    #[arg(long)]
+    json: bool,
+
+    /// File of the classifier; written if it is not there [default: one for these data in the user's cache]
+    #[arg(long, value_name = "FILE")]
+    classifier: Option<PathBuf>,
+
+    /// Optimizer steps of the classifier, where it has to be trained
+    #[arg(long, value_name = "N", default_value_t = 1500, value_parser = clap::value_parser!(u64).range(1..))]
+    classifier_steps: u64,
+
+    #[command(flatten)]
+    data: DataArgs,
+
+    /// CPU threads [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Device to compute on: cpu, or auto, which picks the best there is
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+}
+
+/// `scores.json`: the scores of one number of steps, and how they came about.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    cccm: String,
+    checkpoint: String,
+    role: Role,
+    #[serde(flatten)]
+    settings: SampleSettings,
+    evaluations_per_image: usize,
+    /// Wall time of a picture, drawn in batches of 16.
+    secs_per_image: f64,
+    threads: usize,
+    /// Digest of the real images behind classifier and distances.
+    data: String,
+    features: String,
+    /// Of the classifier, on real images that it did not learn from.
+    classifier_accuracy: Accuracy,
+    scores: Scores,
+    /// Of real images that the classifier did not learn from, at most as many of each pair.
+    real: Scores,
+}
+
+impl EvalArgs {
+    /// Evaluates.
+    pub(crate) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
+        let interrupt = Interrupt::listen().context("cannot listen for Ctrl-C")?;
+        match self.evaluate(out, &interrupt) {
+            Err(_) if interrupt.is_raised() => {
+                tracing::info!("stopped; the same command goes on with the pictures that are drawn");
+                Ok(interrupt.exit_code())
+            }
+            outcome => outcome.map(|()| ExitCode::SUCCESS),
+        }
+    }
+
+    fn evaluate(&self, out: &mut dyn Write, interrupt: &Interrupt) -> Result<()> {
+        device::use_threads(self.threads)?;
+        let device = device::open(self.device.as_deref())?;
+        let (config, parameters) = model::load(&self.checkpoint, &device)?;
+        let labels = vocabulary_of(&config.labels)?;
+        let real = RealImages::open(&self.data_args()?, &labels, config.image_px)?;
+        check_data(real.train.vocabulary(), &labels)?;
+        let network = UNet::frozen(&config.unet, config.tables()?, &parameters)?;
+        let choices = self.choices(&config, &network)?;
+
+        let keep = self.classifier.clone().map_or(Keep::Cache, Keep::File);
+        let training = ClassifierTraining { steps: self.classifier_steps, ..ClassifierTraining::default() };
+        let judge = Judge::of(&real, &config.labels, &training, &keep, &|| interrupt.is_raised())?;
+        let reference = Reference::new(&real, &judge, &judge.classifier)?;
+        let real_scores = reference.score_of_real(self.samples as usize)?;
+
+        let pairs: Vec<Pair> = labels.pairs().collect();
+        let pairs = pairs.repeat(self.samples as usize);
+        let folder = self.folder();
+        let (model_digest, data_digest) = (digest::of_model(&config, &parameters)?, real.train.digest()?);
+        let mut records = Vec::new();
+        for Chosen { sampler, steps, guidance_scale } in choices {
+            let settings = SampleSettings {
+                model: model_digest.clone(),
+                steps,
+                guidance_scale,
+                seed: self.seed,
+                samples_per_pair: self.samples as usize,
+            };
+            let drawing = Drawing {
+                sampler: &*sampler,
+                network: &network,
+                streams: Streams::new(self.seed),
+                image_px: config.image_px,
+                device: &device,
+                stop: &|| interrupt.is_raised(),
+            };
+            let folder = folder.join(format!("steps-{steps}"));
+            let samples = Samples::draw(&drawing, pairs.clone(), &settings, &folder.join("samples"))?;
+            let title = format!("{}, {steps} steps, guidance scale {guidance_scale}", self.checkpoint);
+            write_page(&folder.join("pictures.png"), &samples, &judge, &labels, &title)?;
+            let record = Record {
+                cccm: env!("CARGO_PKG_VERSION").to_owned(),
+                checkpoint: self.checkpoint.clone(),
+                role: config.role,
+                settings,
+                evaluations_per_image: sampler.evaluations(),
+                secs_per_image: samples.secs / pairs.len() as f64,
+                threads: rayon::current_num_threads(),
+                data: data_digest.clone(),
+                features: judge.classifier.name().to_owned(),
+                classifier_accuracy: judge.accuracy.clone(),
+                scores: reference.score(&samples)?,
+                real: real_scores.clone(),
+            };
+            write_atomically(&folder.join("scores.json"), &serde_json::to_vec_pretty(&record)?)?;
+            tracing::info!("{steps} steps: {}", folder.display());
+            if self.json {
+                writeln!(out, "{}", serde_json::to_string(&record)?)?;
+            }
+            records.push(record);
+        }
+        if !self.json {
+            write!(out, "{}", self.table(&records))?;
+        }
+        Ok(())
+    }
+
+    fn table(&self, records: &[Record]) -> String {
+        let Some(first) = records.first() else { return String::new() };
+        let real = Row { name: "real images".to_owned(), cost: None, scores: &first.real };
+        let rows = records.iter().map(|record| Row {
+            name: format!("{} steps", record.settings.steps),
+            cost: Some((record.evaluations_per_image, record.secs_per_image)),
+            scores: &record.scores,
+        });
+        let rows: Vec<Row<'_>> = std::iter::once(real).chain(rows).collect();
+        format!(
+            "{}{} pictures of each pair, seed {}, guidance scale {}; ± is half a 95 % confidence interval; FD and KID \
+             on the classifier's features\n",
+            table(&rows),
+            self.samples,
+            self.seed,
+            first.settings.guidance_scale,
+        )
+    }
+
+    /// Samplers for every number of steps, so that a bad one is refused before anything is drawn.
+    fn choices(&self, config: &ModelConfig, network: &UNet) -> Result<Vec<Chosen>> {
+        let asked = |steps| Asked { steps, guidance_scale: self.guidance_scale };
+        if self.steps.is_empty() {
+            return Ok(vec![asked(None).sampler(config, network)?]);
+        }
+        self.steps.iter().map(|steps| asked(Some(*steps)).sampler(config, network)).collect()
+    }
+
+    /// The data flags, over those of the run.
+    fn data_args(&self) -> Result<DataArgs> {
+        let mut data = self.run_settings()?.unwrap_or_default();
+        let known = <DataArgs as clap::Args>::augment_args(clap::Command::new(""));
+        data.retain(|name, _| known.get_arguments().any(|arg| arg.get_id().as_str() == name));
+        let given = Table::try_from(&self.data)?;
+        if given.contains_key("data") {
+            data.clear();
+        }
+        data.extend(given);
+        Ok(data.try_into()?)
+    }
+
+    /// What `config.toml` says, if the model is a run.
+    fn run_settings(&self) -> Result<Option<Table>> {
+        let path = Path::new(&self.checkpoint).join("config.toml");
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Some(text.parse().with_context(|| format!("cannot use the settings in {}", path.display()))?))
+    }
+
+    fn folder(&self) -> PathBuf {
+        let run = Path::new(&self.checkpoint);
+        match &self.out {
+            Some(folder) => folder.clone(),
+            None if run.join("config.toml").is_file() => run.join("eval"),
+            None => PathBuf::from("eval"),
+        }
+    }
+}
+
+fn check_data(found: &Vocabulary, labels: &Vocabulary) -> Result<()> {
+    if found == labels {
+        return Ok(());
+    }
+    bail!(
+        "the data's labels ({}; {}) are not the model's ({}; {}): --data names the images it was trained on",
+        found.attributes.join(" "),
+        found.objects.join(" "),
+        labels.attributes.join(" "),
+        labels.objects.join(" "),
+    )
+}

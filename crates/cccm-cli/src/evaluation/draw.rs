@@ -1,0 +1,139 @@
+//! Pictures to be judged, drawn part by part and kept, so that a stopped evaluation goes on.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use candle_core::{DType, Device, Tensor};
+use cccm_data::Pair;
+use indicatif::{ProgressBar, ProgressStyle};
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+
+use crate::files::write_atomically;
+use crate::pictures::Drawing;
+use crate::report::{PixelRange, levels};
+
+/// Pictures in one file.
+const PART: usize = 400;
+const SETTINGS: &str = "settings.json";
+const IMAGES: &str = "images";
+const SECS: &str = "secs";
+
+/// What decides which pictures are drawn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SampleSettings {
+    /// Digest of the network.
+    pub(crate) model: String,
+    /// Steps per picture: evaluations of a student, guided solver steps of a teacher.
+    pub(crate) steps: usize,
+    pub(crate) guidance_scale: f64,
+    pub(crate) seed: u64,
+    pub(crate) samples_per_pair: usize,
+}
+
+/// Pictures, and what drawing them took.
+pub(crate) struct Samples {
+    pub(crate) pairs: Vec<Pair>,
+    /// `(n, 3, px, px)`, `f32` in `[-1, 1]`, on the CPU: of 256 levels, as files would hold them.
+    pub(crate) images: Tensor,
+    pub(crate) secs: f64,
+}
+
+impl Samples {
+    /// Draws the pictures, or reads those that are kept in `folder` from the same settings.
+    /// - `pairs`: one picture each, in this order
+    pub(crate) fn draw(
+        drawing: &Drawing<'_>,
+        pairs: Vec<Pair>,
+        settings: &SampleSettings,
+        folder: &Path,
+    ) -> Result<Self> {
+        prepare(folder, settings)?;
+        let bar = ProgressBar::new(pairs.len() as u64);
+        bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} pictures  {elapsed} < {eta}")?);
+        let (mut parts, mut secs) = (Vec::new(), 0.0);
+        for (number, part) in pairs.chunks(PART).enumerate() {
+            let path = part_path(folder, number);
+            let first = number * PART;
+            let (images, part_secs) = if path.exists() {
+                read(&path)?
+            } else {
+                let started = Instant::now();
+                let drawn =
+                    drawing.images(first, part, &mut |done| bar.set_position((first + done) as u64))?;
+                let part_secs = started.elapsed().as_secs_f64();
+                let images = levels(&drawn, PixelRange::Symmetric)?;
+                write(&path, &images, part_secs)?;
+                (images, part_secs)
+            };
+            bar.set_position((first + part.len()) as u64);
+            secs += part_secs;
+            parts.push(images);
+        }
+        bar.finish_and_clear();
+        let images = (Tensor::cat(&parts, 0)?.to_dtype(DType::F32)? / 127.5)?.affine(1.0, -1.0)?;
+        Ok(Self { pairs, images, secs })
+    }
+}
+
+/// Makes the folder one of these settings: what other settings left in it goes.
+fn prepare(folder: &Path, settings: &SampleSettings) -> Result<()> {
+    let path = folder.join(SETTINGS);
+    let found = std::fs::read(&path).ok();
+    let found: Option<SampleSettings> = found.and_then(|text| serde_json::from_slice(&text).ok());
+    if found.as_ref() == Some(settings) {
+        return Ok(());
+    }
+    for number in 0.. {
+        let part = part_path(folder, number);
+        if !part.exists() {
+            break;
+        }
+        std::fs::remove_file(&part).with_context(|| format!("cannot remove {}", part.display()))?;
+    }
+    write_atomically(&path, &serde_json::to_vec_pretty(settings)?)
+}
+
+fn part_path(folder: &Path, number: usize) -> PathBuf {
+    folder.join(format!("part-{number:04}.safetensors"))
+}
+
+fn write(path: &Path, images: &Tensor, secs: f64) -> Result<()> {
+    let header = HashMap::from([(SECS.to_owned(), secs.to_string())]);
+    write_atomically(path, &safetensors::serialize([(IMAGES, images)], Some(header))?)
+}
+
+fn read(path: &Path) -> Result<(Tensor, f64)> {
+    let read = || -> Result<_> {
+        let bytes = std::fs::read(path)?;
+        let (_, header) = SafeTensors::read_metadata(&bytes)?;
+        let secs = header.metadata().as_ref().and_then(|entries| entries.get(SECS));
+        let secs = secs.context("its header has no `secs`")?.parse()?;
+        let images = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)?.remove(IMAGES);
+        Ok((images.context("it has no tensor `images`")?, secs))
+    };
+    read().with_context(|| format!("{} is damaged: remove it, and it is drawn anew", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_other_settings_go() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let settings =
+            SampleSettings { model: "a".into(), steps: 4, guidance_scale: 3.0, seed: 0, samples_per_pair: 1 };
+        prepare(dir.path(), &settings)?;
+        let images = Tensor::arange(0u8, 12, &Device::Cpu)?.reshape((1, 3, 2, 2))?;
+        write(&part_path(dir.path(), 0), &images, 0.25)?;
+        prepare(dir.path(), &settings)?;
+        let (again, secs) = read(&part_path(dir.path(), 0))?;
+        assert_eq!((again.flatten_all()?.to_vec1::<u8>()?, secs), ((0..12).collect(), 0.25));
+        prepare(dir.path(), &SampleSettings { seed: 1, ..settings })?;
+        assert!(!part_path(dir.path(), 0).exists());
+        Ok(())
+    }
+}

@@ -1,0 +1,24 @@
+//! What images are compared by.
+
+use anyhow::Result;
+use candle_core::Tensor;
+use cccm_eval::Classifier;
+
+/// A network that describes images.
+pub(crate) trait Features {
+    /// Its name, as scores record it.
+    fn name(&self) -> &'static str;
+
+    /// `(n, features)`, `f32`, of images `(n, 3, px, px)` in `[-1, 1]`.
+    fn of(&self, images: &Tensor) -> Result<Tensor>;
+}
+
+impl Features for Classifier {
+    fn name(&self) -> &'static str {
+        "classifier"
+    }
+
+    fn of(&self, images: &Tensor) -> Result<Tensor> {
+        Ok(self.answer(images)?.features)
+    }
+}

@@ -1,0 +1,158 @@
+//! The classifier that judges pictures: trained on real images, once for each set of them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use cccm_data::{Batch, Dataset, Loader, LoaderConfig, Pair, Subset};
+use cccm_eval::{Accuracy, BoxError, Classifier, ClassifierConfig, ClassifierTraining, LabelledBatch};
+use cccm_sched::LabelKind;
+use indicatif::ProgressBar;
+use sha2::{Digest, Sha256};
+
+use super::real::{RealImages, load};
+use crate::files::write_atomically;
+
+/// Images of a classifier's training batch.
+const BATCH: usize = 64;
+/// Real images of a pair that a classifier is tested with, at most.
+const TEST_PER_PAIR: usize = 200;
+/// Changes with whatever makes another classifier of the same images.
+const VERSION: &str = "classifier 1";
+
+/// A classifier, and how good it is.
+pub(crate) struct Judge {
+    pub(crate) classifier: Classifier,
+    /// On real images that it did not learn from.
+    pub(crate) accuracy: Accuracy,
+}
+
+/// Where a classifier is kept.
+pub(crate) enum Keep {
+    /// In the user's cache, under a name that tells the data and the training.
+    Cache,
+    /// In this file.
+    File(PathBuf),
+}
+
+impl Judge {
+    /// Reads the classifier of these images, or trains it and keeps it.
+    /// - `interrupted`: asked after every step; a yes ends the training with an error
+    pub(crate) fn of(
+        real: &RealImages,
+        labels: &[LabelKind],
+        training: &ClassifierTraining,
+        keep: &Keep,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Self> {
+        let config = ClassifierConfig { image_px: real.train.image_px(), labels: labels.to_vec() };
+        let path = match keep {
+            Keep::File(path) => Some(path.clone()),
+            Keep::Cache => cached(&config, real, training)?,
+        };
+        let classifier = if let Some(path) = path.as_deref().filter(|path| path.exists()) {
+            read(path, &config)?
+        } else {
+            let classifier = train(&config, real, training, interrupted)?;
+            if let Some(path) = &path {
+                write_atomically(path, &classifier.to_bytes()?)?;
+                tracing::info!("the classifier is kept in {}", path.display());
+            }
+            classifier
+        };
+        let accuracy = test(&classifier, real)?;
+        tracing::info!(
+            "the classifier recognises both labels of {:.1} % of {} real images that it did not learn from",
+            100.0 * accuracy.all.rate,
+            accuracy.all.of
+        );
+        Ok(Self { classifier, accuracy })
+    }
+}
+
+fn cached(
+    config: &ClassifierConfig,
+    real: &RealImages,
+    training: &ClassifierTraining,
+) -> Result<Option<PathBuf>> {
+    let mut hasher = Sha256::new();
+    for text in [
+        VERSION.to_owned(),
+        serde_json::to_string(config)?,
+        serde_json::to_string(training)?,
+        real.train.digest()?,
+    ] {
+        hasher.update(format!("{}:{text}", text.len()));
+    }
+    let key = hex::encode(hasher.finalize());
+    let folder = dirs::cache_dir().map(|cache| cache.join("cccm").join("classifiers"));
+    Ok(folder.map(|folder| folder.join(format!("{}.safetensors", &key[..16]))))
+}
+
+fn read(path: &Path, config: &ClassifierConfig) -> Result<Classifier> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let classifier =
+        Classifier::from_bytes(&bytes).with_context(|| format!("cannot use {}", path.display()))?;
+    if classifier.config() != config {
+        bail!(
+            "the classifier in {} is for images of {} pixels with other labels than these of {} pixels; name \
+             another file to train one",
+            path.display(),
+            classifier.config().image_px,
+            config.image_px
+        );
+    }
+    Ok(classifier)
+}
+
+fn train(
+    config: &ClassifierConfig,
+    real: &RealImages,
+    training: &ClassifierTraining,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Classifier> {
+    let started = Instant::now();
+    tracing::info!("training a classifier on {} real images", real.train.len());
+    let loader = Loader::new(Arc::clone(&real.train), &LoaderConfig::new(BATCH, training.seed))?;
+    let batches = loader.map(|batch| -> Result<LabelledBatch, BoxError> {
+        if interrupted() {
+            return Err("asked to stop".into());
+        }
+        let Batch { x_0, attributes, objects, .. } = batch?;
+        Ok(LabelledBatch { images: x_0, labels: vec![attributes, objects] })
+    });
+    let bar = ProgressBar::new(training.steps);
+    let classifier = training.run(config, batches, &mut |step| bar.set_position(step));
+    bar.finish_and_clear();
+    tracing::info!("trained in {:.0} s", started.elapsed().as_secs_f64());
+    Ok(classifier?)
+}
+
+fn test(classifier: &Classifier, real: &RealImages) -> Result<Accuracy> {
+    let images = Subset::balanced(Arc::clone(&real.test), TEST_PER_PAIR)?;
+    let all: Vec<usize> = (0..images.len()).collect();
+    let pairs: Vec<Pair> = all.iter().map(|index| images.pair(*index)).collect();
+    let answers = classifier.answer(&load(&images, &all)?)?;
+    accuracy(classifier.config(), &pairs, &answers.labels, real)
+}
+
+/// How many of the pairs are recognised.
+pub(crate) fn accuracy(
+    config: &ClassifierConfig,
+    pairs: &[Pair],
+    answered: &[Vec<u32>],
+    real: &RealImages,
+) -> Result<Accuracy> {
+    let counts: Vec<usize> = config.labels.iter().map(|kind| kind.names.len()).collect();
+    let seen = |labels: &[u32]| match labels {
+        &[attribute, object] => !real.held_out.contains(&Pair { attribute, object }),
+        _ => true,
+    };
+    Ok(Accuracy::new(&wanted(pairs), answered, &counts, &seen)?)
+}
+
+/// The labels of pairs, as they are counted.
+fn wanted(pairs: &[Pair]) -> [Vec<u32>; 2] {
+    [pairs.iter().map(|pair| pair.attribute).collect(), pairs.iter().map(|pair| pair.object).collect()]
+}

@@ -1,0 +1,59 @@
+//! Pictures to look at beside the numbers: some of every pair, those that the classifier misreads framed.
+
+use std::path::Path;
+
+use anyhow::Result;
+use candle_core::Tensor;
+use cccm_data::{Pair, Vocabulary};
+
+use super::draw::Samples;
+use super::judge::Judge;
+use crate::report::{GridPicture, Marks, PixelRange, write_png};
+
+/// Pictures of each pair on the page, one below the other: the first there are.
+const PER_PAIR: usize = 4;
+
+/// Writes the page: attributes from top to bottom, objects from left to right, none chosen.
+pub(crate) fn write_page(
+    path: &Path,
+    samples: &Samples,
+    judge: &Judge,
+    vocabulary: &Vocabulary,
+    title: &str,
+) -> Result<()> {
+    let of_pair = |pair: Pair| -> Vec<usize> {
+        let rows = 0..samples.pairs.len();
+        rows.filter(|row| samples.pairs[*row] == pair).take(PER_PAIR).collect()
+    };
+    let by_pair: Vec<Vec<usize>> = vocabulary.pairs().map(of_pair).collect();
+    let shown = by_pair.iter().map(Vec::len).min().unwrap_or(0);
+    let columns = vocabulary.objects.len();
+    let of_attribute = |pairs: &[Vec<usize>]| {
+        (0..shown).flat_map(|n| pairs.iter().map(move |rows| rows[n])).collect::<Vec<_>>()
+    };
+    let rows: Vec<usize> = by_pair.chunks(columns).flat_map(of_attribute).collect();
+
+    let index = Tensor::from_iter(rows.iter().map(|row| *row as u32), samples.images.device())?;
+    let images = samples.images.index_select(&index, 0)?;
+    let answers = judge.classifier.answer(&images)?.labels;
+    let misread = rows.iter().enumerate().filter(|(place, row)| {
+        let Pair { attribute, object } = samples.pairs[**row];
+        [attribute, object] != [answers[0][*place], answers[1][*place]]
+    });
+    let marks = Marks {
+        images: misread.map(|(place, _)| place).collect(),
+        meaning: "framed: the classifier reads other labels".to_owned(),
+    };
+    let picture = GridPicture {
+        columns,
+        column_labels: vocabulary.objects.clone(),
+        row_labels: vocabulary
+            .attributes
+            .iter()
+            .flat_map(|name| std::iter::repeat_n(name.clone(), shown))
+            .collect(),
+        title: Some(title.to_owned()),
+        marks: Some(marks),
+    };
+    write_png(path, &picture.draw(&images, PixelRange::Symmetric)?, &[("Description", title)])
+}

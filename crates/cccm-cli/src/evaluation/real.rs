@@ -1,0 +1,86 @@
+//! Real images of every pair: those to learn from and compare with, and others to test with.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+use cccm_data::{
+    ColoredMnist, Dataset, Digits, FolderConfig, FolderDataset, MnistSplit, Pair, PairFilter, Preset, Shapes,
+    ShapesConfig, Subset, Vocabulary,
+};
+use rayon::prelude::*;
+
+use crate::args::DataArgs;
+use crate::source::{Place, fixed_vocabulary, held_out, mnist_held_out, named_vocabulary, on_bad_image};
+
+/// Where the data have no images for testing, every tenth of a pair is one.
+const TEST_EVERY: usize = 10;
+/// Pictures of each pair of shapes, and the seed of those to test with; training has seed 0.
+const SHAPES_PER_PAIR: usize = 100;
+const SHAPES_TEST_SEED: u64 = 1;
+
+/// Real images of every pair, held-out pairs among them where the data have those.
+pub(crate) struct RealImages {
+    pub(crate) train: Arc<dyn Dataset>,
+    /// Shares no image with `train`.
+    pub(crate) test: Arc<dyn Dataset>,
+    /// Pairs that generators did not see.
+    pub(crate) held_out: BTreeSet<Pair>,
+}
+
+impl RealImages {
+    /// Opens what the flags name, in the labels and the size of a model.
+    pub(crate) fn open(args: &DataArgs, labels: &Vocabulary, image_px: usize) -> Result<Self> {
+        let all = PairFilter::all();
+        match Place::of(args)? {
+            Place::BuiltinDigits => {
+                let train =
+                    Digits::from_idx(cccm_assets::MNIST_TRAIN_IMAGES, cccm_assets::MNIST_TRAIN_LABELS)?;
+                let test = Digits::from_idx(cccm_assets::MNIST_TEST_IMAGES, cccm_assets::MNIST_TEST_LABELS)?;
+                Self::colored_mnist(args, [train, test], image_px)
+            }
+            Place::Mnist(folder) => {
+                let digits = |split| Digits::from_dir(folder, split);
+                Self::colored_mnist(args, [digits(MnistSplit::Train)?, digits(MnistSplit::Test)?], image_px)
+            }
+            Place::BuiltinShapes => {
+                let vocabulary = fixed_vocabulary(args, Preset::Shapes)?;
+                let shapes = |seed| -> Result<Arc<dyn Dataset>> {
+                    let images_per_pair = SHAPES_PER_PAIR;
+                    let config = ShapesConfig { image_px, images_per_pair, seed, pairs: all.clone() };
+                    Ok(Arc::new(Shapes::new(&config)?))
+                };
+                let held_out = held_out(args, &vocabulary)?;
+                Ok(Self { train: shapes(0)?, test: shapes(SHAPES_TEST_SEED)?, held_out })
+            }
+            Place::Folder(root) => Self::folder(args, root, labels, image_px),
+        }
+    }
+
+    fn colored_mnist(args: &DataArgs, digits: [Digits; 2], image_px: usize) -> Result<Self> {
+        let held_out = mnist_held_out(args, &fixed_vocabulary(args, Preset::ColoredMnist)?)?;
+        let [train, test] =
+            digits.map(|digits| ColoredMnist::new(digits, image_px, &PairFilter::all()).map(Arc::new));
+        Ok(Self { train: train?, test: test?, held_out })
+    }
+
+    fn folder(args: &DataArgs, root: &Path, labels: &Vocabulary, image_px: usize) -> Result<Self> {
+        let vocabulary = named_vocabulary(args)?.unwrap_or_else(|| labels.clone());
+        let held_out = held_out(args, &vocabulary)?;
+        let config =
+            FolderConfig { vocabulary, image_px, pairs: PairFilter::all(), on_bad_image: on_bad_image(args) };
+        let (train, test) = Subset::split(Arc::new(FolderDataset::open(root, &config)?), TEST_EVERY)?;
+        Ok(Self { train: Arc::new(train), test: Arc::new(test), held_out })
+    }
+}
+
+/// The images of a dataset in a row, `(n, 3, px, px)`, `f32` in `[-1, 1]`.
+pub(crate) fn load(dataset: &dyn Dataset, images: &[usize]) -> Result<Tensor> {
+    let px = dataset.image_px();
+    let mut values = vec![0f32; images.len() * 3 * px * px];
+    let items = values.par_chunks_mut((3 * px * px).max(1)).zip(images);
+    items.try_for_each(|(image, index)| dataset.load(*index, image))?;
+    Ok(Tensor::from_vec(values, (images.len(), 3, px, px), &Device::Cpu)?)
+}

@@ -1,0 +1,101 @@
+//! Scores: what is written, that they repeat, and what is refused.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{failure, run, tiny_student, tiny_teacher};
+
+const EVAL: [&str; 10] = [
+    "eval",
+    "--checkpoint",
+    "student",
+    "--samples",
+    "2",
+    "--classifier",
+    "classifier.safetensors",
+    "--classifier-steps",
+    "20",
+    "--steps",
+];
+
+fn student(dir: &Path) {
+    tiny_teacher(dir, "teacher", &["--ignored", "red_Circle"]);
+    tiny_student(dir, "student", &["--ignored", "red_Circle"]);
+}
+
+fn eval(dir: &Path, more: &[&str]) -> Vec<Value> {
+    let printed = run(dir, &[&EVAL[..], more].concat());
+    printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn scores_are_written_and_repeat() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    student(dir);
+    let first = eval(dir, &["1", "2", "--json"]);
+    assert_eq!(first.len(), 2);
+    for (steps, record) in [1, 2].into_iter().zip(&first) {
+        assert_eq!((&record["steps"], &record["evaluations_per_image"]), (&steps.into(), &steps.into()));
+        // 36 pairs twice, red circles unseen: the run says so.
+        let accuracy = &record["scores"]["accuracy"];
+        let of = |part: &str| accuracy[part]["of"].as_u64().unwrap();
+        assert_eq!((of("all"), of("seen"), of("unseen")), (72, 70, 2));
+        assert_eq!(accuracy["combinations"].as_array().unwrap().len(), 36);
+        let distances = &record["scores"]["all"];
+        assert_eq!((&distances["images"], &distances["real_images"]), (&72.into(), &3600.into()));
+        assert!(distances["frechet"]["value"].as_f64().unwrap() > 0.0);
+        assert!(record["scores"]["unseen"].is_null(), "two images are too few");
+        assert!(record["secs_per_image"].as_f64().unwrap() > 0.0);
+        let folder = dir.join(format!("student/eval/steps-{steps}"));
+        let written: Value =
+            serde_json::from_slice(&std::fs::read(folder.join("scores.json")).unwrap()).unwrap();
+        assert_eq!(written, *record);
+        image::open(folder.join("pictures.png")).unwrap();
+    }
+
+    // Kept pictures give the same scores, and so do pictures drawn anew.
+    assert_eq!(eval(dir, &["1", "2", "--json"]), first);
+    let scores =
+        |records: &[Value]| records.iter().map(|record| record["scores"].clone()).collect::<Vec<_>>();
+    let anew = eval(dir, &["1", "2", "--json", "--out", "elsewhere"]);
+    assert_eq!(scores(&anew), scores(&first));
+    let other = eval(dir, &["1", "2", "--json", "--seed", "1"]);
+    assert_ne!(scores(&other), scores(&first));
+
+    let table = run(dir, &[&EVAL[..], &["2"]].concat());
+    assert!(table.contains("accuracy seen") && table.contains("\n2 steps"), "{table}");
+}
+
+#[test]
+fn what_cannot_be_judged_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    student(dir);
+    let refused = |more: &[&str]| failure(dir, &[&EVAL[..], more].concat());
+    let said = refused(&["2", "--data", "builtin:colored-mnist"]);
+    assert!(said.contains("--data names the images it was trained on"), "{said}");
+    let said = refused(&["0"]);
+    assert!(said.contains("steps"), "{said}");
+    assert!(!dir.join("student/eval").exists() && !dir.join("classifier.safetensors").exists());
+
+    std::fs::write(dir.join("classifier.safetensors"), "no weights").unwrap();
+    let said = refused(&["2"]);
+    assert!(said.contains("cannot use classifier.safetensors"), "{said}");
+    let said = failure(dir, &["eval", "--checkpoint", "nowhere"]);
+    assert!(said.contains("nowhere"), "{said}");
+}
+
+#[test]
+fn a_damaged_part_is_named() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    student(dir);
+    run(dir, &[&EVAL[..], &["1"]].concat());
+    let part = dir.join("student/eval/steps-1/samples/part-0000.safetensors");
+    let bytes = std::fs::read(&part).unwrap();
+    std::fs::write(&part, &bytes[..bytes.len() / 2]).unwrap();
+    let said = failure(dir, &[&EVAL[..], &["1"]].concat());
+    assert!(said.contains("part-0000.safetensors is damaged: remove it"), "{said}");
+}

@@ -1,0 +1,153 @@
+//! Some of the images of a dataset, such as those kept apart to test with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::{Dataset, Error, Pair, Result, Vocabulary, digest::DatasetDigest};
+
+/// Some images of another dataset, in a given order.
+#[derive(Clone)]
+pub struct Subset {
+    dataset: Arc<dyn Dataset>,
+    images: Vec<usize>,
+}
+
+impl Subset {
+    /// The images of these indices.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] when an index is not below the dataset's length, [`Error::EmptyDataset`] for none.
+    pub fn new(dataset: Arc<dyn Dataset>, images: Vec<usize>) -> Result<Self> {
+        if images.is_empty() {
+            return Err(Error::EmptyDataset);
+        }
+        match images.iter().find(|index| **index >= dataset.len()) {
+            Some(index) => Err(Error::InvalidConfig {
+                field: "images",
+                got: format!("index {index}"),
+                want: "below the number of images",
+            }),
+            None => Ok(Self { dataset, images }),
+        }
+    }
+
+    /// At most `per_pair` images of every pair, spread evenly over those it has.
+    ///
+    /// # Errors
+    /// [`Error::EmptyDataset`] when there are none, or `per_pair` is 0.
+    pub fn balanced(dataset: Arc<dyn Dataset>, per_pair: usize) -> Result<Self> {
+        let images = by_pair(&*dataset).into_values().flat_map(|images| {
+            let kept = images.len().min(per_pair);
+            (0..kept).map(move |n| images[n * images.len() / kept]).collect::<Vec<_>>()
+        });
+        let images = images.collect();
+        Self::new(dataset, images)
+    }
+
+    /// Every `nth` image of every pair apart from all others: `(rest, nth)`. Pairs with fewer images than that are in
+    /// the rest alone.
+    ///
+    /// # Errors
+    /// [`Error::EmptyDataset`] when either would have none, so for `nth` below 2 too.
+    pub fn split(dataset: Arc<dyn Dataset>, nth: usize) -> Result<(Self, Self)> {
+        let (mut rest, mut apart) = (Vec::new(), Vec::new());
+        for images in by_pair(&*dataset).into_values() {
+            for (place, index) in images.into_iter().enumerate() {
+                let is_apart = nth > 0 && place % nth == nth - 1;
+                if is_apart { &mut apart } else { &mut rest }.push(index);
+            }
+        }
+        Ok((Self::new(Arc::clone(&dataset), rest)?, Self::new(dataset, apart)?))
+    }
+}
+
+fn by_pair(dataset: &dyn Dataset) -> BTreeMap<Pair, Vec<usize>> {
+    let mut pairs = BTreeMap::<Pair, Vec<usize>>::new();
+    for index in 0..dataset.len() {
+        pairs.entry(dataset.pair(index)).or_default().push(index);
+    }
+    pairs
+}
+
+impl Dataset for Subset {
+    fn vocabulary(&self) -> &Vocabulary {
+        self.dataset.vocabulary()
+    }
+
+    fn image_px(&self) -> usize {
+        self.dataset.image_px()
+    }
+
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn pair(&self, index: usize) -> Pair {
+        self.dataset.pair(self.images[index])
+    }
+
+    fn load(&self, index: usize, out: &mut [f32]) -> Result<()> {
+        self.dataset.load(self.images[index], out)
+    }
+
+    fn describe(&self, index: usize) -> String {
+        self.dataset.describe(self.images[index])
+    }
+
+    /// That of the whole dataset, and which of its images these are.
+    fn digest(&self) -> Result<String> {
+        let mut digest = DatasetDigest::new("subset 1", self.vocabulary(), self.image_px());
+        digest.bytes(self.dataset.digest()?.as_bytes());
+        for image in &self.images {
+            digest.number(*image as u64);
+        }
+        Ok(digest.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{PairFilter, Shapes, ShapesConfig, pair_counts};
+
+    fn shapes(images_per_pair: usize) -> Arc<dyn Dataset> {
+        let config = ShapesConfig { image_px: 8, images_per_pair, seed: 0, pairs: PairFilter::all() };
+        Arc::new(Shapes::new(&config).unwrap())
+    }
+
+    #[test]
+    fn it_shows_the_images_it_was_given() -> Result<()> {
+        let whole = shapes(3);
+        let some = Subset::new(Arc::clone(&whole), vec![5, 2])?;
+        assert_eq!((some.len(), some.pair(0), some.pair(1)), (2, whole.pair(5), whole.pair(2)));
+        let (mut theirs, mut ours) = (vec![0.0; 192], vec![0.0; 192]);
+        whole.load(5, &mut theirs)?;
+        some.load(0, &mut ours)?;
+        assert_eq!(theirs, ours);
+        assert_ne!(some.digest()?, Subset::new(Arc::clone(&whole), vec![2, 5])?.digest()?);
+        assert!(Subset::new(Arc::clone(&whole), vec![whole.len()]).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn balanced_takes_as_many_of_each_pair() -> Result<()> {
+        let some = Subset::balanced(shapes(10), 3)?;
+        assert!(pair_counts(&some).values().all(|count| *count == 3));
+        assert_eq!(&some.images[..3], [0, 3, 6]);
+        assert_eq!(Subset::balanced(shapes(2), 3)?.len(), shapes(2).len());
+        assert!(Subset::balanced(shapes(2), 0).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_split_shares_nothing_and_loses_nothing() -> Result<()> {
+        let (rest, apart) = Subset::split(shapes(10), 5)?;
+        assert!(pair_counts(&rest).values().all(|count| *count == 8));
+        assert!(pair_counts(&apart).values().all(|count| *count == 2));
+        let mut all = [rest.images, apart.images].concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..shapes(10).len()).collect::<Vec<_>>());
+        assert!(Subset::split(shapes(10), 1).is_err() && Subset::split(shapes(10), 11).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! Everything that compares a set of generated images with real ones, at once.
+
+use candle_core::Tensor;
+use cccm_sched::Streams;
+use serde::{Deserialize, Serialize};
+
+use crate::proportion::Z_95;
+use crate::{
+    DEFAULT_NEIGHBOURS, Diversity, GaussianStats, KernelDistance, KernelDistanceConfig, PrecisionRecall,
+    Result, diversity, frechet_standard_error, kernel_distance, precision_recall,
+};
+
+/// Resamples behind a standard error.
+const RESAMPLES: usize = 100;
+/// Rows that precision and recall look at on either side, at most: their time grows with the square.
+const MANIFOLD_ROWS: usize = 5000;
+
+/// Features of images, and the group of each, such as its pair of labels.
+#[derive(Clone, Copy, Debug)]
+pub struct FeatureSet<'a> {
+    /// `(n, d)`, `f32`, on the CPU.
+    pub features: &'a Tensor,
+    /// One per row.
+    pub groups: &'a [usize],
+}
+
+/// A number and how far it may be off, for the images there happened to be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The number.
+    pub value: f64,
+    /// Its standard error.
+    pub standard_error: f64,
+    /// Lower end of the 95 % confidence interval.
+    pub low: f64,
+    /// Upper end of the 95 % confidence interval.
+    pub high: f64,
+}
+
+impl Estimate {
+    /// An estimate whose error is about normal, as those of many images are.
+    pub fn normal(value: f64, standard_error: f64) -> Self {
+        let half = Z_95 * standard_error;
+        Self { value, standard_error, low: value - half, high: value + half }
+    }
+}
+
+/// How a set of generated images compares with real ones.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Distances {
+    /// Generated images.
+    pub images: usize,
+    /// Real images.
+    pub real_images: usize,
+    /// Fréchet distance (see [`frechet_distance`](crate::frechet_distance)); its interval tells of which images
+    /// happened to be generated. It falls with their number: compare equal numbers only.
+    pub frechet: Estimate,
+    /// Kernel distance (see [`kernel_distance`]), over 100 subsets of 1,000 images, or of as many as there are.
+    pub kernel: KernelDistance,
+    /// Precision and recall (see [`precision_recall`]), of at most the first 5,000 images on either side.
+    pub manifold: PrecisionRecall,
+    /// Diversity within groups (see [`diversity`]).
+    pub diversity: Diversity,
+}
+
+impl Distances {
+    /// Compares.
+    /// - `streams`: decide the subsets and resamples
+    ///
+    /// # Errors
+    /// When features differ in width, groups in number, or either side has too few rows: 4 at least.
+    pub fn new(generated: FeatureSet<'_>, real: FeatureSet<'_>, streams: &Streams) -> Result<Self> {
+        let (images, real_images) = (generated.features.dim(0)?, real.features.dim(0)?);
+        let stats = GaussianStats::new(real.features)?;
+        let frechet = GaussianStats::new(generated.features)?.frechet_distance(&stats)?;
+        let error = frechet_standard_error(generated.features, generated.groups, &stats, RESAMPLES, streams)?;
+        let cfg = KernelDistanceConfig::default();
+        let cfg = KernelDistanceConfig { subset_size: cfg.subset_size.min(images).min(real_images), ..cfg };
+        let first = |set: FeatureSet<'_>| set.features.narrow(0, 0, set.groups.len().min(MANIFOLD_ROWS));
+        Ok(Self {
+            images,
+            real_images,
+            frechet: Estimate::normal(frechet, error),
+            kernel: kernel_distance(generated.features, real.features, cfg, streams)?,
+            manifold: precision_recall(&first(generated)?, &first(real)?, DEFAULT_NEIGHBOURS)?,
+            diversity: diversity(generated.features, generated.groups, real.features, real.groups)?,
+        })
+    }
+}

@@ -1,0 +1,135 @@
+//! Mean and covariance of features.
+
+use candle_core::{DType, Device, Tensor};
+use nalgebra::{DMatrix, DVector};
+
+use crate::rows::Rows;
+use crate::{Error, Result};
+
+/// The Gaussian that the Fréchet distance puts in the place of a set of features: their mean and covariance.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use cccm_eval::GaussianStats;
+///
+/// let features = Tensor::new(&[[0f32, 1.0], [2.0, 1.0], [4.0, 4.0]], &Device::Cpu)?;
+/// let stats = GaussianStats::new(&features)?;
+/// assert_eq!(stats.mean(), [2.0, 2.0]);
+/// assert_eq!(stats.covariance().to_vec2::<f64>()?, [[4.0, 3.0], [3.0, 3.0]]);
+/// # Ok::<(), cccm_eval::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct GaussianStats {
+    mean: Vec<f64>,
+    covariance: Tensor,
+}
+
+impl GaussianStats {
+    /// Of `features`, `(n, d)`, float, with `n` at least 2. The covariance is the unbiased one, as `numpy.cov` gives
+    /// it; of fewer than `d + 1` features it is singular, which [`Self::frechet_distance`] bears.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::TooFewRows`], [`Error::NonFinite`].
+    pub fn new(features: &Tensor) -> Result<Self> {
+        Self::of_rows(&Rows::new("features", features)?.at_least(2)?)
+    }
+
+    pub(crate) fn of_rows(rows: &Rows) -> Result<Self> {
+        let n = rows.len();
+        let mut mean = vec![0f64; rows.dim()];
+        for row in rows.iter() {
+            mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+        }
+        for sum in &mut mean {
+            *sum /= n as f64;
+        }
+        let scatter = scatter(n, rows.dim(), |index, centred| {
+            let values = rows.row(index).iter().zip(&mean);
+            centred.iter_mut().zip(values).for_each(|(out, (value, mean))| *out = f64::from(*value) - mean);
+        })?;
+        Ok(Self { mean, covariance: (scatter / (n - 1) as f64)? })
+    }
+
+    /// Of a known mean, `(d,)`, and covariance, `(d, d)`, such as published statistics of a dataset. The covariance
+    /// must be symmetric and positive semidefinite, which is not checked.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the covariance has another size than the mean; [`Error::NonFinite`].
+    pub fn from_moments(mean: Vec<f64>, covariance: &Tensor) -> Result<Self> {
+        let dim = mean.len();
+        if dim == 0 || covariance.dims() != [dim, dim] {
+            let want = format!("({dim}, {dim}) for a mean of {dim} numbers, at least 1");
+            return Err(Error::Shape { what: "covariance", got: covariance.dims().to_vec(), want });
+        }
+        let covariance = covariance.to_dtype(DType::F64)?.to_device(&Device::Cpu)?;
+        let rows = covariance.to_vec2::<f64>()?;
+        let row = rows.iter().chain([&mean]).position(|row| row.iter().any(|value| !value.is_finite()));
+        if let Some(row) = row {
+            return Err(Error::NonFinite { what: "covariance and mean", row });
+        }
+        Ok(Self { mean, covariance })
+    }
+
+    /// Number of features.
+    pub fn dim(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// Mean of each feature, `(d,)`.
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// Covariance, `(d, d)`, `f64` on the CPU.
+    pub fn covariance(&self) -> &Tensor {
+        &self.covariance
+    }
+
+    /// Sum of all variances.
+    pub(crate) fn total_variance(&self) -> Result<f64> {
+        Ok((0..self.dim())
+            .map(|i| self.covariance.get(i)?.get(i)?.to_scalar::<f64>())
+            .sum::<Result<_, _>>()?)
+    }
+
+    /// A matrix `R`, `(d, d)`, with `Rᵀ R` the covariance.
+    pub(crate) fn root(&self) -> Result<Tensor> {
+        let eigen = matrix(&self.covariance)?.symmetric_eigen();
+        // nalgebra's memory goes column by column, which read row by row is the transpose.
+        let vectors =
+            Tensor::from_vec(eigen.eigenvectors.as_slice().to_vec(), self.covariance.shape(), &Device::Cpu)?;
+        let roots = Tensor::from_vec(roots(&eigen.eigenvalues), (self.dim(), 1), &Device::Cpu)?;
+        Ok(vectors.broadcast_mul(&roots)?)
+    }
+}
+
+/// Sum over `n` rows of `row rowᵀ`, `(dim, dim)`; `fill` writes a row.
+pub(crate) fn scatter(n: usize, dim: usize, fill: impl Fn(usize, &mut [f64])) -> Result<Tensor> {
+    // Enough for a matrix product to be at its best, and little memory beside the features.
+    const BLOCK_ROWS: usize = 1024;
+    let mut sum = Tensor::zeros((dim, dim), DType::F64, &Device::Cpu)?;
+    for start in (0..n).step_by(BLOCK_ROWS) {
+        let len = BLOCK_ROWS.min(n - start);
+        let mut block = vec![0f64; len * dim];
+        block.chunks_exact_mut(dim).enumerate().for_each(|(i, row)| fill(start + i, row));
+        let block = Tensor::from_vec(block, (len, dim), &Device::Cpu)?;
+        sum = (sum + block.t()?.matmul(&block)?)?;
+    }
+    Ok(sum)
+}
+
+/// Trace of the square root of a symmetric positive semidefinite matrix, `(d, d)`, `f64`.
+pub(crate) fn trace_of_root(symmetric: &Tensor) -> Result<f64> {
+    Ok(roots(&matrix(symmetric)?.symmetric_eigenvalues()).iter().sum())
+}
+
+/// A symmetric matrix for nalgebra.
+fn matrix(symmetric: &Tensor) -> Result<DMatrix<f64>> {
+    let (dim, _) = symmetric.dims2()?;
+    Ok(DMatrix::from_vec(dim, dim, symmetric.flatten_all()?.to_vec1()?))
+}
+
+/// Square roots of eigenvalues. Where a covariance is singular, rounding makes some of its zeros negative.
+fn roots(eigenvalues: &DVector<f64>) -> Vec<f64> {
+    eigenvalues.iter().map(|value| value.max(0.0).sqrt()).collect()
+}
