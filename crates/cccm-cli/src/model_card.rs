@@ -7,11 +7,12 @@ use cccm_unet::{ModelConfig, Role};
 use serde::Serialize;
 
 /// Settings of a run that tell others what a model is; the rest is in the run's `config.toml`.
-const TOLD: [&str; 16] = [
+const TOLD: [&str; 17] = [
     "fuse_method",
     "fuse_schedule",
     "data_target",
     "hat_target",
+    "timestep_sampling",
     "guidance_init",
     "loss_type",
     "max_steps",

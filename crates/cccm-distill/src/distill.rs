@@ -4,9 +4,10 @@ use cccm_sched::{Draws, FuseSchedule, NoiseSchedule, StudentConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::objective::Metered;
+use crate::timesteps::StepDraws;
 use crate::{
     DataTarget, Distance, DistillInputs, DistillLoss, Error, Evaluation, FuseMethod, HatTarget, LossType,
-    Networks, Objective, Result, TrainBatch, Work,
+    Networks, Objective, Result, TimestepSampling, TrainBatch, Work,
 };
 
 /// Settings of a distillation; the defaults are those of the published runs.
@@ -22,6 +23,8 @@ pub struct DistillConfig {
     pub data_target: DataTarget,
     /// The point behind the teacher's share of the loss. Default `mixed`, as published.
     pub hat_target: HatTarget,
+    /// How the solver step of each sample is drawn. Default `uniform`, as published.
+    pub timestep_sampling: TimestepSampling,
     /// Distance between student and target. Default `huber`.
     pub loss_type: LossType,
     /// Where the Huber distances turn from square to linear, above 0: of one value for `huber`, of a sample per square
@@ -44,6 +47,7 @@ impl Default for DistillConfig {
             fuse_schedule: FuseSchedule::default(),
             data_target: DataTarget::Published,
             hat_target: HatTarget::Mixed,
+            timestep_sampling: TimestepSampling::Uniform,
             loss_type: LossType::Huber,
             huber_c: 0.001,
             ema_decay: 0.95,
@@ -97,6 +101,7 @@ pub(crate) fn check_ema_decay(decay: f64) -> Result<()> {
 /// Distillation as an objective: draws what is random, and follows the fusion schedule.
 pub struct Distillation<'a> {
     loss: DistillLoss,
+    steps: StepDraws,
     networks: Networks<'a>,
     fuse_schedule: FuseSchedule,
     w_interval: (f64, f64),
@@ -115,8 +120,10 @@ impl<'a> Distillation<'a> {
         null_labels: Vec<u32>,
         networks: Networks<'a>,
     ) -> Result<Self> {
+        let loss = DistillLoss::new(cfg, schedule, null_labels)?;
         Ok(Self {
-            loss: DistillLoss::new(cfg, schedule, null_labels)?,
+            steps: StepDraws::new(cfg.timestep_sampling, loss.grid()),
+            loss,
             networks,
             fuse_schedule: cfg.fuse_schedule.clone(),
             w_interval: cfg.student.w_interval,
@@ -128,7 +135,7 @@ impl<'a> Distillation<'a> {
         Ok(DistillInputs {
             x_0: batch.x_0.clone(),
             labels: batch.labels.clone(),
-            index: draws.below("index", self.loss.solver_steps() as u32)?,
+            index: self.steps.draw(draws)?,
             eps: draws.normal("eps", batch.image_shape())?.to_device(batch.x_0.device())?,
             w: draws.uniform("w", &[], self.w_interval)?,
         })

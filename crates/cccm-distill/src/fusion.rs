@@ -98,6 +98,11 @@ impl DistillLoss {
         })
     }
 
+    /// The solver's grid.
+    pub(crate) fn grid(&self) -> &SolverGrid {
+        &self.step.grid
+    }
+
     /// Number of solver steps: [`DistillInputs::index`] lies below it.
     pub fn solver_steps(&self) -> usize {
         self.step.grid.solver_steps()

@@ -14,6 +14,7 @@ mod plan;
 mod points;
 mod report;
 mod teacher;
+mod timesteps;
 mod trainer;
 
 pub use averaging::{Averaging, MovingAverage};
@@ -28,4 +29,5 @@ pub use objective::{Evaluation, Forward, Objective, Work};
 pub use plan::{OnNonFinite, Span, TrainConfig};
 pub use report::{Ending, Reporter, StepReport};
 pub use teacher::{TeacherConfig, TeacherTraining};
+pub use timesteps::TimestepSampling;
 pub use trainer::{Trainer, TrainerParts};

@@ -10,6 +10,7 @@ use crate::{Error, NoiseSchedule, Result};
 #[derive(Clone, Debug)]
 pub struct SolverGrid {
     timesteps: Vec<u32>,
+    alpha_bar: Vec<f32>,
     alpha_bar_prev: Vec<f32>,
     stride: u32,
 }
@@ -30,10 +31,11 @@ impl SolverGrid {
         }
         let stride = train_timesteps / solver_steps;
         let timesteps: Vec<u32> = (1..=solver_steps).map(|k| (k * stride - 1) as u32).collect();
+        let alpha_bar = timesteps.iter().map(|t| schedule.alpha_bar()[*t as usize]).collect();
         // Differs: one step before the first point lies alpha_bar[0], not 1, as in the published solver.
         let before = std::iter::once(0).chain(timesteps.iter().copied());
         let alpha_bar_prev = before.take(solver_steps).map(|t| schedule.alpha_bar()[t as usize]).collect();
-        Ok(Self { timesteps, alpha_bar_prev, stride: stride as u32 })
+        Ok(Self { timesteps, alpha_bar, alpha_bar_prev, stride: stride as u32 })
     }
 
     /// Number of solver steps (K).
@@ -49,6 +51,23 @@ impl SolverGrid {
     /// `alpha_bar` one solver step before each point of the grid.
     pub fn alpha_bar_prev(&self) -> &[f32] {
         &self.alpha_bar_prev
+    }
+
+    /// How much of a lognormal distribution of noise levels `sigma = sqrt((1 - alpha_bar) / alpha_bar)` lies within each
+    /// solver step, up to one factor: `erf((ln sigma_start - mean) / (sqrt(2) std)) - erf((ln sigma_end - mean) /
+    /// (sqrt(2) std))` (Song & Dhariwal 2023, section 3.5). Ascending, as [`Self::timesteps`].
+    /// - `mean`, `std`: of the logarithm of sigma; `std` is above 0
+    pub fn lognormal_weights(&self, mean: f64, std: f64) -> Vec<f64> {
+        let below = |alpha_bar: &f32| {
+            let alpha_bar = f64::from(*alpha_bar);
+            let ln_sigma = 0.5 * ((1.0 - alpha_bar) / alpha_bar).ln();
+            libm::erf((ln_sigma - mean) / (std::f64::consts::SQRT_2 * std))
+        };
+        self.alpha_bar
+            .iter()
+            .zip(&self.alpha_bar_prev)
+            .map(|(start, end)| below(start) - below(end))
+            .collect()
     }
 
     /// Where each solver step starts and ends: `t_start = grid[i]`, `t_end = max(t_start - T/K, 0)`.
@@ -147,6 +166,32 @@ mod tests {
         assert_eq!(end.to_vec1::<u32>()?, [0, 19, 979]);
         assert!(grid(50).start_and_end(&Tensor::new(&[50u32], &Device::Cpu)?).is_err());
         Ok(())
+    }
+
+    #[test]
+    fn lognormal_weights_are_integrals_of_the_normal_density() {
+        let schedule = NoiseSchedule::new(&ScheduleConfig::default()).unwrap();
+        let (mean, std) = (-1.1, 2.0);
+        let ln_sigma = |t: usize| {
+            let alpha_bar = f64::from(schedule.alpha_bar()[t]);
+            ((1.0 - alpha_bar) / alpha_bar).sqrt().ln()
+        };
+        let density =
+            |x: f64| (-((x - mean) / std).powi(2) / 2.0).exp() / (std * std::f64::consts::TAU.sqrt());
+        for solver_steps in [50, 10] {
+            let stride = 1000 / solver_steps;
+            let weights = grid(solver_steps).lognormal_weights(mean, std);
+            assert_eq!(weights.len(), solver_steps);
+            for (k, weight) in weights.into_iter().enumerate() {
+                // The first step ends at timestep 0.
+                let (from, to) = (ln_sigma((k * stride).saturating_sub(1)), ln_sigma((k + 1) * stride - 1));
+                let width = (to - from) / 1000.0;
+                let middles = (0..1000).map(|i| density(from + (f64::from(i) + 0.5) * width));
+                let integral = middles.sum::<f64>() * width;
+                // Both halves of the distribution together are 2 in terms of the error function.
+                assert!((weight - 2.0 * integral).abs() < 1e-6, "step {k}: {weight} and {integral}");
+            }
+        }
     }
 
     #[test]

@@ -91,6 +91,31 @@ impl Draws {
         Tensor::from_vec(values, self.batch(), &Device::Cpu)
     }
 
+    /// Indices in `0..weights.len()`, each as likely as its weight says, `(batch,)`, `u32`, on the CPU.
+    /// - `weights`: finite and not negative, not all 0; they need not add up to 1
+    ///
+    /// # Errors
+    /// When the weights are no such.
+    pub fn weighted(&self, purpose: &str, weights: &[f64]) -> Result<Tensor> {
+        let ends: Vec<f64> = weights
+            .iter()
+            .scan(0.0, |sum, weight| {
+                *sum += weight;
+                Some(*sum)
+            })
+            .collect();
+        let total = ends.last().copied().unwrap_or_default();
+        if !(total > 0.0 && total.is_finite() && weights.iter().all(|weight| *weight >= 0.0)) {
+            candle_core::bail!("no index can be drawn by the weights {weights:?} (purpose `{purpose}`)")
+        }
+        let values = self.each(purpose, |rng| {
+            let place = total * rng.random::<f64>();
+            // Rounding may lead to the very end.
+            ends.partition_point(|end| *end <= place).min(weights.len() - 1) as u32
+        });
+        Tensor::from_vec(values, self.batch(), &Device::Cpu)
+    }
+
     /// True with the given probability, one per sample.
     pub fn coin(&self, purpose: &str, probability: f64) -> Vec<bool> {
         self.each(purpose, |rng| rng.random::<f64>() < probability)
@@ -176,6 +201,8 @@ mod tests {
         assert_eq!(normal(&whole), join(&normal));
         let mask = |d: &Draws| values(d.dropout_mask("drop", &[3, 7], 0.3).unwrap());
         assert_eq!(mask(&whole), join(&mask));
+        let index = |d: &Draws| d.weighted("index", &[0.3, 1.0, 0.5]).unwrap().to_vec1::<u32>().unwrap();
+        assert_eq!(index(&whole), [index(&parts[0]), index(&parts[1])].concat());
     }
 
     #[test]
@@ -192,6 +219,17 @@ mod tests {
         assert!((mask.iter().filter(|m| **m == 0.0).count() as f64 / 1e5 - 0.15).abs() < 0.01);
         let index = draws.below("index", 3).unwrap().to_vec1::<u32>().unwrap();
         assert!((0..3).all(|i| index.contains(&i)) && index.iter().all(|i| *i < 3));
+        let weighted = Streams::new(4).draws(0, 0..20_000).weighted("index", &[3.0, 0.0, 1.0, 4.0]).unwrap();
+        let weighted = weighted.to_vec1::<u32>().unwrap();
+        let share = |index| weighted.iter().filter(|i| **i == index).count() as f64 / 20_000.0;
+        // The margin is four standard deviations.
+        for (index, want) in [(0, 0.375), (1, 0.0), (2, 0.125), (3, 0.5)] {
+            assert!((share(index) - want).abs() < 0.015, "{index}: {}", share(index));
+        }
+        assert_eq!(share(1), 0.0);
+        for bad in [&[][..], &[0.0, 0.0], &[1.0, -0.5], &[f64::NAN], &[f64::INFINITY]] {
+            assert!(draws.weighted("index", bad).is_err(), "{bad:?}");
+        }
         let dropped = draws.coin("drop", 0.1).into_iter().filter(|d| *d).count();
         assert!((50..150).contains(&dropped), "{dropped}");
     }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use cccm_distill::{
     Averaging, DataTarget, DistillConfig, Distillation, FuseMethod, HatTarget, LossType, MovingAverage,
-    Networks,
+    Networks, TimestepSampling,
 };
 use cccm_sample::{FewStepConfig, FewStepSampler};
 use cccm_sched::{FuseSchedule, NoiseSchedule, Streams, StudentConfig};
@@ -94,6 +94,11 @@ struct DistillArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     hat_target: Option<HatTarget>,
 
+    /// How timesteps are drawn: uniform as published, or lognormal, which prefers low noise
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestep_sampling: Option<TimestepSampling>,
+
     /// Distance between student and target: huber, sample_huber, l2
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,6 +160,7 @@ impl DistillArgs {
             // Runs of before these settings existed go on as they were.
             data_target: self.data_target.unwrap_or_default(),
             hat_target: self.hat_target.unwrap_or_default(),
+            timestep_sampling: self.timestep_sampling.unwrap_or_default(),
             loss_type: required(self.loss_type, "loss_type")?,
             huber_c: required(self.huber_c, "huber_c")?,
             ema_decay,

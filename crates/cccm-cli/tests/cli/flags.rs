@@ -183,7 +183,7 @@ const TEACHER_ALONE: [Case; 11] = [
     }),
 ];
 
-const STUDENT_ALONE: [Case; 17] = [
+const STUDENT_ALONE: [Case; 18] = [
     (&["--fuse-method", "stepfuse"], |with, without| {
         assert!(with.metrics[0]["teacher_part"].is_null() && without.metrics[0]["teacher_part"].is_number());
     }),
@@ -203,6 +203,12 @@ const STUDENT_ALONE: [Case; 17] = [
     (&["--hat-target", "teacher"], |with, without| {
         assert!(with.metrics[0]["teacher_part"] != without.metrics[0]["teacher_part"]);
         assert_eq!(with.metrics[0]["data_part"], without.metrics[0]["data_part"]);
+    }),
+    (&["--timestep-sampling", "lognormal"], |with, without| {
+        assert_eq!(with.settings["timestep_sampling"].as_str(), Some("lognormal"));
+        // Where there is less noise, student and target are nearer.
+        let mean = |left: &Left| left.column("loss").iter().sum::<f64>();
+        assert!(mean(with) < mean(without));
     }),
     (&["--loss-type", "l2"], |with, without| assert_ne!(with.column("loss")[0], without.column("loss")[0])),
     (&["--loss-type", "sample_huber"], |with, without| {
