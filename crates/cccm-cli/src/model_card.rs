@@ -7,9 +7,10 @@ use cccm_unet::{ModelConfig, Role};
 use serde::Serialize;
 
 /// Settings of a run that tell others what a model is; the rest is in the run's `config.toml`.
-const TOLD: [&str; 17] = [
+const TOLD: [&str; 18] = [
     "fuse_method",
     "fuse_schedule",
+    "teacher_solver",
     "data_target",
     "hat_target",
     "timestep_sampling",

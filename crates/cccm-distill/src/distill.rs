@@ -7,7 +7,7 @@ use crate::objective::Metered;
 use crate::timesteps::StepDraws;
 use crate::{
     DataTarget, Distance, DistillInputs, DistillLoss, Error, Evaluation, FuseMethod, HatTarget, LossType,
-    Networks, Objective, Result, TimestepSampling, TrainBatch, Work,
+    Networks, Objective, Result, TeacherSolver, TimestepSampling, TrainBatch, Work,
 };
 
 /// Settings of a distillation; the defaults are those of the published runs.
@@ -19,6 +19,8 @@ pub struct DistillConfig {
     /// The teacher's share `c_t` over training; with method `switch` a `switch` schedule. Default `piecewise 1:0`:
     /// published is `piecewise` without knots, which crashes there.
     pub fuse_schedule: FuseSchedule,
+    /// How the teacher's point is found. Default `ddim`, as published.
+    pub teacher_solver: TeacherSolver,
     /// The real-data point. Default `published`.
     pub data_target: DataTarget,
     /// The point behind the teacher's share of the loss. Default `mixed`, as published.
@@ -45,6 +47,7 @@ impl Default for DistillConfig {
         Self {
             fuse_method: FuseMethod::LossFuse,
             fuse_schedule: FuseSchedule::default(),
+            teacher_solver: TeacherSolver::Ddim,
             data_target: DataTarget::Published,
             hat_target: HatTarget::Mixed,
             timestep_sampling: TimestepSampling::Uniform,
@@ -174,6 +177,7 @@ mod tests {
         let cfg = DistillConfig {
             fuse_method: FuseMethod::Switch,
             fuse_schedule: FuseSchedule::Switch(0.4),
+            teacher_solver: TeacherSolver::Heun,
             data_target: DataTarget::Guided,
             hat_target: HatTarget::Teacher,
             loss_type: LossType::L2,
@@ -182,7 +186,7 @@ mod tests {
         cfg.validate().unwrap();
         let text = serde_json::to_string(&cfg).unwrap();
         assert!(
-            text.contains(r#""fuse_method":"switch","fuse_schedule":"switch 0.4","data_target":"guided""#),
+            text.contains(r#""fuse_method":"switch","fuse_schedule":"switch 0.4","teacher_solver":"heun""#),
             "{text}"
         );
         assert_eq!(serde_json::from_str::<DistillConfig>(&text).unwrap(), cfg);

@@ -88,6 +88,7 @@ impl DistillLoss {
             step: SolverStep {
                 grid: SolverGrid::new(&schedule, cfg.student.num_ddim_timesteps)?,
                 schedule,
+                solver: cfg.teacher_solver,
                 data_target: cfg.data_target,
                 null_labels,
             },

@@ -22,7 +22,7 @@ pub use batch::TrainBatch;
 pub use checkpoint::{Checkpoint, CheckpointFolder, CheckpointWriter, TrainState};
 pub use distill::{DistillConfig, Distillation};
 pub use error::{BoxError, Error, Result};
-pub use fuse_target::{DataTarget, FuseMethod, HatTarget};
+pub use fuse_target::{DataTarget, FuseMethod, HatTarget, TeacherSolver};
 pub use fusion::{DistillInputs, DistillLoss, DistillParts, Networks};
 pub use loss::{Distance, LossType};
 pub use objective::{Evaluation, Forward, Objective, Work};

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use cccm_distill::{
     Averaging, DataTarget, DistillConfig, Distillation, FuseMethod, HatTarget, LossType, MovingAverage,
-    Networks, TimestepSampling,
+    Networks, TeacherSolver, TimestepSampling,
 };
 use cccm_sample::{FewStepConfig, FewStepSampler};
 use cccm_sched::{FuseSchedule, NoiseSchedule, Streams, StudentConfig};
@@ -84,6 +84,11 @@ struct DistillArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     fuse_args: Option<Vec<String>>,
 
+    /// How the teacher's point is found: ddim, or heun, which asks the teacher twice as often
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    teacher_solver: Option<TeacherSolver>,
+
     /// The real-data point: published, or guided as the teacher is, for which the teacher is asked at every c_t
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,6 +163,7 @@ impl DistillArgs {
             fuse_method: required(self.fuse_method, "fuse_method")?,
             fuse_schedule: self.schedule()?,
             // Runs of before these settings existed go on as they were.
+            teacher_solver: self.teacher_solver.unwrap_or_default(),
             data_target: self.data_target.unwrap_or_default(),
             hat_target: self.hat_target.unwrap_or_default(),
             timestep_sampling: self.timestep_sampling.unwrap_or_default(),

@@ -183,7 +183,7 @@ const TEACHER_ALONE: [Case; 11] = [
     }),
 ];
 
-const STUDENT_ALONE: [Case; 18] = [
+const STUDENT_ALONE: [Case; 19] = [
     (&["--fuse-method", "stepfuse"], |with, without| {
         assert!(with.metrics[0]["teacher_part"].is_null() && without.metrics[0]["teacher_part"].is_number());
     }),
@@ -193,6 +193,11 @@ const STUDENT_ALONE: [Case; 18] = [
     (&["--fuse-schedule", "only_ode"], |with, _| assert_eq!(with.column("c_t"), [0.0; 4])),
     (&["--fuse-schedule", "piecewise", "--fuse-args", "0:0.25"], |with, _| {
         assert_eq!(with.column("c_t"), [0.25; 4]);
+    }),
+    (&["--teacher-solver", "heun"], |with, without| {
+        let images = |left: &Left| left.metrics[0]["work"]["teacher"]["images"].as_u64().unwrap();
+        assert_eq!((images(with), images(without)), (16, 8));
+        assert!(with.model != without.model);
     }),
     (&["--data-target", "guided", "--fuse-schedule", "only_ode"], |with, without| {
         // The teacher is asked although its point has no share.
