@@ -130,6 +130,29 @@ pub fn ddim_timesteps(train_timesteps: usize, steps: usize) -> Result<Vec<u32>> 
     Ok((0..steps).map(|j| (1 + j * stride) as u32).collect())
 }
 
+/// Numbers of solver steps for a student that learns short jumps last: `first, 2 first, 4 first, …`, and in the end `last`
+/// (the doubling of Song & Dhariwal 2023, section 3.4).
+///
+/// # Errors
+/// [`Error::InvalidConfig`] unless `first` lies in `1..=last` and every one of the numbers divides `train_timesteps`: only
+/// then does each grid reach the last timestep, where sampling starts.
+pub fn doubling_solver_steps(train_timesteps: usize, first: usize, last: usize) -> Result<Vec<usize>> {
+    const WANT: &str = "between 1 and `num_ddim_timesteps`, so that it, its doublings below that, and that itself \
+                        divide `train_timesteps`";
+    if !(1..=last).contains(&first) {
+        return Err(Error::invalid("solver_steps_start", first, WANT));
+    }
+    let doublings = std::iter::successors(Some(first), |steps| steps.checked_mul(2));
+    let all: Vec<usize> = doublings.take_while(|steps| *steps < last).chain([last]).collect();
+    match all.iter().find(|steps| !train_timesteps.is_multiple_of(**steps)) {
+        Some(bad) => {
+            let got = format!("{first}, which leads to {bad} steps over {train_timesteps} timesteps");
+            Err(Error::invalid("solver_steps_start", got, WANT))
+        }
+        None => Ok(all),
+    }
+}
+
 impl NoiseSchedule {
     /// One deterministic DDIM step from `t` to `t_prev` (Song et al. 2021, eq. 12 with sigma 0), every sample alike.
     /// - `x_t`, `eps`, result: `(batch, channels, height, width)`, float
@@ -203,6 +226,23 @@ mod tests {
         }
         assert!(grid(50).few_step_timesteps(0).is_err());
         assert!(grid(50).few_step_timesteps(51).is_err());
+    }
+
+    #[test]
+    fn solver_steps_double_up_to_the_last_number() {
+        let steps = |first, last| doubling_solver_steps(1000, first, last);
+        assert_eq!(steps(10, 50).unwrap(), [10, 20, 40, 50]);
+        assert_eq!(steps(25, 50).unwrap(), [25, 50]);
+        assert_eq!(steps(50, 50).unwrap(), [50]);
+        assert_eq!(steps(1, 8).unwrap(), [1, 2, 4, 8]);
+        for grid in steps(5, 50).unwrap().into_iter().map(grid) {
+            assert_eq!(grid.timesteps().last(), Some(&999));
+        }
+        for (first, last, named) in [(0, 50, "0"), (51, 50, "51"), (2, 50, "16 steps"), (10, 30, "30 steps")]
+        {
+            let error = steps(first, last).unwrap_err().to_string();
+            assert!(error.contains("solver_steps_start") && error.contains(named), "{error}");
+        }
     }
 
     #[test]

@@ -135,6 +135,12 @@ struct DistillArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     num_ddim_timesteps: Option<usize>,
 
+    /// Steps of the solver at the start of training, doubled up to --num-ddim-timesteps in equal shares of the run; each
+    /// number must divide the training timesteps [default: --num-ddim-timesteps all along]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    solver_steps_start: Option<usize>,
+
     /// Factor on the timestep in the boundary scalings
     #[arg(long, value_name = "FACTOR")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,6 +173,7 @@ impl DistillArgs {
             data_target: self.data_target.unwrap_or_default(),
             hat_target: self.hat_target.unwrap_or_default(),
             timestep_sampling: self.timestep_sampling.unwrap_or_default(),
+            solver_steps_start: self.solver_steps_start,
             loss_type: required(self.loss_type, "loss_type")?,
             huber_c: required(self.huber_c, "huber_c")?,
             ema_decay,

@@ -183,7 +183,7 @@ const TEACHER_ALONE: [Case; 11] = [
     }),
 ];
 
-const STUDENT_ALONE: [Case; 19] = [
+const STUDENT_ALONE: [Case; 20] = [
     (&["--fuse-method", "stepfuse"], |with, without| {
         assert!(with.metrics[0]["teacher_part"].is_null() && without.metrics[0]["teacher_part"].is_number());
     }),
@@ -232,6 +232,10 @@ const STUDENT_ALONE: [Case; 19] = [
     (&["--time-cond-proj-dim", "16"], |with, _| assert_eq!(with.unet("guidance_dim"), 16)),
     (&["--guidance-init", "zero"], |with, without| assert!(with.model != without.model)),
     (&["--num-ddim-timesteps", "25"], |with, _| assert_eq!(with.student("num_ddim_timesteps"), 25)),
+    (&["--solver-steps-start", "25"], |with, without| {
+        assert_eq!(with.student("num_ddim_timesteps"), 50);
+        assert_ne!(with.column("loss")[0], without.column("loss")[0]);
+    }),
     (&["--timestep-scaling-factor", "5"], |with, _| assert_eq!(with.student("timestep_scaling"), 5.0)),
     (&["--sampling-ema-decay", "0.9"], |with, without| {
         // The student learns the same.

@@ -1,10 +1,13 @@
 //! What the published recipe does not have.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use cccm_distill::{
-    DataTarget, DistillConfig, DistillInputs, DistillLoss, DistillParts, FuseMethod, HatTarget, Networks,
-    TeacherSolver,
+    DataTarget, DistillConfig, DistillInputs, DistillLoss, DistillParts, Distillation, FuseMethod, HatTarget,
+    Networks, Objective, TeacherSolver, TimestepSampling,
 };
 use cccm_sched::{Conditions, Streams};
 use cccm_tests::{Tolerance, assert_close, assert_close_scalar};
@@ -226,4 +229,40 @@ fn heuns_step_asks_the_teacher_twice_where_its_point_has_a_share() -> Result<()>
         assert_eq!(teacher.take_sizes(), teacher_sees, "{data_target} at {c_t}");
     }
     Ok(())
+}
+
+/// Timesteps that a student is asked at, at one point of the training.
+fn timesteps_at(cfg: &DistillConfig, progress: f64) -> Result<BTreeSet<u32>> {
+    let seen = RefCell::new(BTreeSet::new());
+    let student = |x: &Tensor, t: &Tensor, _: &Conditions| {
+        seen.borrow_mut().extend(t.to_vec1::<u32>()?);
+        Ok(x.clone())
+    };
+    let toy = Toy::detached(&weights(1));
+    let networks = Networks { student: &student, target: &toy, teacher: &toy };
+    let objective = Distillation::new(cfg, schedule(), NULL_LABELS.to_vec(), networks)?;
+    objective.evaluate(&batch(0, 500), &Streams::new(1).draws(0, 0..500), progress)?;
+    Ok(seen.take())
+}
+
+#[test]
+fn solver_steps_grow_in_equal_shares_of_the_training() -> Result<()> {
+    let grid = |steps: u32| (1..=steps).map(|k| k * (1000 / steps) - 1).collect::<BTreeSet<_>>();
+    let growing = DistillConfig { solver_steps_start: Some(10), ..Default::default() };
+    for (progress, steps) in
+        [(0.01, 10), (0.25, 10), (0.26, 20), (0.5, 20), (0.51, 40), (0.75, 40), (0.8, 50), (1.0, 50)]
+    {
+        assert_eq!(timesteps_at(&growing, progress)?, grid(steps), "at {progress}");
+        assert_eq!(timesteps_at(&DistillConfig::default(), progress)?, grid(50));
+    }
+    let lognormal = DistillConfig { timestep_sampling: TimestepSampling::Lognormal, ..growing };
+    assert!(timesteps_at(&lognormal, 0.3)?.is_subset(&grid(20)));
+    Ok(())
+}
+
+#[test]
+fn solver_steps_that_miss_the_last_timestep_are_refused() {
+    let cfg = DistillConfig { solver_steps_start: Some(3), ..Default::default() };
+    let error = timesteps_at(&cfg, 0.5).unwrap_err().to_string();
+    assert!(error.contains("`solver_steps_start` is 3"), "{error}");
 }
