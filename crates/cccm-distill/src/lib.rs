@@ -8,6 +8,7 @@ mod distill;
 mod error;
 mod fuse_target;
 mod fusion;
+mod independence;
 mod loss;
 mod objective;
 mod plan;

@@ -277,7 +277,12 @@ fn flags_of_train_teacher() {
     check(temp.path(), TEACHER, &TRAINING);
     draw_photos(&temp.path().join("apart"));
     let label_drop: Case = (&["--label-drop", "0.9"], |with, without| assert!(with.model != without.model));
-    let alone = [&TEACHER_ALONE[..], &[label_drop]].concat();
+    let independence: Case = (&["--independence-weight", "0.5", "--label-drop", "0"], |with, without| {
+        let images = |left: &Left| left.metrics[0]["work"]["teacher"]["images"].as_u64().unwrap();
+        assert_eq!((images(with), images(without)), (16, 4));
+        assert!(with.model != without.model);
+    });
+    let alone = [&TEACHER_ALONE[..], &[label_drop, independence]].concat();
     check(&temp.path().join("apart"), TEACHER, &alone);
     assert_covered(temp.path(), "train-teacher", [&TRAINING[..], &alone].concat());
 }
