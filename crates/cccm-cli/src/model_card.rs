@@ -7,11 +7,14 @@ use cccm_unet::{ModelConfig, Role};
 use serde::Serialize;
 
 /// Settings of a run that tell others what a model is; the rest is in the run's `config.toml`.
-const TOLD: [&str; 16] = [
+const TOLD: [&str; 20] = [
     "fuse_method",
     "fuse_schedule",
+    "teacher_solver",
     "data_target",
     "hat_target",
+    "timestep_sampling",
+    "solver_steps_start",
     "guidance_init",
     "loss_type",
     "max_steps",
@@ -22,6 +25,7 @@ const TOLD: [&str; 16] = [
     "lr_schedule",
     "ema_decay",
     "label_drop",
+    "independence_weight",
     "ignored",
     "seed",
 ];

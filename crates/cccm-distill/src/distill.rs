@@ -1,12 +1,13 @@
 //! Distilling a teacher into a student: settings, and the loss as a trainer sees it.
 
-use cccm_sched::{Draws, FuseSchedule, NoiseSchedule, StudentConfig};
+use cccm_sched::{Draws, FuseSchedule, NoiseSchedule, StudentConfig, doubling_solver_steps};
 use serde::{Deserialize, Serialize};
 
 use crate::objective::Metered;
+use crate::timesteps::StepDraws;
 use crate::{
     DataTarget, Distance, DistillInputs, DistillLoss, Error, Evaluation, FuseMethod, HatTarget, LossType,
-    Networks, Objective, Result, TrainBatch, Work,
+    Networks, Objective, Result, TeacherSolver, TimestepSampling, TrainBatch, Work,
 };
 
 /// Settings of a distillation; the defaults are those of the published runs.
@@ -18,10 +19,18 @@ pub struct DistillConfig {
     /// The teacher's share `c_t` over training; with method `switch` a `switch` schedule. Default `piecewise 1:0`:
     /// published is `piecewise` without knots, which crashes there.
     pub fuse_schedule: FuseSchedule,
+    /// How the teacher's point is found. Default `ddim`, as published.
+    pub teacher_solver: TeacherSolver,
     /// The real-data point. Default `published`.
     pub data_target: DataTarget,
     /// The point behind the teacher's share of the loss. Default `mixed`, as published.
     pub hat_target: HatTarget,
+    /// How the solver step of each sample is drawn. Default `uniform`, as published.
+    pub timestep_sampling: TimestepSampling,
+    /// Solver steps at the start of training, doubled up to `student.num_ddim_timesteps` in equal shares of the run: long
+    /// jumps first, which carry the target's answer from the image to the noise in few steps (Song & Dhariwal 2023,
+    /// section 3.4). Allowed is what [`doubling_solver_steps`] allows. Default none: the same from start to end, as published.
+    pub solver_steps_start: Option<usize>,
     /// Distance between student and target. Default `huber`.
     pub loss_type: LossType,
     /// Where the Huber distances turn from square to linear, above 0: of one value for `huber`, of a sample per square
@@ -42,8 +51,11 @@ impl Default for DistillConfig {
         Self {
             fuse_method: FuseMethod::LossFuse,
             fuse_schedule: FuseSchedule::default(),
+            teacher_solver: TeacherSolver::Ddim,
             data_target: DataTarget::Published,
             hat_target: HatTarget::Mixed,
+            timestep_sampling: TimestepSampling::Uniform,
+            solver_steps_start: None,
             loss_type: LossType::Huber,
             huber_c: 0.001,
             ema_decay: 0.95,
@@ -94,9 +106,15 @@ pub(crate) fn check_ema_decay(decay: f64) -> Result<()> {
     Ok(())
 }
 
+/// A share of training with one grid.
+struct Stage {
+    loss: DistillLoss,
+    steps: StepDraws,
+}
+
 /// Distillation as an objective: draws what is random, and follows the fusion schedule.
 pub struct Distillation<'a> {
-    loss: DistillLoss,
+    stages: Vec<Stage>,
     networks: Networks<'a>,
     fuse_schedule: FuseSchedule,
     w_interval: (f64, f64),
@@ -108,27 +126,50 @@ impl<'a> Distillation<'a> {
     /// - `null_labels`: per label kind the null token, which is its number of labels
     ///
     /// # Errors
-    /// As [`DistillLoss::new`].
+    /// As [`DistillLoss::new`], and for a `solver_steps_start` that is not allowed.
     pub fn new(
         cfg: &DistillConfig,
         schedule: NoiseSchedule,
         null_labels: Vec<u32>,
         networks: Networks<'a>,
     ) -> Result<Self> {
+        cfg.validate()?;
+        let last = cfg.student.num_ddim_timesteps;
+        let solver_steps = match cfg.solver_steps_start {
+            Some(first) => doubling_solver_steps(schedule.train_timesteps(), first, last)?,
+            None => vec![last],
+        };
+        let stage = |num_ddim_timesteps| -> Result<Stage> {
+            let cfg =
+                DistillConfig { student: StudentConfig { num_ddim_timesteps, ..cfg.student }, ..cfg.clone() };
+            let loss = DistillLoss::new(&cfg, schedule.clone(), null_labels.clone())?;
+            Ok(Stage { steps: StepDraws::new(cfg.timestep_sampling, loss.grid()), loss })
+        };
         Ok(Self {
-            loss: DistillLoss::new(cfg, schedule, null_labels)?,
+            stages: solver_steps.into_iter().map(stage).collect::<Result<_>>()?,
             networks,
             fuse_schedule: cfg.fuse_schedule.clone(),
             w_interval: cfg.student.w_interval,
         })
     }
 
+    /// The stage at `progress` in `(0, 1]`.
+    fn stage(&self, progress: f64) -> &Stage {
+        let begun = (progress * self.stages.len() as f64).ceil() as usize;
+        &self.stages[begun.clamp(1, self.stages.len()) - 1]
+    }
+
     /// One solver step, noise and guidance weight per image.
-    fn draw(&self, batch: &TrainBatch, draws: &Draws) -> candle_core::Result<DistillInputs> {
+    fn draw(
+        &self,
+        steps: &StepDraws,
+        batch: &TrainBatch,
+        draws: &Draws,
+    ) -> candle_core::Result<DistillInputs> {
         Ok(DistillInputs {
             x_0: batch.x_0.clone(),
             labels: batch.labels.clone(),
-            index: draws.below("index", self.loss.solver_steps() as u32)?,
+            index: steps.draw(draws)?,
             eps: draws.normal("eps", batch.image_shape())?.to_device(batch.x_0.device())?,
             w: draws.uniform("w", &[], self.w_interval)?,
         })
@@ -141,12 +182,13 @@ impl Objective for Distillation<'_> {
     }
 
     fn evaluate(&self, batch: &TrainBatch, draws: &Draws, progress: f64) -> Result<Evaluation> {
-        let inputs = self.draw(batch, draws)?;
+        let Stage { loss, steps } = self.stage(progress);
+        let inputs = self.draw(steps, batch, draws)?;
         let c_t = self.fuse_schedule.weight(progress);
         let Networks { student, target, teacher } = self.networks;
         let (student, target, teacher) = (Metered::new(student), Metered::new(target), Metered::new(teacher));
         let metered = Networks { student: &student, target: &target, teacher: &teacher };
-        let parts = self.loss.evaluate(&metered, &inputs, c_t)?;
+        let parts = loss.evaluate(&metered, &inputs, c_t)?;
         Ok(Evaluation {
             loss: parts.total,
             teacher_part: parts.teacher_part,
@@ -167,6 +209,7 @@ mod tests {
         let cfg = DistillConfig {
             fuse_method: FuseMethod::Switch,
             fuse_schedule: FuseSchedule::Switch(0.4),
+            teacher_solver: TeacherSolver::Heun,
             data_target: DataTarget::Guided,
             hat_target: HatTarget::Teacher,
             loss_type: LossType::L2,
@@ -175,7 +218,7 @@ mod tests {
         cfg.validate().unwrap();
         let text = serde_json::to_string(&cfg).unwrap();
         assert!(
-            text.contains(r#""fuse_method":"switch","fuse_schedule":"switch 0.4","data_target":"guided""#),
+            text.contains(r#""fuse_method":"switch","fuse_schedule":"switch 0.4","teacher_solver":"heun""#),
             "{text}"
         );
         assert_eq!(serde_json::from_str::<DistillConfig>(&text).unwrap(), cfg);

@@ -37,6 +37,22 @@ pub enum DataTarget {
 
 choice!(DataTarget, "real-data target", "published" => Published, "guided" => Guided);
 
+/// How the teacher's point is found: one step of a solver for the probability-flow ODE, `dx̄/dσ = eps` in terms of
+/// `x̄ = x / sqrt(alpha_bar)` and `σ = sqrt((1 - alpha_bar) / alpha_bar)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TeacherSolver {
+    /// A DDIM step, of first order: along the guided noise where the step starts.
+    #[default]
+    Ddim,
+    /// Heun's step, of second order: along the mean of the guided noise at the start and where the DDIM step ends (Karras et
+    /// al. 2022, algorithm 1). Takes both evaluations of the teacher twice. A guided real-data point stays as it is, guided
+    /// at the start.
+    Heun,
+}
+
+choice!(TeacherSolver, "solver", "ddim" => Ddim, "heun" => Heun);
+
 /// The point `x_hat` behind the teacher's share of the loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -67,6 +83,10 @@ mod tests {
         for target in [HatTarget::Mixed, HatTarget::Teacher] {
             assert_eq!(target.to_string().parse::<HatTarget>().unwrap(), target);
             assert_eq!(serde_json::to_value(target).unwrap(), target.to_string());
+        }
+        for solver in [TeacherSolver::Ddim, TeacherSolver::Heun] {
+            assert_eq!(solver.to_string().parse::<TeacherSolver>().unwrap(), solver);
+            assert_eq!(serde_json::to_value(solver).unwrap(), solver.to_string());
         }
         let error = "step_fuse".parse::<FuseMethod>().unwrap_err().to_string();
         assert_eq!(error, "no fuse method `step_fuse`; there are stepfuse, lossfuse, switch");

@@ -88,6 +88,7 @@ impl DistillLoss {
             step: SolverStep {
                 grid: SolverGrid::new(&schedule, cfg.student.num_ddim_timesteps)?,
                 schedule,
+                solver: cfg.teacher_solver,
                 data_target: cfg.data_target,
                 null_labels,
             },
@@ -96,6 +97,11 @@ impl DistillLoss {
             hat_target: cfg.hat_target,
             distance: cfg.distance(),
         })
+    }
+
+    /// The solver's grid.
+    pub(crate) fn grid(&self) -> &SolverGrid {
+        &self.step.grid
     }
 
     /// Number of solver steps: [`DistillInputs::index`] lies below it.

@@ -3,13 +3,14 @@
 use candle_core::Tensor;
 use cccm_sched::{Conditions, Denoiser, NoiseSchedule, SolverGrid, guidance_shift, predict_pair};
 
-use crate::{DataTarget, DistillInputs, Result};
+use crate::{DataTarget, DistillInputs, Result, TeacherSolver};
 
 /// One step of the solver.
 #[derive(Clone, Debug)]
 pub(crate) struct SolverStep {
     pub(crate) schedule: NoiseSchedule,
     pub(crate) grid: SolverGrid,
+    pub(crate) solver: TeacherSolver,
     pub(crate) data_target: DataTarget,
     pub(crate) null_labels: Vec<u32>,
 }
@@ -53,7 +54,17 @@ impl SolverStep {
             if c_t > 0.0 {
                 // The guided noise implies the guided image, but rounds otherwise: this is the published order.
                 let (eps, x_0) = ((answer.eps + answer.eps_shift)?, (answer.x_0 + answer.x0_shift)?);
-                x_teacher = Some(self.grid.step(index, &x_0, &eps)?);
+                let end = self.grid.step(index, &x_0, &eps)?;
+                x_teacher = Some(match self.solver {
+                    TeacherSolver::Ddim => end,
+                    TeacherSolver::Heun => {
+                        let there = self.ask(teacher, &end, &t_end, inputs)?;
+                        let eps = ((eps + (there.eps + there.eps_shift)?)? * 0.5)?;
+                        let x_0 = self.schedule.x0_from_eps(&x_start, &t_start, &eps)?;
+                        // In terms of x̄ and σ a DDIM step is Euler's, and Heun's is one along the mean noise.
+                        self.grid.step(index, &x_0, &eps)?
+                    }
+                });
             }
         }
         Ok(Points { t_start, t_end, x_start, x_ode, x_teacher })

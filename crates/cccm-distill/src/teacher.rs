@@ -5,6 +5,7 @@ use cccm_sched::{Conditions, Denoiser, Draws, NoiseSchedule};
 use serde::{Deserialize, Serialize};
 
 use crate::distill::check_ema_decay;
+use crate::independence::Widened;
 use crate::objective::Metered;
 use crate::{Distance, Error, Evaluation, Objective, Result, TrainBatch, Work};
 
@@ -19,11 +20,16 @@ pub struct TeacherConfig {
     /// which remembers 10,000 steps: short runs want less. The trainer is given it as
     /// [`Averaging::WarmedUp`](crate::Averaging::WarmedUp).
     pub ema_decay: f64,
+    /// Weight of a term, at least 0, that makes the labels act independently of each other, so that pairs never seen are
+    /// made of what was learnt from seen ones: the square of `e(a) + e(o) - e(a, o) - e(∅)`, `e` being the network's answer,
+    /// over the samples of which no label is dropped (Gaudi et al. 2025). Above 0 these are evaluated three times more, and
+    /// there must be at least two kinds of labels. Default 0.
+    pub independence_weight: f64,
 }
 
 impl Default for TeacherConfig {
     fn default() -> Self {
-        Self { label_drop: 0.1, ema_decay: 0.9999 }
+        Self { label_drop: 0.1, ema_decay: 0.9999, independence_weight: 0.0 }
     }
 }
 
@@ -36,16 +42,25 @@ impl TeacherConfig {
         if !(0.0..=1.0).contains(&self.label_drop) {
             return Err(Error::invalid("label_drop", self.label_drop, "at least 0 and at most 1"));
         }
+        if !(self.independence_weight >= 0.0 && self.independence_weight.is_finite()) {
+            return Err(Error::invalid(
+                "independence_weight",
+                self.independence_weight,
+                "finite and at least 0",
+            ));
+        }
         check_ema_decay(self.ema_decay)
     }
 }
 
 /// Teacher training as an objective: the mean squared error of the prediction at a uniform timestep
-/// (Ho et al. 2020, eq. 14), labels dropped now and then (Ho & Salimans 2022, algorithm 1).
+/// (Ho et al. 2020, eq. 14), labels dropped now and then (Ho & Salimans 2022, algorithm 1); and, if it has a weight, the
+/// independence term.
 pub struct TeacherTraining<'a> {
     network: &'a dyn Denoiser,
     schedule: NoiseSchedule,
     label_drop: f64,
+    independence_weight: f64,
     null_labels: Vec<u32>,
 }
 
@@ -63,7 +78,17 @@ impl<'a> TeacherTraining<'a> {
         network: &'a dyn Denoiser,
     ) -> Result<Self> {
         cfg.validate()?;
-        Ok(Self { network, schedule, label_drop: cfg.label_drop, null_labels })
+        let TeacherConfig { label_drop, independence_weight, .. } = *cfg;
+        if independence_weight > 0.0 && null_labels.len() < 2 {
+            let want = "0 where there are fewer than two kinds of labels";
+            return Err(Error::invalid("independence_weight", independence_weight, want));
+        }
+        Ok(Self { network, schedule, label_drop, independence_weight, null_labels })
+    }
+
+    /// Whether each sample loses its label of this kind.
+    fn drops(&self, kind: usize, draws: &Draws) -> Vec<bool> {
+        draws.coin(&format!("label_drop.{kind}"), self.label_drop)
     }
 
     /// The labels with some of them dropped.
@@ -71,12 +96,37 @@ impl<'a> TeacherTraining<'a> {
         let whole = Conditions::new(labels.to_vec());
         let null = whole.unconditional(&self.null_labels)?;
         let dropped = |(kind, (label, null)): (usize, (&Tensor, &Tensor))| {
-            let coins = draws.coin(&format!("label_drop.{kind}"), self.label_drop);
-            let coins: Vec<u8> = coins.into_iter().map(u8::from).collect();
+            let coins: Vec<u8> = self.drops(kind, draws).into_iter().map(u8::from).collect();
             Tensor::from_vec(coins, label.shape(), label.device())?.where_cond(null, label)
         };
         let labels = whole.labels.iter().zip(&null.labels).enumerate().map(dropped);
         Ok(Conditions::new(labels.collect::<Result<_, _>>()?))
+    }
+
+    /// Places of the samples that keep all their labels.
+    fn whole(&self, draws: &Draws) -> Vec<u32> {
+        let drops: Vec<_> = (0..self.null_labels.len()).map(|kind| self.drops(kind, draws)).collect();
+        (0..draws.batch())
+            .filter(|place| !drops.iter().any(|kind| kind[*place]))
+            .map(|place| place as u32)
+            .collect()
+    }
+
+    /// The network's answers, and the weighted independence term where there is one.
+    fn answers(
+        &self,
+        network: &dyn Denoiser,
+        (x_t, t, conds): (&Tensor, &Tensor, &Conditions),
+        draws: &Draws,
+    ) -> candle_core::Result<(Tensor, Option<Tensor>)> {
+        let whole = if self.independence_weight > 0.0 { self.whole(draws) } else { Vec::new() };
+        if whole.is_empty() {
+            return Ok((network.predict_training(x_t, t, conds, draws)?, None));
+        }
+        let widened = Widened::new(x_t, t, conds, draws, whole, &self.null_labels)?;
+        let answers = network.predict_training(&widened.x_t, &widened.t, &widened.conds, &widened.draws)?;
+        let (own, term) = widened.split(&answers)?;
+        Ok((own, Some(term.affine(self.independence_weight, 0.0)?)))
     }
 }
 
@@ -93,10 +143,12 @@ impl Objective for TeacherTraining<'_> {
         let conds = self.drop_labels(labels, draws)?;
 
         let network = Metered::new(self.network);
-        let prediction = network.predict_training(&x_t, &t.to_device(x_0.device())?, &conds, draws)?;
+        let asked = (&x_t, &t.to_device(x_0.device())?, &conds);
+        let (prediction, independence) = self.answers(&network, asked, draws)?;
         let wanted = self.schedule.prediction_target(x_0, &t, &eps)?.detach();
+        let error = Distance::L2.between(&prediction, &wanted)?;
         Ok(Evaluation {
-            loss: Distance::L2.between(&prediction, &wanted)?,
+            loss: independence.iter().try_fold(error, |error, term| error + term)?,
             teacher_part: None,
             data_part: None,
             c_t: None,

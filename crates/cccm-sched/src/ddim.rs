@@ -10,6 +10,7 @@ use crate::{Error, NoiseSchedule, Result};
 #[derive(Clone, Debug)]
 pub struct SolverGrid {
     timesteps: Vec<u32>,
+    alpha_bar: Vec<f32>,
     alpha_bar_prev: Vec<f32>,
     stride: u32,
 }
@@ -30,10 +31,11 @@ impl SolverGrid {
         }
         let stride = train_timesteps / solver_steps;
         let timesteps: Vec<u32> = (1..=solver_steps).map(|k| (k * stride - 1) as u32).collect();
+        let alpha_bar = timesteps.iter().map(|t| schedule.alpha_bar()[*t as usize]).collect();
         // Differs: one step before the first point lies alpha_bar[0], not 1, as in the published solver.
         let before = std::iter::once(0).chain(timesteps.iter().copied());
         let alpha_bar_prev = before.take(solver_steps).map(|t| schedule.alpha_bar()[t as usize]).collect();
-        Ok(Self { timesteps, alpha_bar_prev, stride: stride as u32 })
+        Ok(Self { timesteps, alpha_bar, alpha_bar_prev, stride: stride as u32 })
     }
 
     /// Number of solver steps (K).
@@ -49,6 +51,23 @@ impl SolverGrid {
     /// `alpha_bar` one solver step before each point of the grid.
     pub fn alpha_bar_prev(&self) -> &[f32] {
         &self.alpha_bar_prev
+    }
+
+    /// How much of a lognormal distribution of noise levels `sigma = sqrt((1 - alpha_bar) / alpha_bar)` lies within each
+    /// solver step, up to one factor: `erf((ln sigma_start - mean) / (sqrt(2) std)) - erf((ln sigma_end - mean) /
+    /// (sqrt(2) std))` (Song & Dhariwal 2023, section 3.5). Ascending, as [`Self::timesteps`].
+    /// - `mean`, `std`: of the logarithm of sigma; `std` is above 0
+    pub fn lognormal_weights(&self, mean: f64, std: f64) -> Vec<f64> {
+        let below = |alpha_bar: &f32| {
+            let alpha_bar = f64::from(*alpha_bar);
+            let ln_sigma = 0.5 * ((1.0 - alpha_bar) / alpha_bar).ln();
+            libm::erf((ln_sigma - mean) / (std::f64::consts::SQRT_2 * std))
+        };
+        self.alpha_bar
+            .iter()
+            .zip(&self.alpha_bar_prev)
+            .map(|(start, end)| below(start) - below(end))
+            .collect()
     }
 
     /// Where each solver step starts and ends: `t_start = grid[i]`, `t_end = max(t_start - T/K, 0)`.
@@ -111,6 +130,29 @@ pub fn ddim_timesteps(train_timesteps: usize, steps: usize) -> Result<Vec<u32>> 
     Ok((0..steps).map(|j| (1 + j * stride) as u32).collect())
 }
 
+/// Numbers of solver steps for a student that learns short jumps last: `first, 2 first, 4 first, …`, and in the end `last`
+/// (the doubling of Song & Dhariwal 2023, section 3.4).
+///
+/// # Errors
+/// [`Error::InvalidConfig`] unless `first` lies in `1..=last` and every one of the numbers divides `train_timesteps`: only
+/// then does each grid reach the last timestep, where sampling starts.
+pub fn doubling_solver_steps(train_timesteps: usize, first: usize, last: usize) -> Result<Vec<usize>> {
+    const WANT: &str = "between 1 and `num_ddim_timesteps`, so that it, its doublings below that, and that itself \
+                        divide `train_timesteps`";
+    if !(1..=last).contains(&first) {
+        return Err(Error::invalid("solver_steps_start", first, WANT));
+    }
+    let doublings = std::iter::successors(Some(first), |steps| steps.checked_mul(2));
+    let all: Vec<usize> = doublings.take_while(|steps| *steps < last).chain([last]).collect();
+    match all.iter().find(|steps| !train_timesteps.is_multiple_of(**steps)) {
+        Some(bad) => {
+            let got = format!("{first}, which leads to {bad} steps over {train_timesteps} timesteps");
+            Err(Error::invalid("solver_steps_start", got, WANT))
+        }
+        None => Ok(all),
+    }
+}
+
 impl NoiseSchedule {
     /// One deterministic DDIM step from `t` to `t_prev` (Song et al. 2021, eq. 12 with sigma 0), every sample alike.
     /// - `x_t`, `eps`, result: `(batch, channels, height, width)`, float
@@ -150,6 +192,32 @@ mod tests {
     }
 
     #[test]
+    fn lognormal_weights_are_integrals_of_the_normal_density() {
+        let schedule = NoiseSchedule::new(&ScheduleConfig::default()).unwrap();
+        let (mean, std) = (-1.1, 2.0);
+        let ln_sigma = |t: usize| {
+            let alpha_bar = f64::from(schedule.alpha_bar()[t]);
+            ((1.0 - alpha_bar) / alpha_bar).sqrt().ln()
+        };
+        let density =
+            |x: f64| (-((x - mean) / std).powi(2) / 2.0).exp() / (std * std::f64::consts::TAU.sqrt());
+        for solver_steps in [50, 10] {
+            let stride = 1000 / solver_steps;
+            let weights = grid(solver_steps).lognormal_weights(mean, std);
+            assert_eq!(weights.len(), solver_steps);
+            for (k, weight) in weights.into_iter().enumerate() {
+                // The first step ends at timestep 0.
+                let (from, to) = (ln_sigma((k * stride).saturating_sub(1)), ln_sigma((k + 1) * stride - 1));
+                let width = (to - from) / 1000.0;
+                let middles = (0..1000).map(|i| density(from + (f64::from(i) + 0.5) * width));
+                let integral = middles.sum::<f64>() * width;
+                // Both halves of the distribution together are 2 in terms of the error function.
+                assert!((weight - 2.0 * integral).abs() < 1e-6, "step {k}: {weight} and {integral}");
+            }
+        }
+    }
+
+    #[test]
     fn few_steps_start_at_the_top_and_never_repeat() {
         for steps in 1..=50 {
             let visited = grid(50).few_step_timesteps(steps).unwrap();
@@ -158,6 +226,23 @@ mod tests {
         }
         assert!(grid(50).few_step_timesteps(0).is_err());
         assert!(grid(50).few_step_timesteps(51).is_err());
+    }
+
+    #[test]
+    fn solver_steps_double_up_to_the_last_number() {
+        let steps = |first, last| doubling_solver_steps(1000, first, last);
+        assert_eq!(steps(10, 50).unwrap(), [10, 20, 40, 50]);
+        assert_eq!(steps(25, 50).unwrap(), [25, 50]);
+        assert_eq!(steps(50, 50).unwrap(), [50]);
+        assert_eq!(steps(1, 8).unwrap(), [1, 2, 4, 8]);
+        for grid in steps(5, 50).unwrap().into_iter().map(grid) {
+            assert_eq!(grid.timesteps().last(), Some(&999));
+        }
+        for (first, last, named) in [(0, 50, "0"), (51, 50, "51"), (2, 50, "16 steps"), (10, 30, "30 steps")]
+        {
+            let error = steps(first, last).unwrap_err().to_string();
+            assert!(error.contains("solver_steps_start") && error.contains(named), "{error}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod schedule;
 mod student;
 
 pub use boundary::Boundary;
-pub use ddim::{SolverGrid, ddim_timesteps};
+pub use ddim::{SolverGrid, ddim_timesteps, doubling_solver_steps};
 pub use denoiser::{Conditions, Denoiser, LabelKind};
 pub use error::{Error, Result};
 pub use fuse::{FuseClock, FuseSchedule};

@@ -36,7 +36,7 @@ impl Streams {
 
     /// The streams of a run of samples at one step; samples count from the start of the step's whole batch.
     pub fn draws(&self, step: u64, samples: Range<u64>) -> Draws {
-        Draws { streams: *self, step, samples }
+        Draws { streams: *self, step, samples: samples.collect() }
     }
 }
 
@@ -45,20 +45,29 @@ impl Streams {
 pub struct Draws {
     streams: Streams,
     step: u64,
-    samples: Range<u64>,
+    samples: Vec<u64>,
 }
 
 impl Draws {
     /// Number of samples.
     pub fn batch(&self) -> usize {
-        (self.samples.end - self.samples.start) as usize
+        self.samples.len()
     }
 
     /// Samples `start..start + len` of these.
     #[must_use]
     pub fn narrow(&self, start: usize, len: usize) -> Self {
-        let first = self.samples.start + start as u64;
-        Self { samples: first..first + len as u64, ..self.clone() }
+        self.at((start..start + len).map(|place| self.samples[place]))
+    }
+
+    /// The samples at these places, in this order; one that is there twice draws the same twice.
+    #[must_use]
+    pub fn select(&self, places: &[usize]) -> Self {
+        self.at(places.iter().map(|place| self.samples[*place]))
+    }
+
+    fn at(&self, samples: impl Iterator<Item = u64>) -> Self {
+        Self { streams: self.streams, step: self.step, samples: samples.collect() }
     }
 
     /// Standard normal noise, `(batch, item_shape…)`, `f32`, on the CPU.
@@ -88,6 +97,31 @@ impl Draws {
             candle_core::bail!("no integer lies in 0..0 (purpose `{purpose}`)")
         }
         let values = self.each(purpose, |rng| rng.random_range(0..below));
+        Tensor::from_vec(values, self.batch(), &Device::Cpu)
+    }
+
+    /// Indices in `0..weights.len()`, each as likely as its weight says, `(batch,)`, `u32`, on the CPU.
+    /// - `weights`: finite and not negative, not all 0; they need not add up to 1
+    ///
+    /// # Errors
+    /// When the weights are no such.
+    pub fn weighted(&self, purpose: &str, weights: &[f64]) -> Result<Tensor> {
+        let ends: Vec<f64> = weights
+            .iter()
+            .scan(0.0, |sum, weight| {
+                *sum += weight;
+                Some(*sum)
+            })
+            .collect();
+        let total = ends.last().copied().unwrap_or_default();
+        if !(total > 0.0 && total.is_finite() && weights.iter().all(|weight| *weight >= 0.0)) {
+            candle_core::bail!("no index can be drawn by the weights {weights:?} (purpose `{purpose}`)")
+        }
+        let values = self.each(purpose, |rng| {
+            let place = total * rng.random::<f64>();
+            // Rounding may lead to the very end.
+            ends.partition_point(|end| *end <= place).min(weights.len() - 1) as u32
+        });
         Tensor::from_vec(values, self.batch(), &Device::Cpu)
     }
 
@@ -124,18 +158,15 @@ impl Draws {
         let item_len = item_shape.iter().product::<usize>();
         let mut values = vec![0f32; self.batch() * item_len];
         values.par_chunks_mut(item_len.max(1)).enumerate().for_each(|(i, item)| {
-            let sample = self.samples.start + i as u64;
-            fill(&mut self.streams.stream(purpose, self.step, sample), item);
+            fill(&mut self.streams.stream(purpose, self.step, self.samples[i]), item);
         });
         let shape = [&[self.batch()], item_shape].concat();
         Tensor::from_vec(values, shape, &Device::Cpu)
     }
 
     fn each<T>(&self, purpose: &str, draw: impl Fn(&mut ChaCha8Rng) -> T) -> Vec<T> {
-        self.samples
-            .clone()
-            .map(|sample| draw(&mut self.streams.stream(purpose, self.step, sample)))
-            .collect()
+        let sample = |sample: &u64| draw(&mut self.streams.stream(purpose, self.step, *sample));
+        self.samples.iter().map(sample).collect()
     }
 }
 
@@ -176,6 +207,11 @@ mod tests {
         assert_eq!(normal(&whole), join(&normal));
         let mask = |d: &Draws| values(d.dropout_mask("drop", &[3, 7], 0.3).unwrap());
         assert_eq!(mask(&whole), join(&mask));
+        let picked = values(whole.select(&[3, 0, 3]).normal("eps", &[2]).unwrap());
+        let all = values(whole.normal("eps", &[2]).unwrap());
+        assert_eq!(picked, [&all[6..], &all[..2], &all[6..]].concat());
+        let index = |d: &Draws| d.weighted("index", &[0.3, 1.0, 0.5]).unwrap().to_vec1::<u32>().unwrap();
+        assert_eq!(index(&whole), [index(&parts[0]), index(&parts[1])].concat());
     }
 
     #[test]
@@ -192,6 +228,17 @@ mod tests {
         assert!((mask.iter().filter(|m| **m == 0.0).count() as f64 / 1e5 - 0.15).abs() < 0.01);
         let index = draws.below("index", 3).unwrap().to_vec1::<u32>().unwrap();
         assert!((0..3).all(|i| index.contains(&i)) && index.iter().all(|i| *i < 3));
+        let weighted = Streams::new(4).draws(0, 0..20_000).weighted("index", &[3.0, 0.0, 1.0, 4.0]).unwrap();
+        let weighted = weighted.to_vec1::<u32>().unwrap();
+        let share = |index| weighted.iter().filter(|i| **i == index).count() as f64 / 20_000.0;
+        // The margin is four standard deviations.
+        for (index, want) in [(0, 0.375), (1, 0.0), (2, 0.125), (3, 0.5)] {
+            assert!((share(index) - want).abs() < 0.015, "{index}: {}", share(index));
+        }
+        assert_eq!(share(1), 0.0);
+        for bad in [&[][..], &[0.0, 0.0], &[1.0, -0.5], &[f64::NAN], &[f64::INFINITY]] {
+            assert!(draws.weighted("index", bad).is_err(), "{bad:?}");
+        }
         let dropped = draws.coin("drop", 0.1).into_iter().filter(|d| *d).count();
         assert!((50..150).contains(&dropped), "{dropped}");
     }

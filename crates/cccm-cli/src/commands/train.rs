@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use cccm_distill::{
     Averaging, DataTarget, DistillConfig, Distillation, FuseMethod, HatTarget, LossType, MovingAverage,
-    Networks,
+    Networks, TeacherSolver, TimestepSampling,
 };
 use cccm_sample::{FewStepConfig, FewStepSampler};
 use cccm_sched::{FuseSchedule, NoiseSchedule, Streams, StudentConfig};
@@ -84,6 +84,11 @@ struct DistillArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     fuse_args: Option<Vec<String>>,
 
+    /// How the teacher's point is found: ddim, or heun, which asks the teacher twice as often
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    teacher_solver: Option<TeacherSolver>,
+
     /// The real-data point: published, or guided as the teacher is, for which the teacher is asked at every c_t
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,6 +98,11 @@ struct DistillArgs {
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     hat_target: Option<HatTarget>,
+
+    /// How timesteps are drawn: uniform as published, or lognormal, which prefers low noise
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestep_sampling: Option<TimestepSampling>,
 
     /// Distance between student and target: huber, sample_huber, l2
     #[arg(long, value_name = "NAME")]
@@ -125,6 +135,12 @@ struct DistillArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     num_ddim_timesteps: Option<usize>,
 
+    /// Steps of the solver at the start of training, doubled up to --num-ddim-timesteps in equal shares of the run; each
+    /// number must divide the training timesteps [default: --num-ddim-timesteps all along]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    solver_steps_start: Option<usize>,
+
     /// Factor on the timestep in the boundary scalings
     #[arg(long, value_name = "FACTOR")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,8 +169,11 @@ impl DistillArgs {
             fuse_method: required(self.fuse_method, "fuse_method")?,
             fuse_schedule: self.schedule()?,
             // Runs of before these settings existed go on as they were.
+            teacher_solver: self.teacher_solver.unwrap_or_default(),
             data_target: self.data_target.unwrap_or_default(),
             hat_target: self.hat_target.unwrap_or_default(),
+            timestep_sampling: self.timestep_sampling.unwrap_or_default(),
+            solver_steps_start: self.solver_steps_start,
             loss_type: required(self.loss_type, "loss_type")?,
             huber_c: required(self.huber_c, "huber_c")?,
             ema_decay,

@@ -54,6 +54,12 @@ pub(crate) struct TrainTeacherArgs {
     #[arg(long, value_name = "P", help_heading = "Optimisation")]
     #[serde(skip_serializing_if = "Option::is_none")]
     label_drop: Option<f64>,
+
+    /// Weight of the term that makes attribute and object act independently, for pairs never seen; costs three evaluations
+    /// more of most images
+    #[arg(long, value_name = "LAMBDA", help_heading = "Optimisation")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    independence_weight: Option<f64>,
 }
 
 impl Settings for TrainTeacherArgs {
@@ -100,6 +106,8 @@ impl TrainTeacherArgs {
         let teacher_config = TeacherConfig {
             label_drop: required(args.label_drop, "label_drop")?,
             ema_decay: required(args.optim.ema_decay, "ema_decay")?,
+            // Runs of before this setting existed go on as they were.
+            independence_weight: args.independence_weight.unwrap_or(0.0),
         };
         let schedule = NoiseSchedule::new(&config.schedule)?;
         let objective = TeacherTraining::new(&teacher_config, schedule, null_labels.to_vec(), &teacher)?;

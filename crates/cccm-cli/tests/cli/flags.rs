@@ -183,7 +183,7 @@ const TEACHER_ALONE: [Case; 11] = [
     }),
 ];
 
-const STUDENT_ALONE: [Case; 17] = [
+const STUDENT_ALONE: [Case; 20] = [
     (&["--fuse-method", "stepfuse"], |with, without| {
         assert!(with.metrics[0]["teacher_part"].is_null() && without.metrics[0]["teacher_part"].is_number());
     }),
@@ -194,6 +194,11 @@ const STUDENT_ALONE: [Case; 17] = [
     (&["--fuse-schedule", "piecewise", "--fuse-args", "0:0.25"], |with, _| {
         assert_eq!(with.column("c_t"), [0.25; 4]);
     }),
+    (&["--teacher-solver", "heun"], |with, without| {
+        let images = |left: &Left| left.metrics[0]["work"]["teacher"]["images"].as_u64().unwrap();
+        assert_eq!((images(with), images(without)), (16, 8));
+        assert!(with.model != without.model);
+    }),
     (&["--data-target", "guided", "--fuse-schedule", "only_ode"], |with, without| {
         // The teacher is asked although its point has no share.
         assert_eq!(with.metrics[0]["work"]["teacher"]["images"], 8);
@@ -203,6 +208,12 @@ const STUDENT_ALONE: [Case; 17] = [
     (&["--hat-target", "teacher"], |with, without| {
         assert!(with.metrics[0]["teacher_part"] != without.metrics[0]["teacher_part"]);
         assert_eq!(with.metrics[0]["data_part"], without.metrics[0]["data_part"]);
+    }),
+    (&["--timestep-sampling", "lognormal"], |with, without| {
+        assert_eq!(with.settings["timestep_sampling"].as_str(), Some("lognormal"));
+        // Where there is less noise, student and target are nearer.
+        let mean = |left: &Left| left.column("loss").iter().sum::<f64>();
+        assert!(mean(with) < mean(without));
     }),
     (&["--loss-type", "l2"], |with, without| assert_ne!(with.column("loss")[0], without.column("loss")[0])),
     (&["--loss-type", "sample_huber"], |with, without| {
@@ -221,6 +232,10 @@ const STUDENT_ALONE: [Case; 17] = [
     (&["--time-cond-proj-dim", "16"], |with, _| assert_eq!(with.unet("guidance_dim"), 16)),
     (&["--guidance-init", "zero"], |with, without| assert!(with.model != without.model)),
     (&["--num-ddim-timesteps", "25"], |with, _| assert_eq!(with.student("num_ddim_timesteps"), 25)),
+    (&["--solver-steps-start", "25"], |with, without| {
+        assert_eq!(with.student("num_ddim_timesteps"), 50);
+        assert_ne!(with.column("loss")[0], without.column("loss")[0]);
+    }),
     (&["--timestep-scaling-factor", "5"], |with, _| assert_eq!(with.student("timestep_scaling"), 5.0)),
     (&["--sampling-ema-decay", "0.9"], |with, without| {
         // The student learns the same.
@@ -262,7 +277,12 @@ fn flags_of_train_teacher() {
     check(temp.path(), TEACHER, &TRAINING);
     draw_photos(&temp.path().join("apart"));
     let label_drop: Case = (&["--label-drop", "0.9"], |with, without| assert!(with.model != without.model));
-    let alone = [&TEACHER_ALONE[..], &[label_drop]].concat();
+    let independence: Case = (&["--independence-weight", "0.5", "--label-drop", "0"], |with, without| {
+        let images = |left: &Left| left.metrics[0]["work"]["teacher"]["images"].as_u64().unwrap();
+        assert_eq!((images(with), images(without)), (16, 4));
+        assert!(with.model != without.model);
+    });
+    let alone = [&TEACHER_ALONE[..], &[label_drop, independence]].concat();
     check(&temp.path().join("apart"), TEACHER, &alone);
     assert_covered(temp.path(), "train-teacher", [&TRAINING[..], &alone].concat());
 }

@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod fusion;
+mod independence;
 mod recipes;
 mod resume;
 mod teacher;

@@ -1,12 +1,16 @@
 //! What the published recipe does not have.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use cccm_distill::{
-    DataTarget, DistillConfig, DistillInputs, DistillLoss, DistillParts, FuseMethod, HatTarget, Networks,
+    DataTarget, DistillConfig, DistillInputs, DistillLoss, DistillParts, Distillation, FuseMethod, HatTarget,
+    Networks, Objective, TeacherSolver, TimestepSampling,
 };
 use cccm_sched::{Conditions, Streams};
-use cccm_tests::{Tolerance, assert_close};
+use cccm_tests::{Tolerance, assert_close, assert_close_scalar};
 
 use crate::toy::{IMAGE, Logged, NULL_LABELS, Toy, batch, schedule, weights};
 
@@ -136,4 +140,129 @@ fn a_guided_point_asks_the_teacher_at_every_c_t_and_nobody_else_more() -> Result
         assert!(!parts.x_ode.track_op());
     }
     Ok(())
+}
+
+/// Start, end and step of each sample of [`inputs`] in `alpha_bar`.
+fn alpha_bars() -> [(f64, f64); 3] {
+    let schedule = schedule();
+    [(19, 0), (419, 399), (999, 979)]
+        .map(|(start, end)| (schedule.alpha_bar()[start].into(), schedule.alpha_bar()[end].into()))
+}
+
+/// Heun's step for `dx̄/dσ = slope(x)` from `x`, without a line of the crate.
+fn heun(x: f64, (start, end): (f64, f64), slope: impl Fn(f64) -> f64) -> f64 {
+    let sigma = |alpha_bar: f64| ((1.0 - alpha_bar) / alpha_bar).sqrt();
+    let width = sigma(end) - sigma(start);
+    let (scaled, first) = (x / start.sqrt(), slope(x));
+    let second = slope((scaled + width * first) * end.sqrt());
+    (scaled + width * (first + second) / 2.0) * end.sqrt()
+}
+
+#[test]
+fn heuns_step_is_that_of_the_variance_exploding_variable() -> Result<()> {
+    let w = [0.5, 1.8, 3.0];
+    let inputs = inputs(w);
+    let cfg = DistillConfig { teacher_solver: TeacherSolver::Heun, ..Default::default() };
+    let parts = evaluate(&cfg, &inputs, 0.6)?;
+    let flat = |x: &Tensor| x.flatten_from(1).and_then(|x| x.to_vec2::<f32>());
+    let (start, end) = (flat(&parts.x_start)?, flat(parts.x_teacher.as_ref().unwrap())?);
+    for (sample, alpha_bar) in alpha_bars().into_iter().enumerate() {
+        // Guided: 0.4 x + 0.3 and w times its distance from 0.4 x + 0.1.
+        let slope = |x: f64| 0.4 * x + 0.3 + f64::from(w[sample]) * 0.2;
+        for (x, got) in start[sample].iter().zip(&end[sample]) {
+            let want = heun((*x).into(), alpha_bar, slope);
+            assert_close_scalar((*got).into(), want, Tolerance { abs: 1e-5, rel: 1e-5 })?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn heuns_step_stays_nearer_to_the_exact_solution() -> Result<()> {
+    // Of images that are all normal with this deviation, both the noise and its flow are known: x̄² grows as s² + σ².
+    const STD: f64 = 0.5;
+    let schedule = schedule();
+    let teacher = |x: &Tensor, t: &Tensor, _: &Conditions| {
+        let slope = |t: u32| {
+            let alpha_bar = f64::from(schedule.alpha_bar()[t as usize]);
+            ((1.0 - alpha_bar).sqrt() / (alpha_bar * STD * STD + 1.0 - alpha_bar)) as f32
+        };
+        let slopes: Vec<f32> = t.to_vec1::<u32>()?.into_iter().map(slope).collect();
+        x.broadcast_mul(&Tensor::new(slopes, &Device::Cpu)?.reshape(((), 1, 1, 1))?)
+    };
+    let toy = Toy::detached(&weights(1));
+    let networks = Networks { student: &toy, target: &toy, teacher: &teacher };
+    let inputs = DistillInputs { index: Tensor::new(&[5u32, 15, 25], &Device::Cpu)?, ..inputs([0.0; 3]) };
+    let error = |teacher_solver| -> Result<f64> {
+        let cfg = DistillConfig { teacher_solver, ..Default::default() };
+        let loss = DistillLoss::new(&cfg, schedule.clone(), NULL_LABELS.to_vec())?;
+        let parts = loss.evaluate(&networks, &inputs, 1.0)?;
+        let growth = [(119, 99), (319, 299), (519, 499)].map(|(start, end): (usize, usize)| {
+            let variance = |t: usize| f64::from(schedule.alpha_bar()[t]).mul_add(STD * STD - 1.0, 1.0);
+            (variance(end) / variance(start)).sqrt()
+        });
+        let off = (parts.x_teacher.unwrap() - scaled(&parts.x_start, growth)?)?;
+        Ok(off.sqr()?.mean_all()?.to_scalar::<f32>()?.sqrt().into())
+    };
+    let (ddim, heun) = (error(TeacherSolver::Ddim)?, error(TeacherSolver::Heun)?);
+    assert!(heun < 0.2 * ddim, "{heun} and {ddim}");
+    Ok(())
+}
+
+#[test]
+fn heuns_step_asks_the_teacher_twice_where_its_point_has_a_share() -> Result<()> {
+    let toy = Toy::detached(&weights(1));
+    for (data_target, c_t, teacher_sees) in [
+        (DataTarget::Published, 0.6, vec![6, 6]),
+        (DataTarget::Published, 0.0, vec![]),
+        (DataTarget::Guided, 1.0, vec![6, 6]),
+        (DataTarget::Guided, 0.0, vec![6]),
+    ] {
+        let teacher = Logged::new(&toy);
+        let networks = Networks { student: &toy, target: &toy, teacher: &teacher };
+        let cfg = DistillConfig { data_target, teacher_solver: TeacherSolver::Heun, ..Default::default() };
+        DistillLoss::new(&cfg, schedule(), NULL_LABELS.to_vec())?.evaluate(
+            &networks,
+            &inputs([2.6; 3]),
+            c_t,
+        )?;
+        assert_eq!(teacher.take_sizes(), teacher_sees, "{data_target} at {c_t}");
+    }
+    Ok(())
+}
+
+/// Timesteps that a student is asked at, at one point of the training.
+fn timesteps_at(cfg: &DistillConfig, progress: f64) -> Result<BTreeSet<u32>> {
+    let seen = RefCell::new(BTreeSet::new());
+    let student = |x: &Tensor, t: &Tensor, _: &Conditions| {
+        seen.borrow_mut().extend(t.to_vec1::<u32>()?);
+        Ok(x.clone())
+    };
+    let toy = Toy::detached(&weights(1));
+    let networks = Networks { student: &student, target: &toy, teacher: &toy };
+    let objective = Distillation::new(cfg, schedule(), NULL_LABELS.to_vec(), networks)?;
+    objective.evaluate(&batch(0, 500), &Streams::new(1).draws(0, 0..500), progress)?;
+    Ok(seen.take())
+}
+
+#[test]
+fn solver_steps_grow_in_equal_shares_of_the_training() -> Result<()> {
+    let grid = |steps: u32| (1..=steps).map(|k| k * (1000 / steps) - 1).collect::<BTreeSet<_>>();
+    let growing = DistillConfig { solver_steps_start: Some(10), ..Default::default() };
+    for (progress, steps) in
+        [(0.01, 10), (0.25, 10), (0.26, 20), (0.5, 20), (0.51, 40), (0.75, 40), (0.8, 50), (1.0, 50)]
+    {
+        assert_eq!(timesteps_at(&growing, progress)?, grid(steps), "at {progress}");
+        assert_eq!(timesteps_at(&DistillConfig::default(), progress)?, grid(50));
+    }
+    let lognormal = DistillConfig { timestep_sampling: TimestepSampling::Lognormal, ..growing };
+    assert!(timesteps_at(&lognormal, 0.3)?.is_subset(&grid(20)));
+    Ok(())
+}
+
+#[test]
+fn solver_steps_that_miss_the_last_timestep_are_refused() {
+    let cfg = DistillConfig { solver_steps_start: Some(3), ..Default::default() };
+    let error = timesteps_at(&cfg, 0.5).unwrap_err().to_string();
+    assert!(error.contains("`solver_steps_start` is 3"), "{error}");
 }

@@ -99,6 +99,11 @@ fn bad_settings_are_named() {
     assert!(matches!(drop, Some(Error::InvalidConfig { field: "label_drop", .. })));
     let decay = new(TeacherConfig { ema_decay: f64::NAN, ..Default::default() });
     assert!(matches!(decay, Some(Error::InvalidConfig { field: "ema_decay", .. })));
+    let weight = new(TeacherConfig { independence_weight: -1.0, ..Default::default() });
+    assert!(matches!(weight, Some(Error::InvalidConfig { field: "independence_weight", .. })));
+    let alone = TeacherConfig { independence_weight: 0.1, ..Default::default() };
+    let alone = TeacherTraining::new(&alone, schedule(), vec![3], &toy).err();
+    assert!(matches!(alone, Some(Error::InvalidConfig { field: "independence_weight", .. })));
     // One label kind where the images have two.
     let one = TeacherTraining::new(&TeacherConfig::default(), schedule(), vec![3], &toy).unwrap();
     assert!(one.evaluate(&batch(0, 2), &Streams::new(1).draws(0, 0..2), 1.0).is_err());
