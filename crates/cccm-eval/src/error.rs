@@ -83,6 +83,22 @@ pub enum Error {
     /// The optimizer refused its settings or gradients.
     #[error(transparent)]
     Optim(#[from] cccm_optim::Error),
+    /// A network's weight that is not there.
+    #[error("no weight `{name}`; is the file of this network?")]
+    MissingWeight {
+        /// Its name.
+        name: String,
+    },
+    /// A network's weight of another shape than the network has.
+    #[error("weight `{name}` has shape {got:?}, but this network has {want:?}; is the file of this network?")]
+    WeightShape {
+        /// Its name.
+        name: String,
+        /// Its shape.
+        got: Vec<usize>,
+        /// The shape it should have.
+        want: Vec<usize>,
+    },
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
