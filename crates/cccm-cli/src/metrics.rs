@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one line per step.
+//! `metrics.jsonl`: one line per step, and one more where pictures were scored.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use cccm_distill::StepReport;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+
+use crate::evaluation::TrainingScores;
 
 /// The metrics of a run, in the hands of one process alone.
 pub(crate) struct MetricsFile {
@@ -21,14 +24,29 @@ struct Line<'a> {
     images_per_sec: f64,
 }
 
+/// Scores after a step.
+#[derive(Serialize)]
+struct ScoresLine<'a> {
+    step: u64,
+    eval: &'a TrainingScores,
+}
+
 #[derive(Deserialize)]
 struct Step {
     step: u64,
+    eval: Option<IgnoredAny>,
+}
+
+/// Whether the evaluation after the last step is over, or will be done once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastEval {
+    Done,
+    ToDo,
 }
 
 impl MetricsFile {
-    /// Opens the file behind the line of step `last`: what comes after it, a killed run's unsaved steps, is cut off.
-    pub(crate) fn open(path: &Path, last: u64) -> Result<Self> {
+    /// Opens the file behind the lines of step `last`: what comes after them, a killed run's unsaved steps, is cut off.
+    pub(crate) fn open(path: &Path, last: u64, last_eval: LastEval) -> Result<Self> {
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let mut file = open.with_context(|| format!("cannot open {}", path.display()))?;
         match file.try_lock() {
@@ -42,7 +60,7 @@ impl MetricsFile {
             }
         }
         let cut = || -> std::io::Result<()> {
-            let end = end_of_step(&file, last)?;
+            let end = end_of_step(&file, last, last_eval)?;
             file.set_len(end)
         };
         cut().with_context(|| format!("cannot read {}", path.display()))?;
@@ -52,7 +70,16 @@ impl MetricsFile {
 
     /// Writes the line of one step.
     pub(crate) fn write(&mut self, report: &StepReport) -> Result<()> {
-        let mut line = serde_json::to_vec(&Line { report, images_per_sec: images_per_sec(report) })?;
+        self.write_line(&Line { report, images_per_sec: images_per_sec(report) })
+    }
+
+    /// Writes the scores after a step.
+    pub(crate) fn write_scores(&mut self, step: u64, eval: &TrainingScores) -> Result<()> {
+        self.write_line(&ScoresLine { step, eval })
+    }
+
+    fn write_line(&mut self, line: &impl Serialize) -> Result<()> {
+        let mut line = serde_json::to_vec(line)?;
         line.push(b'\n');
         self.file.write_all(&line).with_context(|| format!("cannot write {}", self.path.display()))
     }
@@ -63,14 +90,16 @@ pub(crate) fn images_per_sec(report: &StepReport) -> f64 {
     report.images as f64 / report.total_secs
 }
 
-/// Where the last whole line of step `last` or before ends; steps rise from line to line.
-fn end_of_step(file: &File, last: u64) -> std::io::Result<u64> {
+/// Where the last whole line of step `last` or before ends; steps never fall from line to line.
+fn end_of_step(file: &File, last: u64, last_eval: LastEval) -> std::io::Result<u64> {
+    let is_kept = |line: Step| {
+        line.step < last || (line.step == last && (line.eval.is_none() || last_eval == LastEval::Done))
+    };
     let (mut reader, mut end, mut line) = (BufReader::new(file), 0, Vec::new());
     loop {
         line.clear();
         let length = reader.read_until(b'\n', &mut line)?;
-        let kept = line.ends_with(b"\n")
-            && serde_json::from_slice::<Step>(&line).is_ok_and(|line| line.step <= last);
+        let kept = line.ends_with(b"\n") && serde_json::from_slice::<Step>(&line).is_ok_and(is_kept);
         if !kept {
             return Ok(end);
         }
@@ -86,7 +115,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.jsonl");
         std::fs::write(&path, before).unwrap();
-        MetricsFile::open(&path, last).unwrap();
+        MetricsFile::open(&path, last, LastEval::ToDo).unwrap();
         std::fs::read_to_string(path).unwrap()
     }
 
@@ -100,13 +129,25 @@ mod tests {
     }
 
     #[test]
+    fn scores_that_will_come_once_more_go() {
+        let scored = "{\"step\":1}\n{\"step\":1,\"eval\":{}}\n{\"step\":2}\n";
+        let text = format!("{scored}{{\"step\":2,\"eval\":{{}}}}\n");
+        assert_eq!(text_after(&text, 2), scored);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        std::fs::write(&path, &text).unwrap();
+        MetricsFile::open(&path, 2, LastEval::Done).unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+    }
+
+    #[test]
     fn one_process_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.jsonl");
-        let held = MetricsFile::open(&path, 0).unwrap();
-        let refused = MetricsFile::open(&path, 0).err().unwrap().to_string();
+        let held = MetricsFile::open(&path, 0, LastEval::Done).unwrap();
+        let refused = MetricsFile::open(&path, 0, LastEval::Done).err().unwrap().to_string();
         assert!(refused.contains("another process"), "{refused}");
         drop(held);
-        MetricsFile::open(&path, 0).unwrap();
+        MetricsFile::open(&path, 0, LastEval::Done).unwrap();
     }
 }

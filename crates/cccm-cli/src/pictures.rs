@@ -10,6 +10,7 @@ use cccm_sample::{SampleStep, Sampler, SeededNoise};
 use cccm_sched::{Denoiser, Streams};
 
 use crate::report::{GridPicture, Marks, PixelRange, write_png};
+use crate::signals::Interrupt;
 
 /// Images that go through a network at once: enough to keep it busy, few enough for any memory.
 const BATCH: usize = 16;
@@ -21,8 +22,8 @@ pub(crate) struct Drawing<'a> {
     pub(crate) streams: Streams,
     pub(crate) image_px: usize,
     pub(crate) device: &'a Device,
-    /// Asked after every step; a yes ends the drawing with an error.
-    pub(crate) stop: &'a dyn Fn() -> bool,
+    /// Looked at after every step; once raised, it ends the drawing with an error.
+    pub(crate) interrupt: Option<&'a Interrupt>,
 }
 
 impl Drawing<'_> {
@@ -37,7 +38,7 @@ impl Drawing<'_> {
     ) -> Result<Tensor> {
         let item_shape = [3, self.image_px, self.image_px];
         let mut observer = |_: &SampleStep<'_>| {
-            if (self.stop)() {
+            if self.interrupt.is_some_and(Interrupt::is_raised) {
                 candle_core::bail!("asked to stop")
             }
             Ok(())

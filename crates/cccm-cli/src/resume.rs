@@ -13,12 +13,13 @@ use crate::settings::{Settings, lay_over};
 
 /// Settings that leave the weights of every step as they are. What `data` and `teacher` hold is compared by digest, and
 /// images that are skipped now would have stopped the run before.
-const HARMLESS: [&str; 10] = [
+const HARMLESS: [&str; 11] = [
     "checkpoint_interval",
     "checkpoint_steps",
     "checkpoints_total_limit",
     "data",
     "eval_interval",
+    "eval_samples",
     "eval_steps",
     "logging_dir",
     "on_non_finite",

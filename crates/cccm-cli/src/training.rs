@@ -19,9 +19,10 @@ use toml::Table;
 use crate::args::{DataArgs, OptimArgs, RunArgs, required};
 use crate::batches::TrainBatches;
 use crate::display::Display;
+use crate::evaluation::Scorer;
 use crate::events::EventFile;
 use crate::files::write_atomically;
-use crate::metrics::MetricsFile;
+use crate::metrics::{LastEval, MetricsFile};
 use crate::model_card::{model_card, training_facts};
 use crate::phases::Phases;
 use crate::pictures::{Drawing, write_matrix};
@@ -29,7 +30,7 @@ use crate::resume::Resumed;
 use crate::run_dir::RunDir;
 use crate::signals::Interrupt;
 use crate::source::{Source, on_bad_image};
-use crate::watch::Watch;
+use crate::watch::{ScorePictures, Watch};
 
 /// A training run about to start.
 pub(crate) struct Training<'a> {
@@ -78,6 +79,7 @@ impl Training<'_> {
         }
         let loader = self.loader(images_per_step, trainer.position())?;
         let checkpoints_limit = required(self.optim.checkpoints_total_limit, "checkpoints_total_limit")?;
+        let scorer = self.scorer()?;
 
         // Everything that can be wrong is known by now: a refused run leaves no directory behind.
         let steps_done = trainer.steps_done();
@@ -85,12 +87,14 @@ impl Training<'_> {
         let (run, metrics) = match resumed {
             None => {
                 let run = RunDir::create(self.run.save_path.as_deref(), self.method, self.command, settings)?;
-                let metrics = MetricsFile::open(&run.metrics(), 0)?;
+                let metrics = MetricsFile::open(&run.metrics(), 0, LastEval::ToDo)?;
                 (run, metrics)
             }
             Some(resumed) => {
                 // First of all: it fails if another process is at work in there.
-                let metrics = MetricsFile::open(&resumed.run.metrics(), steps_done)?;
+                let eval =
+                    if Self::eval_is_left(&trainer, &resumed.run) { LastEval::ToDo } else { LastEval::Done };
+                let metrics = MetricsFile::open(&resumed.run.metrics(), steps_done, eval)?;
                 resumed.record(steps_done, settings)?;
                 (resumed.run, metrics)
             }
@@ -103,6 +107,8 @@ impl Training<'_> {
 
         let interrupt = Interrupt::listen().context("cannot listen for Ctrl-C")?;
         let draw_grids = |step: u64| self.draw_grids(step, &run, &interrupt);
+        let score =
+            scorer.as_ref().map(|scorer| || scorer.score(&self.drawing(self.networks[0], &interrupt)));
         let mut watch = Watch {
             metrics,
             events: self.events(&run, steps_done, settings)?,
@@ -110,12 +116,12 @@ impl Training<'_> {
             checkpoints: CheckpointWriter::new(run.checkpoints(), checkpoints_limit),
             interrupt: interrupt.clone(),
             draw_grids: &draw_grids,
+            score_pictures: score.as_ref().map(|score| score as &ScorePictures<'_>),
             model_json: self.config.to_json()?,
             digests: self.digests.clone(),
             phases: Phases::default(),
         };
-        if !is_new && trainer.eval_is_due() && !run.grid(steps_done, None).exists() {
-            // The run was killed between its checkpoint and its grids.
+        if !is_new && Self::eval_is_left(&trainer, &run) {
             watch.on_eval(&trainer).map_err(anyhow::Error::from_boxed)?;
         }
         let mut batches = TrainBatches::new(loader, self.device);
@@ -153,6 +159,18 @@ impl Training<'_> {
         checkpoint.restore(trainer)?;
         tracing::info!("going on after step {}", trainer.steps_done());
         Ok(())
+    }
+
+    /// Whether the run was killed between its checkpoint and its grids.
+    fn eval_is_left(trainer: &Trainer<'_>, run: &RunDir) -> bool {
+        trainer.eval_is_due() && !run.grid(trainer.steps_done(), None).exists()
+    }
+
+    fn scorer(&self) -> Result<Option<Scorer>> {
+        let Some(per_pair) = self.optim.eval_samples.filter(|samples| *samples > 0) else { return Ok(None) };
+        let vocabulary = self.source.dataset.vocabulary();
+        let scorer = Scorer::new(self.data, &self.config.labels, vocabulary, self.config.image_px, per_pair)?;
+        Ok(Some(scorer))
     }
 
     fn loader(&self, images_per_step: usize, (epoch, index): (u64, u64)) -> Result<Loader> {
@@ -206,19 +224,24 @@ impl Training<'_> {
         let trained = self.objective.trained_name();
         let average = self.averages.last().map_or(trained, |average| average.name);
         let files = [(average, run.grid(step, None)), (trained, run.grid(step, Some(trained)))];
-        for ((name, path), network) in files.iter().zip(self.networks) {
-            let drawing = Drawing {
-                sampler: self.sampler,
-                network,
-                streams: self.streams,
-                image_px: self.config.image_px,
-                device: self.device,
-                stop: &|| interrupt.is_raised(),
-            };
+        for ((name, path), network) in files.iter().zip(&self.networks) {
+            let drawing = self.drawing(*network, interrupt);
             let images = drawing.images(0, &pairs, &mut |_| ())?;
             let title = format!("{name} after {step} steps, {}", self.sampling);
             write_matrix(path, &images, vocabulary, &self.source.held_out, &title)?;
         }
         Ok(files.into())
+    }
+
+    /// How a network is looked at.
+    fn drawing<'b>(&'b self, network: &'b dyn Denoiser, interrupt: &'b Interrupt) -> Drawing<'b> {
+        Drawing {
+            sampler: self.sampler,
+            network,
+            streams: self.streams,
+            image_px: self.config.image_px,
+            device: self.device,
+            interrupt: Some(interrupt),
+        }
     }
 }

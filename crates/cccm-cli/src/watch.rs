@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use cccm_distill::{BoxError, Checkpoint, CheckpointWriter, Ending, Reporter, StepReport, Trainer};
 
 use crate::display::Display;
+use crate::evaluation::TrainingScores;
 use crate::events::{EventFile, png_size};
 use crate::metrics::{MetricsFile, images_per_sec};
 use crate::phases::{PHASES, Phases, phase_secs};
@@ -14,6 +15,9 @@ use crate::signals::Interrupt;
 
 /// Draws the grids of a step; gives each with the name of the network that drew it.
 pub(crate) type DrawGrids<'a> = dyn Fn(u64) -> anyhow::Result<Vec<(&'static str, PathBuf)>> + 'a;
+
+/// Scores pictures of the moving average.
+pub(crate) type ScorePictures<'a> = dyn Fn() -> anyhow::Result<TrainingScores> + 'a;
 
 /// Progress, metrics, grids and checkpoints of a run.
 pub(crate) struct Watch<'a> {
@@ -23,6 +27,7 @@ pub(crate) struct Watch<'a> {
     pub(crate) checkpoints: CheckpointWriter,
     pub(crate) interrupt: Interrupt,
     pub(crate) draw_grids: &'a DrawGrids<'a>,
+    pub(crate) score_pictures: Option<&'a ScorePictures<'a>>,
     /// `config.json` of the network in training, for its checkpoints.
     pub(crate) model_json: String,
     /// Of what the run is made from.
@@ -58,6 +63,15 @@ impl Watch<'_> {
         self.events.image(step, &format!("grid/{name}"), png, size)
     }
 
+    fn score(&mut self, step: u64) -> anyhow::Result<()> {
+        let Some(score) = self.score_pictures else { return Ok(()) };
+        let scores = score()?;
+        self.metrics.write_scores(step, &scores)?;
+        self.events.scalars(step, &scores.scalars())?;
+        self.display.say(&format!("step {step}: {scores}"));
+        Ok(())
+    }
+
     fn say_phases(&mut self) {
         self.display.say(&std::mem::take(&mut self.phases).to_string());
     }
@@ -83,7 +97,8 @@ impl Reporter for Watch<'_> {
 
     fn on_eval(&mut self, trainer: &Trainer<'_>) -> Result<(), BoxError> {
         let step = trainer.steps_done();
-        let grids = match (self.draw_grids)(step) {
+        // The grids come last: where they are, the evaluation is done.
+        let grids = match self.score(step).and_then(|()| (self.draw_grids)(step)) {
             // The next step ends the run.
             Err(_) if self.interrupt.is_raised() => return Ok(()),
             grids => grids?,

@@ -44,14 +44,15 @@ impl Subset {
         Self::new(dataset, images)
     }
 
-    /// Every `nth` image of every pair apart from all others: `(rest, nth)`. Pairs with fewer images than that are in
-    /// the rest alone.
+    /// Every `nth` image of every pair apart from all others: `(rest, nth)`; of pairs with fewer images the last one, and
+    /// of pairs with a single image none.
     ///
     /// # Errors
     /// [`Error::EmptyDataset`] when either would have none, so for `nth` below 2 too.
     pub fn split(dataset: Arc<dyn Dataset>, nth: usize) -> Result<(Self, Self)> {
         let (mut rest, mut apart) = (Vec::new(), Vec::new());
         for images in by_pair(&*dataset).into_values() {
+            let nth = if images.len() > 1 { nth.min(images.len()) } else { usize::MAX };
             for (place, index) in images.into_iter().enumerate() {
                 let is_apart = nth > 0 && place % nth == nth - 1;
                 if is_apart { &mut apart } else { &mut rest }.push(index);
@@ -147,7 +148,9 @@ mod tests {
         let mut all = [rest.images, apart.images].concat();
         all.sort_unstable();
         assert_eq!(all, (0..shapes(10).len()).collect::<Vec<_>>());
-        assert!(Subset::split(shapes(10), 1).is_err() && Subset::split(shapes(10), 11).is_err());
+        let (rest, apart) = Subset::split(shapes(3), 10)?;
+        assert_eq!((rest.len(), apart.len()), (36 * 2, 36));
+        assert!(Subset::split(shapes(10), 1).is_err() && Subset::split(shapes(1), 10).is_err());
         Ok(())
     }
 }

@@ -114,6 +114,12 @@ pub(crate) struct OptimArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) eval_steps: Option<u64>,
+
+    /// Pictures of each pair to score at every --eval-interval, as `cccm eval` does: accuracy on seen and unseen pairs,
+    /// distances to real images. Before the first step a classifier is trained, unless there is one for these data
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) eval_samples: Option<usize>,
 }
 
 impl OptimArgs {

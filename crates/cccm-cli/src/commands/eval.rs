@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use cccm_data::{Pair, Vocabulary};
-use cccm_eval::{Accuracy, ClassifierTraining};
+use cccm_eval::{Accuracy, ClassifierTraining, Inception};
 use cccm_sched::Streams;
-use cccm_unet::{ModelConfig, Role, UNet};
+use cccm_unet::{ModelConfig, Role, UNet, load_weights};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
@@ -68,6 +68,15 @@ pub(crate) struct EvalArgs {
     /// Optimizer steps of the classifier, where it has to be trained
     #[arg(long, value_name = "N", default_value_t = 1500, value_parser = clap::value_parser!(u64).range(1..))]
     classifier_steps: u64,
+
+    /// Weights of the Inception-v3 that the published FID compares by, as pytorch-fid has them (.pth or safetensors): then
+    /// distances are FID and KID as published, instead of on the classifier's features. 0.3 s per picture
+    #[arg(long, value_name = "FILE")]
+    inception: Option<PathBuf>,
+
+    /// Real images of each pair that distances are measured from, at most
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    real_samples: u32,
 
     #[command(flatten)]
     data: DataArgs,
@@ -129,13 +138,16 @@ impl EvalArgs {
         let keep = self.classifier.clone().map_or(Keep::Cache, Keep::File);
         let training = ClassifierTraining { steps: self.classifier_steps, ..ClassifierTraining::default() };
         let judge = Judge::of(&real, &config.labels, &training, &keep, &|| interrupt.is_raised())?;
-        let reference = Reference::new(&real, &judge, &judge.classifier)?;
+        let data_digest = real.train.digest()?;
+        let features = self.features(&judge)?;
+        let reference = Reference::new(real, judge, features, self.real_samples as usize)?;
+        let judge = reference.judge();
         let real_scores = reference.score_of_real(self.samples as usize)?;
 
         let pairs: Vec<Pair> = labels.pairs().collect();
         let pairs = pairs.repeat(self.samples as usize);
         let folder = self.folder();
-        let (model_digest, data_digest) = (digest::of_model(&config, &parameters)?, real.train.digest()?);
+        let model_digest = digest::of_model(&config, &parameters)?;
         let mut records = Vec::new();
         for Chosen { sampler, steps, guidance_scale } in choices {
             let settings = SampleSettings {
@@ -151,12 +163,12 @@ impl EvalArgs {
                 streams: Streams::new(self.seed),
                 image_px: config.image_px,
                 device: &device,
-                stop: &|| interrupt.is_raised(),
+                interrupt: Some(interrupt),
             };
             let folder = folder.join(format!("steps-{steps}"));
             let samples = Samples::draw(&drawing, pairs.clone(), &settings, &folder.join("samples"))?;
             let title = format!("{}, {steps} steps, guidance scale {guidance_scale}", self.checkpoint);
-            write_page(&folder.join("pictures.png"), &samples, &judge, &labels, &title)?;
+            write_page(&folder.join("pictures.png"), &samples, judge, &labels, &title)?;
             let record = Record {
                 cccm: env!("CARGO_PKG_VERSION").to_owned(),
                 checkpoint: self.checkpoint.clone(),
@@ -166,7 +178,7 @@ impl EvalArgs {
                 secs_per_image: samples.secs / pairs.len() as f64,
                 threads: rayon::current_num_threads(),
                 data: data_digest.clone(),
-                features: judge.classifier.name().to_owned(),
+                features: reference.features().to_owned(),
                 classifier_accuracy: judge.accuracy.clone(),
                 scores: reference.score(&samples)?,
                 real: real_scores.clone(),
@@ -194,13 +206,22 @@ impl EvalArgs {
         });
         let rows: Vec<Row<'_>> = std::iter::once(real).chain(rows).collect();
         format!(
-            "{}{} pictures of each pair, seed {}, guidance scale {}; ± is half a 95 % confidence interval; FD and KID \
-             on the classifier's features\n",
+            "{}{} pictures of each pair, seed {}, guidance scale {}; ± is half a 95 % confidence interval; FD and KID on \
+             features of the {}\n",
             table(&rows),
             self.samples,
             self.seed,
             first.settings.guidance_scale,
+            first.features,
         )
+    }
+
+    /// What distances are computed on.
+    fn features(&self, judge: &Judge) -> Result<Box<dyn Features>> {
+        let Some(path) = &self.inception else { return Ok(Box::new(judge.classifier.clone())) };
+        let weights = load_weights(path)?;
+        let inception = Inception::new(&weights).with_context(|| format!("cannot use {}", path.display()))?;
+        Ok(Box::new(inception))
     }
 
     /// Samplers for every number of steps, so that a bad one is refused before anything is drawn.

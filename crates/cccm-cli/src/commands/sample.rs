@@ -107,7 +107,7 @@ impl SampleArgs {
             streams,
             image_px,
             device: &device,
-            stop: &|| false,
+            interrupt: None,
         };
         let started = Instant::now();
         let bar = indicatif::ProgressBar::new(pairs.len() as u64);

@@ -73,9 +73,21 @@ impl Samples {
             parts.push(images);
         }
         bar.finish_and_clear();
-        let images = (Tensor::cat(&parts, 0)?.to_dtype(DType::F32)? / 127.5)?.affine(1.0, -1.0)?;
-        Ok(Self { pairs, images, secs })
+        Ok(Self { pairs, images: from_levels(&Tensor::cat(&parts, 0)?)?, secs })
     }
+
+    /// Draws the pictures, and keeps none.
+    pub(crate) fn fresh(drawing: &Drawing<'_>, pairs: Vec<Pair>) -> Result<Self> {
+        let started = Instant::now();
+        let images = drawing.images(0, &pairs, &mut |_| ())?;
+        let secs = started.elapsed().as_secs_f64();
+        Ok(Self { pairs, images: from_levels(&levels(&images, PixelRange::Symmetric)?)?, secs })
+    }
+}
+
+/// From levels 0 to 255 to `f32` in `[-1, 1]`.
+fn from_levels(levels: &Tensor) -> candle_core::Result<Tensor> {
+    levels.to_dtype(DType::F32)?.affine(1.0 / 127.5, -1.0)
 }
 
 /// Makes the folder one of these settings: what other settings left in it goes.

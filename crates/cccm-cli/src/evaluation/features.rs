@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use candle_core::Tensor;
-use cccm_eval::Classifier;
+use cccm_eval::{Classifier, Inception};
 
 /// A network that describes images.
 pub(crate) trait Features {
@@ -20,5 +20,15 @@ impl Features for Classifier {
 
     fn of(&self, images: &Tensor) -> Result<Tensor> {
         Ok(self.answer(images)?.features)
+    }
+}
+
+impl Features for Inception {
+    fn name(&self) -> &'static str {
+        "inception"
+    }
+
+    fn of(&self, images: &Tensor) -> Result<Tensor> {
+        Ok(self.features(images)?)
     }
 }

@@ -7,6 +7,7 @@ mod page;
 mod real;
 mod score;
 mod table;
+mod training;
 
 pub(crate) use draw::{SampleSettings, Samples};
 pub(crate) use features::Features;
@@ -15,3 +16,4 @@ pub(crate) use page::write_page;
 pub(crate) use real::RealImages;
 pub(crate) use score::{Reference, Scores};
 pub(crate) use table::{Row, table};
+pub(crate) use training::{Scorer, TrainingScores};

@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use cccm_data::{Dataset, Pair, Subset, Vocabulary, pair_counts};
 use cccm_eval::{Accuracy, Copies, Distances, FeatureSet, Grouped, Nearest, nearest_images};
 use cccm_sched::Streams;
+use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use super::draw::Samples;
@@ -14,8 +15,6 @@ use super::features::Features;
 use super::judge::{Judge, accuracy};
 use super::real::{RealImages, load};
 
-/// Real images of a pair that distances are measured from, at most.
-const REFERENCE_PER_PAIR: usize = 200;
 /// Real images that are in memory at once.
 const LOADED_AT_ONCE: usize = 500;
 /// Rows that a distance needs on either side.
@@ -37,10 +36,10 @@ pub(crate) struct Scores {
 }
 
 /// What pictures are compared with.
-pub(crate) struct Reference<'a> {
-    real: &'a RealImages,
-    judge: &'a Judge,
-    features: &'a dyn Features,
+pub(crate) struct Reference {
+    real: RealImages,
+    judge: Judge,
+    features: Box<dyn Features>,
     set: FeaturesOfPairs,
 }
 
@@ -76,18 +75,37 @@ impl FeaturesOfPairs {
     }
 }
 
-impl<'a> Reference<'a> {
+impl Reference {
     /// Looks at the real images.
-    pub(crate) fn new(real: &'a RealImages, judge: &'a Judge, features: &'a dyn Features) -> Result<Self> {
-        let images = Subset::balanced(Arc::clone(&real.train), REFERENCE_PER_PAIR)?;
+    /// - `features`: what distances are computed on
+    /// - `per_pair`: real images of each pair, at most
+    pub(crate) fn new(
+        real: RealImages,
+        judge: Judge,
+        features: Box<dyn Features>,
+        per_pair: usize,
+    ) -> Result<Self> {
+        let images = Subset::balanced(Arc::clone(&real.train), per_pair)?;
         let mut parts = Vec::new();
         let all: Vec<usize> = (0..images.len()).collect();
+        let bar = ProgressBar::new(all.len() as u64);
         for part in all.chunks(LOADED_AT_ONCE) {
             parts.push(features.of(&load(&images, part)?)?);
+            bar.inc(part.len() as u64);
         }
+        bar.finish_and_clear();
         let pairs: Vec<Pair> = all.iter().map(|index| images.pair(*index)).collect();
         let set = FeaturesOfPairs::new(Tensor::cat(&parts, 0)?, &pairs, images.vocabulary());
         Ok(Self { real, judge, features, set })
+    }
+
+    pub(crate) fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
+    /// Name of what distances are computed on.
+    pub(crate) fn features(&self) -> &'static str {
+        self.features.name()
     }
 
     /// Scores pictures.
@@ -98,7 +116,7 @@ impl<'a> Reference<'a> {
         let set = FeaturesOfPairs::new(features, &samples.pairs, self.real.train.vocabulary());
         let is_unseen = |pair: &Pair| self.real.held_out.contains(pair);
         Ok(Scores {
-            accuracy: accuracy(classifier.config(), &samples.pairs, &answers.labels, self.real)?,
+            accuracy: accuracy(classifier.config(), &samples.pairs, &answers.labels, &self.real)?,
             all: self.distances(&set, &|_| true)?,
             seen: self.distances(&set, &|pair| !is_unseen(pair))?,
             unseen: self.distances(&set, &is_unseen)?,

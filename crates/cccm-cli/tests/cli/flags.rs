@@ -88,7 +88,7 @@ const STUDENT: &str = "train --config four-steps.toml --data photos --teacher te
                        --lr-schedule constant --ema-decay 0.5";
 
 /// Flags that both kinds of training have.
-const TRAINING: [Case; 30] = [
+const TRAINING: [Case; 31] = [
     (&["--epochs", "3"], |with, _| assert_eq!(with.metrics.len(), 6)),
     (&["--max-steps", "5"], |with, _| assert_eq!(with.metrics.len(), 5)),
     (&["--train-batch-size", "3"], |with, _| assert_eq!(with.column("images")[..3], [3.0, 3.0, 2.0])),
@@ -147,6 +147,12 @@ const TRAINING: [Case; 30] = [
     }),
     (&["--eval-steps", "3"], |with, _| {
         assert!(with.grids.len() == 4 && with.grids[1] == "step-000003.png", "{:?}", with.grids);
+    }),
+    (&["--eval-steps", "3", "--eval-samples", "2"], |with, without| {
+        let scores: Vec<&Value> = with.metrics.iter().filter(|line| !line["eval"].is_null()).collect();
+        assert_eq!(scores.iter().map(|line| &line["step"]).collect::<Vec<_>>(), [3, 4]);
+        assert!(scores.iter().all(|line| line["eval"]["accuracy_seen"].is_f64()), "{scores:?}");
+        assert!(with.log.contains("step 3: accuracy") && with.model == without.model);
     }),
     (&["--logging-dir", "logs"], |with, without| {
         let events =

@@ -7,6 +7,8 @@ use assert_cmd::cargo::cargo_bin;
 
 pub(crate) fn command(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(cargo_bin("cccm"));
+    // Classifiers are kept there.
+    command.env("XDG_CACHE_HOME", dir.join("cache"));
     command.current_dir(dir).args(args).stdin(Stdio::null());
     command
 }

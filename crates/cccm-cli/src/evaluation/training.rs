@@ -1,0 +1,109 @@
+//! Scores while training: few pictures, at every evaluation.
+
+use std::fmt;
+
+use anyhow::Result;
+use cccm_data::{Pair, Vocabulary};
+use cccm_eval::ClassifierTraining;
+use cccm_sched::LabelKind;
+use serde::Serialize;
+
+use super::draw::Samples;
+use super::judge::{Judge, Keep};
+use super::real::RealImages;
+use super::score::{Reference, Scores};
+use crate::args::DataArgs;
+use crate::pictures::Drawing;
+
+/// Real images of each pair that distances are measured from, at most: fewer than `cccm eval` takes, to be quick.
+const REAL_PER_PAIR: usize = 100;
+
+/// Scores pictures of a network in training.
+pub(crate) struct Scorer {
+    reference: Reference,
+    pairs: Vec<Pair>,
+}
+
+/// What is logged of the scores.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct TrainingScores {
+    pub(crate) accuracy: f64,
+    pub(crate) accuracy_seen: f64,
+    pub(crate) accuracy_unseen: Option<f64>,
+    pub(crate) frechet: Option<f64>,
+    pub(crate) frechet_seen: Option<f64>,
+    pub(crate) frechet_unseen: Option<f64>,
+    pub(crate) kernel: Option<f64>,
+    pub(crate) diversity: Option<f64>,
+}
+
+impl Scorer {
+    /// Opens the real images, and finds or trains the classifier of their labels.
+    /// - `per_pair`: pictures to draw of each pair
+    pub(crate) fn new(
+        data: &DataArgs,
+        labels: &[LabelKind],
+        vocabulary: &Vocabulary,
+        image_px: usize,
+        per_pair: usize,
+    ) -> Result<Self> {
+        let real = RealImages::open(data, vocabulary, image_px)?;
+        let judge = Judge::of(&real, labels, &ClassifierTraining::default(), &Keep::Cache, &|| false)?;
+        let features = Box::new(judge.classifier.clone());
+        let pairs: Vec<Pair> = vocabulary.pairs().collect();
+        let reference = Reference::new(real, judge, features, REAL_PER_PAIR)?;
+        Ok(Self { reference, pairs: pairs.repeat(per_pair) })
+    }
+
+    /// Draws and scores.
+    pub(crate) fn score(&self, drawing: &Drawing<'_>) -> Result<TrainingScores> {
+        let samples = Samples::fresh(drawing, self.pairs.clone())?;
+        Ok(TrainingScores::of(&self.reference.score(&samples)?))
+    }
+}
+
+impl TrainingScores {
+    fn of(scores: &Scores) -> Self {
+        let frechet = |set: &Option<cccm_eval::Distances>| set.as_ref().map(|set| set.frechet.value);
+        Self {
+            accuracy: scores.accuracy.all.rate,
+            accuracy_seen: scores.accuracy.seen.rate,
+            accuracy_unseen: scores.accuracy.unseen.map(|share| share.rate),
+            frechet: frechet(&scores.all),
+            frechet_seen: frechet(&scores.seen),
+            frechet_unseen: frechet(&scores.unseen),
+            kernel: scores.all.as_ref().map(|all| all.kernel.mean),
+            diversity: scores.all.as_ref().map(|all| all.diversity.overall),
+        }
+    }
+
+    /// Names and numbers, as event files have them.
+    pub(crate) fn scalars(&self) -> Vec<(&'static str, f64)> {
+        [
+            ("eval/accuracy", Some(self.accuracy)),
+            ("eval/accuracy_seen", Some(self.accuracy_seen)),
+            ("eval/accuracy_unseen", self.accuracy_unseen),
+            ("eval/frechet", self.frechet),
+            ("eval/frechet_seen", self.frechet_seen),
+            ("eval/frechet_unseen", self.frechet_unseen),
+            ("eval/kernel", self.kernel),
+            ("eval/diversity", self.diversity),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+    }
+}
+
+impl fmt::Display for TrainingScores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "accuracy {:.3} on seen pairs", self.accuracy_seen)?;
+        if let Some(unseen) = self.accuracy_unseen {
+            write!(f, ", {unseen:.3} on unseen")?;
+        }
+        match self.frechet {
+            Some(frechet) => write!(f, "; Fréchet distance {frechet:.2}"),
+            None => Ok(()),
+        }
+    }
+}
