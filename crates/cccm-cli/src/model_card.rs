@@ -7,7 +7,7 @@ use cccm_unet::{ModelConfig, Role};
 use serde::Serialize;
 
 /// Settings of a run that tell others what a model is; the rest is in the run's `config.toml`.
-const TOLD: [&str; 20] = [
+const TOLD: [&str; 21] = [
     "fuse_method",
     "fuse_schedule",
     "teacher_solver",
@@ -24,6 +24,7 @@ const TOLD: [&str; 20] = [
     "lr",
     "lr_schedule",
     "ema_decay",
+    "sampling_ema_decay",
     "label_drop",
     "independence_weight",
     "ignored",
