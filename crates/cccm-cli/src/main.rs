@@ -42,6 +42,7 @@ use commands::fetch_teacher::FetchTeacherArgs;
 #[cfg(feature = "hub")]
 use commands::push::PushArgs;
 use commands::sample::SampleArgs;
+use commands::search_steps::SearchStepsArgs;
 use commands::train::TrainArgs;
 use commands::train_teacher::TrainTeacherArgs;
 
@@ -58,6 +59,7 @@ enum Command {
     Train(Box<TrainArgs>),
     Sample(SampleArgs),
     Eval(Box<EvalArgs>),
+    SearchSteps(Box<SearchStepsArgs>),
     TrainTeacher(Box<TrainTeacherArgs>),
     Dataset(DatasetArgs),
     Convert(Box<ConvertArgs>),
@@ -111,6 +113,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::TrainTeacher(args) => return args.run(),
         Command::Sample(args) => args.run(out)?,
         Command::Eval(args) => return args.run(out),
+        Command::SearchSteps(args) => args.run(out)?,
         Command::Dataset(args) => args.run(out)?,
         Command::Convert(args) => args.run(out)?,
         #[cfg(feature = "hub")]

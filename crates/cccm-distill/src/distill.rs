@@ -140,8 +140,10 @@ impl<'a> Distillation<'a> {
             None => vec![last],
         };
         let stage = |num_ddim_timesteps| -> Result<Stage> {
-            let cfg =
-                DistillConfig { student: StudentConfig { num_ddim_timesteps, ..cfg.student }, ..cfg.clone() };
+            let cfg = DistillConfig {
+                student: StudentConfig { num_ddim_timesteps, ..cfg.student.clone() },
+                ..cfg.clone()
+            };
             let loss = DistillLoss::new(&cfg, schedule.clone(), null_labels.clone())?;
             Ok(Stage { steps: StepDraws::new(cfg.timestep_sampling, loss.grid()), loss })
         };

@@ -1,7 +1,7 @@
 //! Few-step sampling from a consistency model, the product of distillation.
 
 use candle_core::Tensor;
-use cccm_sched::{Boundary, Conditions, Denoiser, NoiseSchedule, ScheduleConfig, SolverGrid, StudentConfig};
+use cccm_sched::{Boundary, Conditions, Denoiser, NoiseSchedule, ScheduleConfig, StudentConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::sampler::{evaluate, expect_shape, guidance_weights, start, timestep, w_from_guidance_scale};
@@ -46,8 +46,7 @@ impl FewStepSampler {
         student.validate()?;
         let w = w_from_guidance_scale(cfg.guidance_scale)?;
         let schedule = NoiseSchedule::new(schedule)?;
-        let timesteps =
-            SolverGrid::new(&schedule, student.num_ddim_timesteps)?.few_step_timesteps(cfg.steps)?;
+        let timesteps = student.timesteps(&schedule, cfg.steps)?;
         if !student.covers_guidance_scale(cfg.guidance_scale) {
             let (low, high) = student.w_interval;
             tracing::warn!(

@@ -7,6 +7,7 @@ mod image;
 mod noise;
 mod observer;
 mod sampler;
+mod search;
 
 pub use ddim::{DdimConfig, DdimSampler};
 pub use error::{Error, Result};
@@ -15,3 +16,4 @@ pub use image::{GridConfig, grid, to_unit_range};
 pub use noise::{NoiseSource, SeededNoise};
 pub use observer::{Observer, SampleStep};
 pub use sampler::Sampler;
+pub use search::search_timesteps;

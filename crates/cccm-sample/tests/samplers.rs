@@ -246,9 +246,12 @@ fn bad_configs_are_named() {
     assert_eq!(few(&student, 0, 3.8), "steps");
     assert_eq!(few(&student, 51, 3.8), "steps");
     assert_eq!(few(&student, 4, f64::NAN), "guidance_scale");
-    assert_eq!(few(&StudentConfig { num_ddim_timesteps: 0, ..student }, 4, 3.8), "num_ddim_timesteps");
-    assert_eq!(few(&StudentConfig { w_interval: (3.0, 2.0), ..student }, 4, 3.8), "w_interval");
-    assert_eq!(few(&StudentConfig { timestep_scaling: -1.0, ..student }, 4, 3.8), "timestep_scaling");
+    assert_eq!(
+        few(&StudentConfig { num_ddim_timesteps: 0, ..student.clone() }, 4, 3.8),
+        "num_ddim_timesteps"
+    );
+    assert_eq!(few(&StudentConfig { w_interval: (3.0, 2.0), ..student.clone() }, 4, 3.8), "w_interval");
+    assert_eq!(few(&StudentConfig { timestep_scaling: -1.0, ..student.clone() }, 4, 3.8), "timestep_scaling");
     assert_eq!(ddim(0, 1.0), "steps");
     assert_eq!(ddim(1000, 1.0), "steps");
     assert_eq!(ddim(10, f64::INFINITY), "guidance_scale");

@@ -1,11 +1,13 @@
 //! What a student was trained with and whoever samples it must know.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Boundary, Error, Result};
+use crate::{Boundary, Error, NoiseSchedule, Result, SolverGrid};
 
 /// Training facts of a student that sampling depends on; stored in its `config.json`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StudentConfig {
     /// Guidance weights `w` drawn in training, `0 <= low <= high`; users type `w + 1`. Default `(2.6, 3.0)`.
@@ -14,12 +16,21 @@ pub struct StudentConfig {
     pub num_ddim_timesteps: usize,
     /// Factor on `t` in the boundary scalings, above 0. Default 10.
     pub timestep_scaling: f64,
+    /// Per number of steps the timesteps that few-step sampling visits, descending, where a search found better ones than
+    /// [`SolverGrid::few_step_timesteps`](crate::SolverGrid::few_step_timesteps). Default none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub few_step_timesteps: BTreeMap<usize, Vec<u32>>,
 }
 
 impl Default for StudentConfig {
     /// The published runs.
     fn default() -> Self {
-        Self { w_interval: (2.6, 3.0), num_ddim_timesteps: 50, timestep_scaling: 10.0 }
+        Self {
+            w_interval: (2.6, 3.0),
+            num_ddim_timesteps: 50,
+            timestep_scaling: 10.0,
+            few_step_timesteps: BTreeMap::new(),
+        }
     }
 }
 
@@ -37,7 +48,26 @@ impl StudentConfig {
         if self.num_ddim_timesteps == 0 {
             return Err(Error::invalid("num_ddim_timesteps", 0, "at least 1"));
         }
+        for (steps, timesteps) in &self.few_step_timesteps {
+            if timesteps.len() != *steps || timesteps.windows(2).any(|pair| pair[0] <= pair[1]) {
+                let got = format!("{timesteps:?} for {steps} steps");
+                return Err(Error::invalid("few_step_timesteps", got, "as many as steps, descending"));
+            }
+        }
         self.boundary().map(|_| ())
+    }
+
+    /// The timesteps that sampling in `steps` steps visits, descending: those of a search, else those of the grid.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] unless `1 <= steps <= num_ddim_timesteps`, or when a timestep leaves the schedule.
+    pub fn timesteps(&self, schedule: &NoiseSchedule, steps: usize) -> Result<Vec<u32>> {
+        let usual = SolverGrid::new(schedule, self.num_ddim_timesteps)?.few_step_timesteps(steps)?;
+        let timesteps = self.few_step_timesteps.get(&steps).cloned().unwrap_or(usual);
+        match timesteps.iter().find(|t| **t as usize >= schedule.train_timesteps()) {
+            Some(t) => Err(Error::invalid("few_step_timesteps", t, "below the number of training timesteps")),
+            None => Ok(timesteps),
+        }
     }
 
     /// The boundary scalings of this student.
@@ -66,6 +96,7 @@ impl StudentConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ScheduleConfig;
 
     #[test]
     fn guidance_scale_follows_the_interval() {
@@ -87,5 +118,31 @@ mod tests {
             "num_ddim_timesteps"
         );
         assert_eq!(field(StudentConfig { timestep_scaling: 0.0, ..Default::default() }), "timestep_scaling");
+        for timesteps in [vec![999], vec![499, 999], vec![999, 999]] {
+            assert_eq!(field(searched(timesteps)), "few_step_timesteps");
+        }
+    }
+
+    /// A student with timesteps of its own for two steps.
+    fn searched(timesteps: Vec<u32>) -> StudentConfig {
+        StudentConfig { few_step_timesteps: BTreeMap::from([(2, timesteps)]), ..Default::default() }
+    }
+
+    #[test]
+    fn searched_timesteps_win_where_there_are_some() {
+        let schedule = NoiseSchedule::new(&ScheduleConfig::default()).unwrap();
+        let student = searched(vec![999, 619]);
+        assert_eq!(student.timesteps(&schedule, 2).unwrap(), [999, 619]);
+        assert_eq!(student.timesteps(&schedule, 4).unwrap(), [999, 759, 499, 259]);
+        assert!(searched(vec![1000, 5]).timesteps(&schedule, 2).is_err());
+        assert!(student.timesteps(&schedule, 0).is_err());
+    }
+
+    #[test]
+    fn files_without_a_search_stay_as_they_were() {
+        let text = serde_json::to_string(&StudentConfig::default()).unwrap();
+        assert!(!text.contains("few_step_timesteps"), "{text}");
+        let text = serde_json::to_string(&searched(vec![999, 619])).unwrap();
+        assert_eq!(serde_json::from_str::<StudentConfig>(&text).unwrap(), searched(vec![999, 619]));
     }
 }

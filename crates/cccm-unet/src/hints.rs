@@ -31,7 +31,7 @@ impl Hints {
             image_px: Some(config.image_px),
             norm_groups: Some(config.unet.norm_groups),
             schedule: Some(config.schedule.clone()),
-            student: config.student,
+            student: config.student.clone(),
         }
     }
 
@@ -68,7 +68,7 @@ impl Hints {
         })?;
         let schedule =
             ScheduleConfig { train_timesteps: tables.timesteps, ..self.schedule.clone().unwrap_or_default() };
-        let student = unet.guidance_dim.map(|_| self.student.unwrap_or_default());
+        let student = unet.guidance_dim.map(|_| self.student.clone().unwrap_or_default());
         let role = if student.is_some() { Role::Student } else { Role::Teacher };
         let config =
             ModelConfig { format: ModelConfig::FORMAT, role, unet, image_px, labels, schedule, student };

@@ -6,17 +6,17 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use cccm_data::{Pair, Vocabulary};
+use anyhow::{Context, Result};
+use cccm_data::Pair;
 use cccm_eval::{Accuracy, ClassifierTraining, Inception};
 use cccm_sched::Streams;
 use cccm_unet::{ModelConfig, Role, UNet, load_weights};
 use serde::{Deserialize, Serialize};
-use toml::Table;
 
 use crate::args::DataArgs;
 use crate::evaluation::{
-    Features, Judge, Keep, RealImages, Reference, Row, SampleSettings, Samples, Scores, table, write_page,
+    Features, Judge, Keep, RealImages, Reference, Row, SampleSettings, Samples, Scores, data_of_run, table,
+    write_page,
 };
 use crate::files::write_atomically;
 use crate::pictures::Drawing;
@@ -130,8 +130,11 @@ impl EvalArgs {
         let device = device::open(self.device.as_deref())?;
         let (config, parameters) = model::load(&self.checkpoint, &device)?;
         let labels = vocabulary_of(&config.labels)?;
-        let real = RealImages::open(&self.data_args()?, &labels, config.image_px)?;
-        check_data(real.train.vocabulary(), &labels)?;
+        let real = RealImages::open(
+            &data_of_run(Path::new(&self.checkpoint), &self.data)?,
+            &labels,
+            config.image_px,
+        )?;
         let network = UNet::frozen(&config.unet, config.tables()?, &parameters)?;
         let choices = self.choices(&config, &network)?;
 
@@ -233,30 +236,6 @@ impl EvalArgs {
         self.steps.iter().map(|steps| asked(Some(*steps)).sampler(config, network)).collect()
     }
 
-    /// The data flags, over those of the run.
-    fn data_args(&self) -> Result<DataArgs> {
-        let mut data = self.run_settings()?.unwrap_or_default();
-        let known = <DataArgs as clap::Args>::augment_args(clap::Command::new(""));
-        data.retain(|name, _| known.get_arguments().any(|arg| arg.get_id().as_str() == name));
-        let given = Table::try_from(&self.data)?;
-        if given.contains_key("data") {
-            data.clear();
-        }
-        data.extend(given);
-        Ok(data.try_into()?)
-    }
-
-    /// What `config.toml` says, if the model is a run.
-    fn run_settings(&self) -> Result<Option<Table>> {
-        let path = Path::new(&self.checkpoint).join("config.toml");
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let text =
-            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Some(text.parse().with_context(|| format!("cannot use the settings in {}", path.display()))?))
-    }
-
     fn folder(&self) -> PathBuf {
         let run = Path::new(&self.checkpoint);
         match &self.out {
@@ -265,17 +244,4 @@ impl EvalArgs {
             None => PathBuf::from("eval"),
         }
     }
-}
-
-fn check_data(found: &Vocabulary, labels: &Vocabulary) -> Result<()> {
-    if found == labels {
-        return Ok(());
-    }
-    bail!(
-        "the data's labels ({}; {}) are not the model's ({}; {}): --data names the images it was trained on",
-        found.attributes.join(" "),
-        found.objects.join(" "),
-        labels.attributes.join(" "),
-        labels.objects.join(" "),
-    )
 }

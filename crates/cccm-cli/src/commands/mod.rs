@@ -8,5 +8,6 @@ pub(crate) mod fetch_teacher;
 #[cfg(feature = "hub")]
 pub(crate) mod push;
 pub(crate) mod sample;
+pub(crate) mod search_steps;
 pub(crate) mod train;
 pub(crate) mod train_teacher;

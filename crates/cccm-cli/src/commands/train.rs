@@ -182,6 +182,7 @@ impl DistillArgs {
                 w_interval: (low, high),
                 num_ddim_timesteps: required(self.num_ddim_timesteps, "num_ddim_timesteps")?,
                 timestep_scaling: required(self.timestep_scaling_factor, "timestep_scaling_factor")?,
+                ..StudentConfig::default()
             },
         };
         config.validate()?;
@@ -261,7 +262,7 @@ impl TrainArgs {
         }
 
         let guidance_dim = required(args.distill.time_cond_proj_dim, "time_cond_proj_dim")?;
-        let student_config = teacher_config.student_of(guidance_dim, config.student);
+        let student_config = teacher_config.student_of(guidance_dim, config.student.clone());
         student_config.validate()?;
         let streams = Streams::new(required(args.run.seed, "seed")?);
         let tables = student_config.tables()?;

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
 use cccm_data::{
     ColoredMnist, Dataset, Digits, FolderConfig, FolderDataset, MnistSplit, Pair, PairFilter, Preset, Shapes,
     ShapesConfig, Subset, Vocabulary,
 };
 use rayon::prelude::*;
+use toml::Table;
 
 use crate::args::DataArgs;
 use crate::source::{Place, fixed_vocabulary, held_out, mnist_held_out, named_vocabulary, on_bad_image};
@@ -33,6 +34,21 @@ pub(crate) struct RealImages {
 impl RealImages {
     /// Opens what the flags name, in the labels and the size of a model.
     pub(crate) fn open(args: &DataArgs, labels: &Vocabulary, image_px: usize) -> Result<Self> {
+        let real = Self::of_place(args, labels, image_px)?;
+        let found = real.train.vocabulary();
+        if found != labels {
+            bail!(
+                "the data's labels ({}; {}) are not the model's ({}; {}): --data names the images it was trained on",
+                found.attributes.join(" "),
+                found.objects.join(" "),
+                labels.attributes.join(" "),
+                labels.objects.join(" "),
+            );
+        }
+        Ok(real)
+    }
+
+    fn of_place(args: &DataArgs, labels: &Vocabulary, image_px: usize) -> Result<Self> {
         let all = PairFilter::all();
         match Place::of(args)? {
             Place::BuiltinDigits => {
@@ -74,6 +90,25 @@ impl RealImages {
         let (train, test) = Subset::split(Arc::new(FolderDataset::open(root, &config)?), TEST_EVERY)?;
         Ok(Self { train: Arc::new(train), test: Arc::new(test), held_out })
     }
+}
+
+/// The data flags, over those of the run that a model is from, if it is from one.
+pub(crate) fn data_of_run(model: &Path, given: &DataArgs) -> Result<DataArgs> {
+    let path = model.join("config.toml");
+    let mut settings = Table::new();
+    if path.is_file() {
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        settings = text.parse().with_context(|| format!("cannot use the settings in {}", path.display()))?;
+    }
+    let known = <DataArgs as clap::Args>::augment_args(clap::Command::new(""));
+    settings.retain(|name, _| known.get_arguments().any(|arg| arg.get_id().as_str() == name));
+    let given = Table::try_from(given)?;
+    if given.contains_key("data") {
+        settings.clear();
+    }
+    settings.extend(given);
+    Ok(settings.try_into()?)
 }
 
 /// The images of a dataset in a row, `(n, 3, px, px)`, `f32` in `[-1, 1]`.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use cccm_data::{Dataset, Pair, Subset, Vocabulary, pair_counts};
-use cccm_eval::{Accuracy, Copies, Distances, FeatureSet, Grouped, Nearest, nearest_images};
+use cccm_eval::{
+    Accuracy, Copies, Distances, FeatureSet, Grouped, Nearest, frechet_distance, nearest_images,
+};
 use cccm_sched::Streams;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
@@ -122,6 +124,11 @@ impl Reference {
             unseen: self.distances(&set, &is_unseen)?,
             copies: self.copies(samples)?,
         })
+    }
+
+    /// Fréchet distance of pictures from the real images of all pairs, and nothing else.
+    pub(crate) fn frechet(&self, samples: &Samples) -> Result<f64> {
+        Ok(frechet_distance(&self.features.of(&samples.images)?, &self.set.features)?)
     }
 
     /// Scores of real images that no classifier or generator learnt from, at most as many of each pair: what pictures can

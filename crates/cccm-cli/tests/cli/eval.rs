@@ -69,6 +69,31 @@ fn scores_are_written_and_repeat() {
 }
 
 #[test]
+fn searched_timesteps_are_kept_and_used() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    student(dir);
+    let search = ["search-steps", "--checkpoint", "student", "--steps", "2", "--samples", "1"];
+    let classifier = ["--classifier", "classifier.safetensors", "--classifier-steps", "20"];
+    let found: Value = serde_json::from_str(&run(dir, &[&search[..], &classifier].concat())).unwrap();
+    assert_eq!((&found["steps"], &found["before"]["timesteps"]), (&2.into(), &vec![999, 499].into()));
+    assert!(found["frechet"].as_f64().unwrap() <= found["before"]["frechet"].as_f64().unwrap());
+    assert!(found["tried"].as_u64().unwrap() > 5);
+    let config: Value =
+        serde_json::from_slice(&std::fs::read(dir.join("student/model/config.json")).unwrap()).unwrap();
+    assert_eq!(config["student"]["few_step_timesteps"]["2"], found["timesteps"]);
+    // Where it went before is where it starts now: nothing better is left of the first look.
+    let again: Value = serde_json::from_str(&run(dir, &[&search[..], &classifier].concat())).unwrap();
+    assert_eq!(
+        (&again["before"]["timesteps"], &again["before"]["frechet"]),
+        (&found["timesteps"], &found["frechet"])
+    );
+
+    let teacher = failure(dir, &["search-steps", "--checkpoint", "teacher"]);
+    assert!(teacher.contains("teacher is a teacher: only students"), "{teacher}");
+}
+
+#[test]
 fn what_cannot_be_judged_is_refused() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();

@@ -1,0 +1,154 @@
+//! `cccm search-steps`: better timesteps for sampling a student in few steps.
+
+#![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use cccm_data::Pair;
+use cccm_eval::ClassifierTraining;
+use cccm_sample::{FewStepConfig, FewStepSampler, search_timesteps};
+use cccm_sched::{NoiseSchedule, SolverGrid, Streams, StudentConfig};
+use cccm_unet::{ModelFiles, UNet};
+use serde::Serialize;
+
+use crate::args::DataArgs;
+use crate::evaluation::{Judge, Keep, RealImages, Reference, Samples, data_of_run};
+use crate::pictures::Drawing;
+use crate::source::vocabulary_of;
+use crate::{device, model};
+
+/// Real images of each pair that distances are measured from, at most.
+const REAL_PER_PAIR: usize = 100;
+
+/// Find better timesteps for sampling a student in few steps, and keep them in its config.json
+///
+/// Tries the timesteps of the training grid one after the other, and keeps those whose pictures have the smallest Fréchet
+/// distance to real images, on the features of the classifier of `cccm eval`. Prints one line of JSON for each number of
+/// steps. `cccm sample` and `cccm eval` then use them; the weights stay as they are.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct SearchStepsArgs {
+    /// The student: a run, a model directory, a checkpoint or a file
+    #[arg(long, value_name = "PATH", default_value = "runs/latest")]
+    checkpoint: PathBuf,
+
+    /// Numbers of steps to search for
+    #[arg(long, value_name = "N", num_args = 1.., action = clap::ArgAction::Set, default_values_t = [2, 4])]
+    steps: Vec<usize>,
+
+    /// How strongly to follow the labels; 1 is no guidance [default: what the student was trained for]
+    #[arg(long, value_name = "SCALE")]
+    guidance_scale: Option<f64>,
+
+    /// Pictures of each pair for one try
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
+
+    /// Seed of the noise; another than that of `cccm eval`, so that a search does not learn its pictures by heart
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// File of the classifier; written if it is not there [default: one for these data in the user's cache]
+    #[arg(long, value_name = "FILE")]
+    classifier: Option<PathBuf>,
+
+    /// Optimizer steps of the classifier, where it has to be trained
+    #[arg(long, value_name = "N", default_value_t = 1500, value_parser = clap::value_parser!(u64).range(1..))]
+    classifier_steps: u64,
+
+    #[command(flatten)]
+    data: DataArgs,
+
+    /// CPU threads [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Device to compute on: cpu, or auto, which picks the best there is
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+}
+
+/// What a search found.
+#[derive(Serialize)]
+struct Found<'a> {
+    steps: usize,
+    timesteps: &'a [u32],
+    frechet: f64,
+    before: Tried<'a>,
+    tried: usize,
+}
+
+#[derive(Serialize)]
+struct Tried<'a> {
+    timesteps: &'a [u32],
+    frechet: f64,
+}
+
+impl SearchStepsArgs {
+    /// Searches.
+    pub(crate) fn run(self, out: &mut dyn Write) -> Result<()> {
+        device::use_threads(self.threads)?;
+        let device = device::open(self.device.as_deref())?;
+        let files = ModelFiles::locate(&self.checkpoint)?;
+        let (mut config, parameters) = model::load(&self.checkpoint.to_string_lossy(), &device)?;
+        let Some(mut student) = config.student.clone() else {
+            bail!("{} is a teacher: only students are sampled in few steps", self.checkpoint.display());
+        };
+        let schedule = NoiseSchedule::new(&config.schedule)?;
+        let grid = SolverGrid::new(&schedule, student.num_ddim_timesteps)?;
+        for steps in &self.steps {
+            student.timesteps(&schedule, *steps)?;
+        }
+        let labels = vocabulary_of(&config.labels)?;
+        let data = data_of_run(&self.checkpoint, &self.data)?;
+        let real = RealImages::open(&data, &labels, config.image_px)?;
+        let keep = self.classifier.clone().map_or(Keep::Cache, Keep::File);
+        let training = ClassifierTraining { steps: self.classifier_steps, ..ClassifierTraining::default() };
+        let judge = Judge::of(&real, &config.labels, &training, &keep, &|| false)?;
+        let features = Box::new(judge.classifier.clone());
+        let reference = Reference::new(real, judge, features, REAL_PER_PAIR)?;
+
+        let network = UNet::frozen(&config.unet, config.tables()?, &parameters)?;
+        let pairs: Vec<Pair> = labels.pairs().collect();
+        let pairs = pairs.repeat(self.samples as usize);
+        let guidance_scale = self.guidance_scale.unwrap_or_else(|| student.default_guidance_scale());
+        let worth = |student: &StudentConfig, steps: usize| -> Result<f64> {
+            let sampler =
+                FewStepSampler::new(&config.schedule, student, &FewStepConfig { steps, guidance_scale })?;
+            let drawing = Drawing {
+                sampler: &sampler,
+                network: &network,
+                streams: Streams::new(self.seed),
+                image_px: config.image_px,
+                device: &device,
+                interrupt: None,
+            };
+            reference.frechet(&Samples::fresh(&drawing, pairs.clone())?)
+        };
+        for &steps in &self.steps {
+            let start = student.timesteps(&schedule, steps)?;
+            let (mut tried, mut before) = (0, f64::NAN);
+            let mut score = |timesteps: &[u32]| -> Result<f64> {
+                let mut student = student.clone();
+                student.few_step_timesteps.insert(steps, timesteps.to_vec());
+                let found = worth(&student, steps)?;
+                tried += 1;
+                before = if tried == 1 { found } else { before };
+                tracing::info!("{steps} steps: {found:.2} at {timesteps:?}");
+                Ok(found)
+            };
+            let (timesteps, frechet) = search_timesteps(grid.timesteps(), &start, &mut score)?;
+            let before = Tried { timesteps: &start, frechet: before };
+            let found = Found { steps, timesteps: &timesteps, frechet, before, tried };
+            writeln!(out, "{}", serde_json::to_string(&found)?)?;
+            student.few_step_timesteps.insert(steps, timesteps);
+        }
+        config.student = Some(student);
+        config
+            .save(&files.config)
+            .with_context(|| format!("cannot keep them in {}", files.config.display()))?;
+        tracing::info!("kept in {}", files.config.display());
+        Ok(())
+    }
+}
