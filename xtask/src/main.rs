@@ -1,13 +1,15 @@
 //! Development tasks of the workspace: `cargo xtask TASK`.
 //!
-//! It stays light, std and anyhow, because every task waits for its build. What needs the
+//! It stays light, std, anyhow and a JSON parser, because every task waits for its build. What needs the
 //! workspace's crates runs their binary instead.
 
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program for the terminal")]
 
 mod bench;
+mod results;
 
 use std::env;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -24,6 +26,10 @@ tasks:
                             [--threads N] [--rounds N] [--repeats N] [--write]
                       bench scaling [--threads N] [--rounds N] [--repeats N] [--write]
                       --write puts the table into BENCHMARKS.md
+  e2e                 distil the built-in teacher by the best recipe, score both, and fail where the README's promises do not
+                      hold: 20 minutes on two cores; goes on where it was stopped, in runs/e2e
+  results ...         train and score the rows of RESULTS.md, and make its tables and figures; goes on where it was stopped:
+                      results [--out DIR] [--samples N] [--seeds N...] [screen | main | NAME...]
   fetch-teacher ...   download a published teacher: `cccm fetch-teacher` with these arguments
 ";
 
@@ -48,6 +54,8 @@ fn main() -> ExitCode {
         ["verify"] => run_all(&VERIFY),
         ["package"] => run_all(&PACKAGE),
         ["bench", ref args @ ..] => bench::bench(args),
+        ["e2e", ref args @ ..] => results::e2e(args),
+        ["results", ref args @ ..] => results::results(args),
         // The arguments as they are: they may hold blanks.
         ["fetch-teacher", ..] => {
             cargo(CCCM.split(' ').chain(args.iter().map(String::as_str)).collect::<Vec<_>>().as_slice())
@@ -64,6 +72,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The folder of the workspace.
+pub(crate) fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
 }
 
 /// Runs one `cargo` command after the other, up to the first that fails; gives its exit code, or 0.

@@ -6,6 +6,8 @@ use std::{env, fmt};
 
 use anyhow::{Context, Result, bail};
 
+use crate::root;
+
 /// A program that takes a job.
 pub(crate) struct Program {
     /// What the table calls it.
@@ -70,12 +72,6 @@ pub(crate) fn check(python: &str) -> Result<()> {
     command.args(script()).arg("--help");
     finish(command).context("trying `--against-torch`")?;
     Ok(())
-}
-
-/// The folder of the workspace.
-pub(crate) fn root() -> &'static Path {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here)
 }
 
 /// Python's arguments; without `-B` it would leave its byte code in the tree.

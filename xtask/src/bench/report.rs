@@ -8,8 +8,9 @@ use std::{env, thread};
 use anyhow::{Context, Result};
 
 use super::options::{Options, Task};
-use super::process::{Job, Run, root};
+use super::process::{Job, Run};
 use super::stats::Spread;
+use crate::root;
 
 /// One line of a table.
 #[derive(Clone)]

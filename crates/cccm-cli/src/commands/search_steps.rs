@@ -14,7 +14,7 @@ use cccm_unet::{ModelFiles, UNet};
 use serde::Serialize;
 
 use crate::args::DataArgs;
-use crate::evaluation::{Judge, Keep, RealImages, Reference, Samples, data_of_run};
+use crate::evaluation::{Judge, Keep, RealImages, Reference, Samples, Worth, data_of_run};
 use crate::pictures::Drawing;
 use crate::source::vocabulary_of;
 use crate::{device, model};
@@ -25,7 +25,8 @@ const REAL_PER_PAIR: usize = 100;
 /// Find better timesteps for sampling a student in few steps, and keep them in its config.json
 ///
 /// Tries the timesteps of the training grid one after the other, and keeps those whose pictures have the smallest Fréchet
-/// distance to real images, on the features of the classifier of `cccm eval`. Prints one line of JSON for each number of
+/// distance to real images, on the features of the classifier of `cccm eval`, among those that it recognises no fewer
+/// pictures of than of the usual timesteps. Prints one line of JSON for each number of
 /// steps. `cccm sample` and `cccm eval` then use them; the weights stay as they are.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SearchStepsArgs {
@@ -71,18 +72,20 @@ pub(crate) struct SearchStepsArgs {
 
 /// What a search found.
 #[derive(Serialize)]
-struct Found<'a> {
+struct Found {
     steps: usize,
-    timesteps: &'a [u32],
-    frechet: f64,
-    before: Tried<'a>,
+    #[serde(flatten)]
+    best: Tried,
+    before: Tried,
     tried: usize,
 }
 
-#[derive(Serialize)]
-struct Tried<'a> {
-    timesteps: &'a [u32],
-    frechet: f64,
+/// Timesteps, and what they are worth.
+#[derive(Clone, Serialize)]
+struct Tried {
+    timesteps: Vec<u32>,
+    #[serde(flatten)]
+    worth: Worth,
 }
 
 impl SearchStepsArgs {
@@ -113,7 +116,7 @@ impl SearchStepsArgs {
         let pairs: Vec<Pair> = labels.pairs().collect();
         let pairs = pairs.repeat(self.samples as usize);
         let guidance_scale = self.guidance_scale.unwrap_or_else(|| student.default_guidance_scale());
-        let worth = |student: &StudentConfig, steps: usize| -> Result<f64> {
+        let worth = |student: &StudentConfig, steps: usize| -> Result<Worth> {
             let sampler =
                 FewStepSampler::new(&config.schedule, student, &FewStepConfig { steps, guidance_scale })?;
             let drawing = Drawing {
@@ -124,23 +127,28 @@ impl SearchStepsArgs {
                 device: &device,
                 interrupt: None,
             };
-            reference.frechet(&Samples::fresh(&drawing, pairs.clone())?)
+            reference.worth(&Samples::fresh(&drawing, pairs.clone())?)
         };
         for &steps in &self.steps {
             let start = student.timesteps(&schedule, steps)?;
-            let (mut tried, mut before) = (0, f64::NAN);
+            let mut tried: Vec<Tried> = Vec::new();
             let mut score = |timesteps: &[u32]| -> Result<f64> {
                 let mut student = student.clone();
                 student.few_step_timesteps.insert(steps, timesteps.to_vec());
-                let found = worth(&student, steps)?;
-                tried += 1;
-                before = if tried == 1 { found } else { before };
-                tracing::info!("{steps} steps: {found:.2} at {timesteps:?}");
-                Ok(found)
+                let worth = worth(&student, steps)?;
+                tracing::info!(
+                    "{steps} steps: distance {:.2}, accuracy {:.3} at {timesteps:?}",
+                    worth.frechet,
+                    worth.accuracy
+                );
+                tried.push(Tried { timesteps: timesteps.to_vec(), worth });
+                // The start comes first.
+                Ok(if worth.accuracy < tried[0].worth.accuracy { f64::INFINITY } else { worth.frechet })
             };
-            let (timesteps, frechet) = search_timesteps(grid.timesteps(), &start, &mut score)?;
-            let before = Tried { timesteps: &start, frechet: before };
-            let found = Found { steps, timesteps: &timesteps, frechet, before, tried };
+            let (timesteps, _) = search_timesteps(grid.timesteps(), &start, &mut score)?;
+            let best = tried.iter().find(|tried| tried.timesteps == timesteps);
+            let best = best.context("a search ends with timesteps that it tried")?.clone();
+            let found = Found { steps, best, before: tried[0].clone(), tried: tried.len() };
             writeln!(out, "{}", serde_json::to_string(&found)?)?;
             student.few_step_timesteps.insert(steps, timesteps);
         }

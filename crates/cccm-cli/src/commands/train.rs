@@ -43,6 +43,11 @@ pub(crate) struct TrainArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     dataset_nums_cond: Option<Vec<usize>>,
 
+    /// Settings by name, which other flags win over: published, or best, which is what the built-in data are distilled by
+    #[arg(long, value_name = "NAME", help_heading = "Distillation")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipe: Option<Recipe>,
+
     #[command(flatten)]
     #[serde(flatten)]
     distill: DistillArgs,
@@ -152,6 +157,16 @@ struct DistillArgs {
     sampling_ema_decay: Option<f64>,
 }
 
+/// Settings by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Recipe {
+    /// As the published runs had it.
+    Published,
+    /// The best of what was measured.
+    Best,
+}
+
 /// How the guidance projection starts.
 #[derive(Clone, Copy, Debug, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -212,16 +227,26 @@ impl Settings for TrainArgs {
         &self.launch
     }
 
-    /// The built-in recipe, if it is that, over the published defaults.
+    /// The recipe that is asked for, with the sizes of the built-in one if it is that, over the published defaults.
     fn recipe(user: &Table) -> Result<Table> {
         let mut recipe: Table = include_str!("../recipes/published.toml").parse()?;
-        if !user.contains_key("data") && !user.contains_key("teacher") {
+        let builtin = !user.contains_key("data") && !user.contains_key("teacher");
+        if builtin {
             recipe = lay_over(recipe, include_str!("../recipes/builtin.toml").parse()?);
+        }
+        let named = user.get("recipe").cloned().map(Value::try_into::<Recipe>).transpose()?;
+        let named = named.unwrap_or(if builtin { Recipe::Best } else { Recipe::Published });
+        if named == Recipe::Best {
+            recipe = lay_over(recipe, include_str!("../recipes/best.toml").parse()?);
         }
         let says = |name: &str| user.get(name).and_then(Value::as_str).unwrap_or_default();
         if says("fuse_method") == FuseMethod::Switch.to_string() {
             // The published default for the other methods is no schedule for this one.
             recipe.insert("fuse_schedule".to_owned(), "switch 0.4".into());
+        }
+        if says("fuse_method") == FuseMethod::StepFuse.to_string() {
+            // Its one point is always mixed.
+            recipe.insert("hat_target".to_owned(), "mixed".into());
         }
         if let Some(huber_c) = says("loss_type").parse().ok().and_then(LossType::usual_huber_c) {
             recipe.insert("huber_c".to_owned(), huber_c.into());

@@ -14,6 +14,6 @@ pub(crate) use features::Features;
 pub(crate) use judge::{Judge, Keep};
 pub(crate) use page::write_page;
 pub(crate) use real::{RealImages, data_of_run};
-pub(crate) use score::{Reference, Scores};
+pub(crate) use score::{Reference, Scores, Worth};
 pub(crate) use table::{Row, table};
 pub(crate) use training::{Scorer, TrainingScores};

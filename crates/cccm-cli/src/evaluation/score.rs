@@ -37,6 +37,15 @@ pub(crate) struct Scores {
     pub(crate) copies: Option<Copies>,
 }
 
+/// Two numbers about pictures of all pairs.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Worth {
+    /// Share of pictures whose every label is recognised.
+    pub(crate) accuracy: f64,
+    /// Fréchet distance from real images.
+    pub(crate) frechet: f64,
+}
+
 /// What pictures are compared with.
 pub(crate) struct Reference {
     real: RealImages,
@@ -126,9 +135,13 @@ impl Reference {
         })
     }
 
-    /// Fréchet distance of pictures from the real images of all pairs, and nothing else.
-    pub(crate) fn frechet(&self, samples: &Samples) -> Result<f64> {
-        Ok(frechet_distance(&self.features.of(&samples.images)?, &self.set.features)?)
+    /// What pictures are worth in two numbers, quickly.
+    pub(crate) fn worth(&self, samples: &Samples) -> Result<Worth> {
+        let classifier = &self.judge.classifier;
+        let answered = classifier.answer(&samples.images)?.labels;
+        let accuracy = accuracy(classifier.config(), &samples.pairs, &answered, &self.real)?.all.rate;
+        let frechet = frechet_distance(&self.features.of(&samples.images)?, &self.set.features)?;
+        Ok(Worth { accuracy, frechet })
     }
 
     /// Scores of real images that no classifier or generator learnt from, at most as many of each pair: what pictures can

@@ -189,7 +189,7 @@ const TEACHER_ALONE: [Case; 11] = [
     }),
 ];
 
-const STUDENT_ALONE: [Case; 20] = [
+const STUDENT_ALONE: [Case; 21] = [
     (&["--fuse-method", "stepfuse"], |with, without| {
         assert!(with.metrics[0]["teacher_part"].is_null() && without.metrics[0]["teacher_part"].is_number());
     }),
@@ -204,6 +204,10 @@ const STUDENT_ALONE: [Case; 20] = [
         let images = |left: &Left| left.metrics[0]["work"]["teacher"]["images"].as_u64().unwrap();
         assert_eq!((images(with), images(without)), (16, 8));
         assert!(with.model != without.model);
+    }),
+    (&["--recipe", "best"], |with, without| {
+        let target = |left: &Left| left.settings["data_target"].as_str().unwrap().to_owned();
+        assert_eq!((target(with), target(without)), ("guided".to_owned(), "published".to_owned()));
     }),
     (&["--data-target", "guided", "--fuse-schedule", "only_ode"], |with, without| {
         // The teacher is asked although its point has no share.
