@@ -5,6 +5,7 @@
 mod args;
 mod batches;
 mod commands;
+mod comparison;
 mod device;
 mod digest;
 mod display;
@@ -18,6 +19,7 @@ mod model;
 mod model_card;
 mod phases;
 mod pictures;
+mod plot;
 mod report;
 mod resume;
 mod run_dir;
@@ -41,6 +43,7 @@ use commands::eval::EvalArgs;
 use commands::fetch_teacher::FetchTeacherArgs;
 #[cfg(feature = "hub")]
 use commands::push::PushArgs;
+use commands::report::ReportArgs;
 use commands::sample::SampleArgs;
 use commands::train::TrainArgs;
 use commands::train_teacher::TrainTeacherArgs;
@@ -58,6 +61,7 @@ enum Command {
     Train(Box<TrainArgs>),
     Sample(SampleArgs),
     Eval(Box<EvalArgs>),
+    Report(ReportArgs),
     TrainTeacher(Box<TrainTeacherArgs>),
     Dataset(DatasetArgs),
     Convert(Box<ConvertArgs>),
@@ -111,6 +115,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::TrainTeacher(args) => return args.run(),
         Command::Sample(args) => args.run(out)?,
         Command::Eval(args) => return args.run(out),
+        Command::Report(args) => args.run(out)?,
         Command::Dataset(args) => args.run(out)?,
         Command::Convert(args) => args.run(out)?,
         #[cfg(feature = "hub")]

@@ -17,6 +17,8 @@ use crate::report::{PixelRange, levels};
 
 /// Pictures in one file.
 const PART: usize = 400;
+/// Folder of the pictures beside the scores.
+const SAMPLES: &str = "samples";
 const SETTINGS: &str = "settings.json";
 const IMAGES: &str = "images";
 const SECS: &str = "secs";
@@ -73,9 +75,31 @@ impl Samples {
             parts.push(images);
         }
         bar.finish_and_clear();
-        let images = (Tensor::cat(&parts, 0)?.to_dtype(DType::F32)? / 127.5)?.affine(1.0, -1.0)?;
-        Ok(Self { pairs, images, secs })
+        Ok(Self { pairs, images: from_levels(&Tensor::cat(&parts, 0)?)?, secs })
     }
+}
+
+/// The first pictures that are kept beside the scores of a folder, as [`Samples`] has them; none if there are fewer.
+pub(crate) fn first_pictures(scores: &Path, count: usize) -> Result<Option<Tensor>> {
+    let (mut parts, mut found) = (Vec::new(), 0);
+    for number in 0.. {
+        let part = part_path(&scores.join(SAMPLES), number);
+        if found >= count || !part.exists() {
+            break;
+        }
+        let (images, _) = read(&part)?;
+        found += images.dim(0)?;
+        parts.push(images);
+    }
+    if found < count || parts.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(from_levels(&Tensor::cat(&parts, 0)?.narrow(0, 0, count)?)?))
+}
+
+/// Images in `[-1, 1]`, `f32`, of 256 levels.
+fn from_levels(levels: &Tensor) -> Result<Tensor> {
+    Ok((levels.to_dtype(DType::F32)? / 127.5)?.affine(1.0, -1.0)?)
 }
 
 /// Makes the folder one of these settings: what other settings left in it goes.
