@@ -5,6 +5,7 @@
 mod args;
 mod batches;
 mod commands;
+mod comparison;
 mod device;
 mod digest;
 mod display;
@@ -18,6 +19,7 @@ mod model;
 mod model_card;
 mod phases;
 mod pictures;
+mod plot;
 mod report;
 mod resume;
 mod run_dir;
@@ -41,6 +43,7 @@ use commands::eval::EvalArgs;
 use commands::fetch_teacher::FetchTeacherArgs;
 #[cfg(feature = "hub")]
 use commands::push::PushArgs;
+use commands::report::ReportArgs;
 use commands::sample::SampleArgs;
 use commands::search_steps::SearchStepsArgs;
 use commands::train::TrainArgs;
@@ -60,6 +63,7 @@ enum Command {
     Sample(SampleArgs),
     Eval(Box<EvalArgs>),
     SearchSteps(Box<SearchStepsArgs>),
+    Report(ReportArgs),
     TrainTeacher(Box<TrainTeacherArgs>),
     Dataset(DatasetArgs),
     Convert(Box<ConvertArgs>),
@@ -114,6 +118,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Sample(args) => args.run(out)?,
         Command::Eval(args) => return args.run(out),
         Command::SearchSteps(args) => args.run(out)?,
+        Command::Report(args) => args.run(out)?,
         Command::Dataset(args) => args.run(out)?,
         Command::Convert(args) => args.run(out)?,
         #[cfg(feature = "hub")]

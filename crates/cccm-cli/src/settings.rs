@@ -65,6 +65,13 @@ pub(crate) fn lay_over(mut base: Table, over: Table) -> Table {
     base
 }
 
+/// Those of a run's settings that its recipe does not say: what was typed to start it, or as good as that.
+pub(crate) fn beyond_recipe<S: Settings>(settings: &Table) -> Result<Table> {
+    let recipe = S::recipe(settings)?;
+    let said = settings.iter().filter(|(name, value)| recipe.get(*name) != Some(*value));
+    Ok(said.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
 /// The settings of a file, checked to be some of this command's.
 pub(crate) fn read<S: Settings>(path: &Path) -> Result<Table> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -8,17 +8,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use cccm_data::Pair;
-use cccm_eval::{Accuracy, ClassifierTraining, Inception};
+use cccm_eval::{ClassifierTraining, Inception};
 use cccm_sched::Streams;
-use cccm_unet::{ModelConfig, Role, UNet, load_weights};
-use serde::{Deserialize, Serialize};
+use cccm_unet::{ModelConfig, UNet, load_weights};
 
 use crate::args::DataArgs;
 use crate::evaluation::{
-    Features, Judge, Keep, RealImages, Reference, Row, SampleSettings, Samples, Scores, data_of_run, table,
+    Features, Judge, Keep, RealImages, Record, Reference, Row, SampleSettings, Samples, data_of_run, table,
     write_page,
 };
-use crate::files::write_atomically;
 use crate::pictures::Drawing;
 use crate::sampling::{Asked, Chosen};
 use crate::signals::Interrupt;
@@ -90,28 +88,6 @@ pub(crate) struct EvalArgs {
     device: Option<String>,
 }
 
-/// `scores.json`: the scores of one number of steps, and how they came about.
-#[derive(Serialize, Deserialize)]
-struct Record {
-    cccm: String,
-    checkpoint: String,
-    role: Role,
-    #[serde(flatten)]
-    settings: SampleSettings,
-    evaluations_per_image: usize,
-    /// Wall time of a picture, drawn in batches of 16.
-    secs_per_image: f64,
-    threads: usize,
-    /// Digest of the real images behind classifier and distances.
-    data: String,
-    features: String,
-    /// Of the classifier, on real images that it did not learn from.
-    classifier_accuracy: Accuracy,
-    scores: Scores,
-    /// Of real images that the classifier did not learn from, at most as many of each pair.
-    real: Scores,
-}
-
 impl EvalArgs {
     /// Evaluates.
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
@@ -176,6 +152,7 @@ impl EvalArgs {
                 cccm: env!("CARGO_PKG_VERSION").to_owned(),
                 checkpoint: self.checkpoint.clone(),
                 role: config.role,
+                labels: config.labels.clone(),
                 settings,
                 evaluations_per_image: sampler.evaluations(),
                 secs_per_image: samples.secs / pairs.len() as f64,
@@ -186,7 +163,7 @@ impl EvalArgs {
                 scores: reference.score(&samples)?,
                 real: real_scores.clone(),
             };
-            write_atomically(&folder.join("scores.json"), &serde_json::to_vec_pretty(&record)?)?;
+            record.write(&folder)?;
             tracing::info!("{steps} steps: {}", folder.display());
             if self.json {
                 writeln!(out, "{}", serde_json::to_string(&record)?)?;

@@ -7,6 +7,7 @@ pub(crate) mod eval;
 pub(crate) mod fetch_teacher;
 #[cfg(feature = "hub")]
 pub(crate) mod push;
+pub(crate) mod report;
 pub(crate) mod sample;
 pub(crate) mod search_steps;
 pub(crate) mod train;

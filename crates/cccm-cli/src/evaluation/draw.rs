@@ -17,6 +17,8 @@ use crate::report::{PixelRange, levels};
 
 /// Pictures in one file.
 const PART: usize = 400;
+/// Folder of the pictures beside the scores.
+const SAMPLES: &str = "samples";
 const SETTINGS: &str = "settings.json";
 const IMAGES: &str = "images";
 const SECS: &str = "secs";
@@ -88,6 +90,24 @@ impl Samples {
 /// From levels 0 to 255 to `f32` in `[-1, 1]`.
 fn from_levels(levels: &Tensor) -> candle_core::Result<Tensor> {
     levels.to_dtype(DType::F32)?.affine(1.0 / 127.5, -1.0)
+}
+
+/// The first pictures that are kept beside the scores of a folder, as [`Samples`] has them; none if there are fewer.
+pub(crate) fn first_pictures(scores: &Path, count: usize) -> Result<Option<Tensor>> {
+    let (mut parts, mut found) = (Vec::new(), 0);
+    for number in 0.. {
+        let part = part_path(&scores.join(SAMPLES), number);
+        if found >= count || !part.exists() {
+            break;
+        }
+        let (images, _) = read(&part)?;
+        found += images.dim(0)?;
+        parts.push(images);
+    }
+    if found < count || parts.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(from_levels(&Tensor::cat(&parts, 0)?.narrow(0, 0, count)?)?))
 }
 
 /// Makes the folder one of these settings: what other settings left in it goes.

@@ -8,5 +8,5 @@ mod text;
 
 pub(crate) use grid::{GridPicture, Marks};
 pub(crate) use pixels::{PixelRange, levels, rgb_image};
-pub(crate) use png_file::write_png;
+pub(crate) use png_file::{encode_png, write_png};
 pub(crate) use table::aligned;

@@ -10,7 +10,7 @@ use crate::files::write_atomically;
 
 /// An image as the bytes of a PNG file; equal input gives equal bytes.
 /// - `text`: keyword and text, as viewers show under "comments"; a keyword has 1 to 79 Latin-1 characters
-pub(super) fn encode_png(image: &RgbImage, text: &[(&str, &str)]) -> Result<Vec<u8>> {
+pub(crate) fn encode_png(image: &RgbImage, text: &[(&str, &str)]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&mut bytes, image.width(), image.height());
     encoder.set_color(ColorType::Rgb);

@@ -6,6 +6,7 @@
 mod basics;
 mod eval;
 mod flags;
+mod report;
 mod resume;
 mod support;
 mod trouble;

@@ -1,0 +1,154 @@
+//! Finding runs and scores below a folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use cccm_sched::LabelKind;
+use cccm_unet::ModelConfig;
+use toml::{Table, Value};
+
+use super::curve::Curve;
+use crate::evaluation::Record;
+use crate::settings::PROVENANCE;
+
+/// Settings of a run, beside its results.
+const CONFIG: &str = "config.toml";
+/// Folders of a run that hold no scores, and may hold much else.
+const NO_SCORES: [&str; 5] = ["checkpoints", "grids", "model", "samples", "eval-samples"];
+
+/// A run, or the scores of a model that is none.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) root: PathBuf,
+    pub(crate) run: Option<Run>,
+    pub(crate) evaluations: Vec<Evaluation>,
+}
+
+/// How a run came about.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    /// The command that trained it.
+    pub(crate) command: String,
+    pub(crate) threads: Option<i64>,
+    pub(crate) settings: Table,
+    pub(crate) curve: Curve,
+    /// Of the model, if there is one yet that can be read.
+    pub(crate) labels: Vec<LabelKind>,
+}
+
+/// The scores of one number of steps.
+#[derive(Clone, Debug)]
+pub(crate) struct Evaluation {
+    /// `steps-N`, with the pictures.
+    pub(crate) folder: PathBuf,
+    pub(crate) record: Record,
+}
+
+/// Every run and every folder of scores at or below a path, in the order of their names.
+pub(crate) fn find(path: &Path) -> Result<Vec<Found>> {
+    if !path.is_dir() {
+        bail!(
+            "{} is no folder: name a run, a folder of runs, or the folder that `cccm eval` wrote",
+            path.display()
+        );
+    }
+    let mut found = Vec::new();
+    walk(path, &mut found)?;
+    if found.iter().all(|found| found.evaluations.is_empty()) {
+        bail!("there are no scores in {}: `cccm eval --checkpoint RUN` writes them", path.display());
+    }
+    Ok(found)
+}
+
+fn walk(folder: &Path, found: &mut Vec<Found>) -> Result<()> {
+    if folder.join(CONFIG).is_file() {
+        let mut evaluations = Vec::new();
+        for below in folders(folder)? {
+            scores_below(&below, &mut evaluations)?;
+        }
+        if evaluations.is_empty() {
+            tracing::warn!("no scores in {0} yet: `cccm eval --checkpoint {0}`", folder.display());
+        }
+        found.push(Found { root: folder.to_owned(), run: Some(Run::read(folder)?), evaluations });
+        return Ok(());
+    }
+    let (scored, others): (Vec<PathBuf>, Vec<PathBuf>) =
+        folders(folder)?.into_iter().partition(|below| holds_scores(below));
+    let own = holds_scores(folder).then(|| folder.to_owned());
+    let evaluations: Vec<Evaluation> =
+        own.into_iter().chain(scored).map(Evaluation::read).collect::<Result<_>>()?;
+    if !evaluations.is_empty() {
+        found.push(Found { root: folder.to_owned(), run: None, evaluations: in_order(evaluations) });
+    }
+    others.iter().try_for_each(|below| walk(below, found))
+}
+
+fn scores_below(folder: &Path, evaluations: &mut Vec<Evaluation>) -> Result<()> {
+    if holds_scores(folder) {
+        evaluations.push(Evaluation::read(folder.to_owned())?);
+    }
+    for below in folders(folder)? {
+        scores_below(&below, evaluations)?;
+    }
+    *evaluations = in_order(std::mem::take(evaluations));
+    Ok(())
+}
+
+/// By steps, as names sort 10 before 2.
+fn in_order(mut evaluations: Vec<Evaluation>) -> Vec<Evaluation> {
+    evaluations.sort_by_key(|evaluation| evaluation.record.settings.steps);
+    evaluations
+}
+
+fn holds_scores(folder: &Path) -> bool {
+    folder.join(Record::FILE).is_file()
+}
+
+/// Folders directly below that may hold scores; links, such as `runs/latest`, would show a run twice.
+fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
+    let list = || -> std::io::Result<Vec<PathBuf>> {
+        let mut below = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let skipped = NO_SCORES.iter().any(|name| entry.file_name() == *name);
+            if entry.file_type()?.is_dir() && !skipped {
+                below.push(entry.path());
+            }
+        }
+        below.sort();
+        Ok(below)
+    };
+    list().with_context(|| format!("cannot list {}", folder.display()))
+}
+
+impl Evaluation {
+    fn read(folder: PathBuf) -> Result<Self> {
+        Ok(Self { record: Record::read(&folder)?, folder })
+    }
+}
+
+impl Run {
+    fn read(root: &Path) -> Result<Self> {
+        let path = root.join(CONFIG);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut settings: Table =
+            text.parse().with_context(|| format!("cannot use the settings in {}", path.display()))?;
+        let provenance = settings.remove(PROVENANCE);
+        let said = |name: &str| provenance.as_ref().and_then(|provenance| provenance.get(name));
+        let Some(command) = said("command").and_then(Value::as_str) else {
+            bail!("{} has no `command` under [{PROVENANCE}], which every run writes", path.display())
+        };
+        let metrics = root.join("metrics.jsonl");
+        let model = root.join("model").join("config.json");
+        // Only for the names of labels: a model that another version wrote is no hindrance.
+        let config = fs::read(&model).ok().and_then(|text| ModelConfig::parse(&text, &model).ok());
+        Ok(Self {
+            command: command.to_owned(),
+            threads: said("threads").and_then(Value::as_integer),
+            curve: if metrics.is_file() { Curve::read(&metrics)? } else { Curve::default() },
+            labels: config.map(|config| config.labels).unwrap_or_default(),
+            settings,
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! A report as text.
+
+use std::fmt::Write;
+
+use super::numbers::{Number, Numbers};
+use super::rows::{Report, Row, Scored};
+
+/// How a number is written.
+#[derive(Clone, Copy)]
+struct Column {
+    header: &'static str,
+    of: fn(&Numbers) -> Option<Number>,
+    decimals: usize,
+}
+
+const fn column(header: &'static str, of: fn(&Numbers) -> Option<Number>, decimals: usize) -> Column {
+    Column { header, of, decimals }
+}
+
+const COLUMNS: [Column; 10] = [
+    column("accuracy seen", |n| n.accuracy_seen, 3),
+    column("accuracy unseen", |n| n.accuracy_unseen, 3),
+    column("FD seen", |n| n.frechet_seen, 2),
+    column("FD unseen", |n| n.frechet_unseen, 2),
+    column("FD all", |n| n.frechet_all, 2),
+    column("KID", |n| n.kernel_all, 3),
+    column("precision", |n| n.precision, 2),
+    column("recall", |n| n.recall, 2),
+    column("diversity", |n| n.diversity, 2),
+    column("copies", |n| n.copies, 3),
+];
+/// Columns whose confidence interval is shown, and whose spread over training seeds has a column.
+const WITH_ERROR: usize = 5;
+const NOTHING: &str = "·";
+
+/// A table: its header and its rows, the first column to be read from the left.
+pub(super) struct Table {
+    pub(super) header: Vec<String>,
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+/// The scores of all models; with a column for spreads if there are any.
+pub(super) fn table(report: &Report) -> Table {
+    let several = report.models.iter().flat_map(|model| &model.rows).any(|row| row.runs > 1);
+    let scales = scales(report);
+    let spreads = if several { &COLUMNS[..WITH_ERROR] } else { &[] };
+    let mut header = vec!["model".to_owned(), "steps".to_owned()];
+    if scales.is_none() {
+        header.push("guidance".to_owned());
+    }
+    header.extend(["evaluations".to_owned(), "ms per image".to_owned()]);
+    header.extend(COLUMNS.iter().map(|column| column.header.to_owned()));
+    if several {
+        header.push("training seeds".to_owned());
+        header.extend(spreads.iter().map(|column| format!("spread of {}", column.header)));
+    }
+    let line = |first: Vec<String>, numbers: &Numbers, runs: Option<usize>| {
+        let cells = COLUMNS.iter().enumerate().map(|(place, column)| {
+            (column.of)(numbers).map_or_else(nothing, |number| match number.half() {
+                Some(half) if place < WITH_ERROR => {
+                    format!("{:.2$} ±{:.2$}", number.value, half, column.decimals)
+                }
+                _ => format!("{:.*}", column.decimals, number.value),
+            })
+        });
+        let spread = |column: &Column| {
+            let spread = (column.of)(numbers).and_then(|number| number.spread);
+            spread.map_or_else(nothing, |spread| format!("{spread:.*}", column.decimals))
+        };
+        let runs = several.then(|| runs.map_or_else(nothing, |runs| runs.to_string()));
+        first.into_iter().chain(cells).chain(runs).chain(spreads.iter().map(spread)).collect()
+    };
+    let named = header.len() - COLUMNS.len() - if several { 1 + WITH_ERROR } else { 0 };
+    let mut real = vec![nothing(); named];
+    "real images".clone_into(&mut real[0]);
+    let mut rows = vec![line(real, &report.real, None)];
+    for model in &report.models {
+        rows.extend(model.rows.iter().map(|row| {
+            line(
+                row.head(model, scales.is_none().then_some(row.guidance_scale)),
+                &row.numbers,
+                Some(row.runs),
+            )
+        }));
+    }
+    Table { header, rows }
+}
+
+/// The guidance scale, if all rows have the same.
+fn scales(report: &Report) -> Option<f64> {
+    let mut all = report.models.iter().flat_map(|model| &model.rows).map(|row| row.guidance_scale);
+    let first = all.next()?;
+    all.all(|scale| scale == first).then_some(first)
+}
+
+fn nothing() -> String {
+    NOTHING.to_owned()
+}
+
+impl Row {
+    /// - `scale`: where there is a column for it
+    fn head(&self, model: &Scored, scale: Option<f64>) -> Vec<String> {
+        let scale = scale.map(|scale| scale.to_string());
+        let first = [model.name.clone(), self.steps.to_string()].into_iter().chain(scale);
+        let cost = [self.evaluations_per_image.to_string(), format!("{:.1}", self.ms_per_image.value)];
+        first.chain(cost).collect()
+    }
+}
+
+/// What the columns mean.
+pub(super) fn notes(report: &Report) -> Vec<String> {
+    let scale = scales(report).map(|scale| format!(", guidance scale {scale}")).unwrap_or_default();
+    vec![
+        format!(
+            "{} pictures of each pair{scale}; ± is half a 95 % confidence interval, of which pictures happened to be \
+             drawn. A row of several training seeds is their mean, and the spread their standard deviation.",
+            report.samples_per_pair
+        ),
+        format!(
+            "Accuracy: share of the pictures whose labels a classifier reads right, which reads {:.3} of fresh real \
+             images right. Seen pairs are those of training images. FD and KID: Fréchet and kernel distance from real \
+             images of the same pairs, on features of the {}. Precision, recall and diversity within a pair (1 is that \
+             of real images) are of all pairs. Copies: pictures of seen pairs nearer to a training image than 99 % of \
+             fresh real images are.",
+            report.classifier_accuracy, report.features
+        ),
+        "Real images: fresh ones, which neither classifier nor models learnt from, in equal number."
+            .to_owned(),
+    ]
+}
+
+/// The report as Markdown.
+/// - `figures`: file names and what they show
+pub(crate) fn text(report: &Report, figures: &[(String, String)]) -> String {
+    let mut text = "# Scores\n\n".to_owned();
+    let Table { header, rows } = table(report);
+    let _ = writeln!(text, "| {} |", header.join(" | "));
+    let rule: Vec<&str> = (0..header.len()).map(|column| if column == 0 { "---" } else { "---:" }).collect();
+    let _ = writeln!(text, "| {} |", rule.join(" | "));
+    for row in rows {
+        let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
+    }
+    for note in notes(report) {
+        let _ = write!(text, "\n{note}\n");
+    }
+    text.push_str("\n## Commands\n");
+    for model in &report.models {
+        let _ = write!(text, "\n{}:\n\n```console\n", model.name);
+        for command in &model.commands {
+            let _ = writeln!(text, "$ {command}");
+        }
+        text.push_str("```\n");
+    }
+    text.push_str("\n## Figures\n");
+    for (file, shows) in figures {
+        let _ = write!(text, "\n![{shows}]({file})\n\n*{shows}*\n");
+    }
+    text
+}

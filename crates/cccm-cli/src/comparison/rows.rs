@@ -1,0 +1,161 @@
+//! The numbers of a report: one row for every model and number of steps.
+
+use anyhow::{Context, Result, bail};
+use cccm_unet::Role;
+use serde::Serialize;
+
+use super::found::Evaluation;
+use super::models::Model;
+use super::numbers::{Number, Numbers};
+use super::typed::{evaluation_commands, training_commands};
+use crate::evaluation::Scores;
+
+/// Contents of `report.json`.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    /// Digest of the real images behind all scores.
+    pub(crate) data: String,
+    pub(crate) features: String,
+    pub(crate) samples_per_pair: usize,
+    /// Share of real images that the classifier reads right, none of which it learnt from.
+    pub(crate) classifier_accuracy: f64,
+    pub(crate) real: Numbers,
+    pub(crate) models: Vec<Scored>,
+}
+
+/// One model with its scores.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Scored {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    /// Training seeds, where the model is a run of ours.
+    pub(crate) seeds: Vec<i64>,
+    /// What trained it and scored it.
+    pub(crate) commands: Vec<String>,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// One row.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) steps: usize,
+    pub(crate) guidance_scale: f64,
+    /// Runs behind the numbers.
+    pub(crate) runs: usize,
+    pub(crate) evaluations_per_image: usize,
+    pub(crate) ms_per_image: Number,
+    #[serde(flatten)]
+    pub(crate) numbers: Numbers,
+}
+
+/// A number of steps, in words.
+pub(super) fn steps_text(steps: usize) -> String {
+    if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") }
+}
+
+impl Report {
+    /// Puts the scores of models beside each other.
+    ///
+    /// # Errors
+    /// When they are not to be compared: other data, classifier, features, or numbers of pictures.
+    pub(crate) fn new(models: &[Model]) -> Result<Self> {
+        let mut evaluations = models.iter().flat_map(Model::evaluations);
+        let first = evaluations.next().context("there are no scores")?;
+        evaluations.try_for_each(|other| check_comparable(first, other))?;
+        let record = &first.record;
+        Ok(Self {
+            data: record.data.clone(),
+            features: record.features.clone(),
+            samples_per_pair: record.settings.samples_per_pair,
+            classifier_accuracy: record.classifier_accuracy.all.rate,
+            real: Numbers::of(&[vec![&record.real]]),
+            models: models.iter().filter_map(|model| Scored::of(model).transpose()).collect::<Result<_>>()?,
+        })
+    }
+
+    /// The teacher whose level figures show: the first of those that take the most evaluations.
+    pub(crate) fn teacher(&self) -> Option<(&Scored, &Row)> {
+        let teachers = self.models.iter().filter(|model| model.role == Role::Teacher);
+        let rows = teachers.flat_map(|model| model.rows.iter().map(move |row| (model, row)));
+        rows.reduce(
+            |best, other| {
+                if other.1.evaluations_per_image > best.1.evaluations_per_image { other } else { best }
+            },
+        )
+    }
+}
+
+fn check_comparable(one: &Evaluation, other: &Evaluation) -> Result<()> {
+    let (a, b) = (&one.record, &other.record);
+    let (differs, mend) = if a.data != b.data {
+        ("images of another data set", "report each data set on its own")
+    } else if a.features != b.features {
+        ("other features", "run `cccm eval` again with the same ones")
+    } else if a.settings.samples_per_pair != b.settings.samples_per_pair {
+        (
+            "another number of pictures",
+            "run `cccm eval` again with the same --samples, as distances fall with it",
+        )
+    } else if a.classifier_accuracy != b.classifier_accuracy {
+        ("another classifier", "run `cccm eval` again with one --classifier")
+    } else {
+        return Ok(());
+    };
+    bail!(
+        "the scores in {} and {} are of {differs}, and not to be compared: {mend}",
+        one.folder.display(),
+        other.folder.display()
+    )
+}
+
+impl Scored {
+    /// None if there are no scores.
+    fn of(model: &Model) -> Result<Option<Self>> {
+        let Some(first) = model.evaluations().next() else { return Ok(None) };
+        let mut keys: Vec<(f64, usize)> = model.evaluations().map(key).collect();
+        keys.sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
+        keys.dedup();
+        let runs = model.runs.iter().filter_map(|found| found.run.as_ref());
+        Ok(Some(Self {
+            name: model.name.clone(),
+            role: first.record.role,
+            seeds: runs.filter_map(super::found::Run::seed).collect(),
+            commands: [training_commands(model)?, evaluation_commands(model)].concat(),
+            rows: keys.into_iter().filter_map(|key| Row::of(model, key)).collect(),
+        }))
+    }
+}
+
+/// What makes two evaluations of a model two rows.
+fn key(evaluation: &Evaluation) -> (f64, usize) {
+    let settings = &evaluation.record.settings;
+    (settings.guidance_scale, settings.steps)
+}
+
+impl Row {
+    fn of(model: &Model, (guidance_scale, steps): (f64, usize)) -> Option<Self> {
+        let of_run = |evaluations: &'_ [Evaluation]| -> Vec<Evaluation> {
+            let same = evaluations.iter().filter(|evaluation| key(evaluation) == (guidance_scale, steps));
+            same.cloned().collect()
+        };
+        let runs: Vec<Vec<Evaluation>> = model.runs.iter().map(|run| of_run(&run.evaluations)).collect();
+        let runs: Vec<Vec<Evaluation>> = runs.into_iter().filter(|run| !run.is_empty()).collect();
+        let scores: Vec<Vec<&Scores>> =
+            runs.iter().map(|run| run.iter().map(|evaluation| &evaluation.record.scores).collect()).collect();
+        let millis: Vec<f64> = runs
+            .iter()
+            .map(|run| {
+                let secs: f64 = run.iter().map(|evaluation| evaluation.record.secs_per_image).sum();
+                1000.0 * secs / run.len() as f64
+            })
+            .collect();
+        Some(Self {
+            steps,
+            guidance_scale,
+            runs: runs.len(),
+            evaluations_per_image: runs.first()?.first()?.record.evaluations_per_image,
+            ms_per_image: Number::over_runs(&millis)?,
+            numbers: Numbers::of(&scores),
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! The commands behind the rows, as one would type them.
+
+use anyhow::Result;
+use toml::{Table, Value};
+
+use super::found::Found;
+use super::models::Model;
+use crate::commands::train::TrainArgs;
+use crate::commands::train_teacher::TrainTeacherArgs;
+use crate::settings::{Settings, beyond_recipe};
+
+/// What trained each run of a model.
+pub(crate) fn training_commands(model: &Model) -> Result<Vec<String>> {
+    model.runs.iter().filter_map(|found| training_command(found).transpose()).collect()
+}
+
+fn training_command(found: &Found) -> Result<Option<String>> {
+    let Some(run) = &found.run else { return Ok(None) };
+    let mut settings = match run.command.as_str() {
+        TrainArgs::COMMAND => beyond_recipe::<TrainArgs>(&run.settings)?,
+        TrainTeacherArgs::COMMAND => beyond_recipe::<TrainTeacherArgs>(&run.settings)?,
+        _ => run.settings.clone(),
+    };
+    if let Some(threads) = run.threads {
+        // The last bits of the weights depend on it.
+        settings.entry("threads").or_insert(Value::Integer(threads));
+    }
+    let place = quoted(&found.root.display().to_string());
+    Ok(Some(format!("cccm {} --save-path {place}{}", run.command, flags(&settings))))
+}
+
+/// What scored a model: one command for all numbers of steps that were scored together.
+pub(crate) fn evaluation_commands(model: &Model) -> Vec<String> {
+    let mut commands: Vec<(String, Vec<usize>, String)> = Vec::new();
+    for found in &model.runs {
+        for evaluation in &found.evaluations {
+            let record = &evaluation.record;
+            let settings = &record.settings;
+            let usual = found.root.join("eval");
+            // A run by where it is, as its scores may have been made from another folder.
+            let checkpoint = match &found.run {
+                Some(_) => found.root.display().to_string(),
+                None => record.checkpoint.clone(),
+            };
+            let place = evaluation.folder.parent().filter(|place| found.run.is_none() || **place != *usual);
+            let out = place.map(|place| format!(" --out {}", quoted(&place.display().to_string())));
+            let head = format!("cccm eval --checkpoint {} --steps", quoted(&checkpoint));
+            let tail = format!(
+                " --guidance-scale {} --samples {} --seed {}{}",
+                settings.guidance_scale,
+                settings.samples_per_pair,
+                settings.seed,
+                out.unwrap_or_default()
+            );
+            match commands.iter_mut().find(|(h, _, t)| *h == head && *t == tail) {
+                Some((_, steps, _)) => steps.push(settings.steps),
+                None => commands.push((head, vec![settings.steps], tail)),
+            }
+        }
+    }
+    let line = |(head, steps, tail): (String, Vec<usize>, String)| {
+        let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+        format!("{head} {}{tail}", steps.join(" "))
+    };
+    commands.into_iter().map(line).collect()
+}
+
+/// Settings as flags.
+fn flags(settings: &Table) -> String {
+    let flag = |(name, value): (&String, &Value)| match value {
+        // There is no way to type what a flag is without.
+        Value::Boolean(false) => String::new(),
+        Value::Boolean(true) => format!(" --{}", name.replace('_', "-")),
+        _ => format!(" --{} {}", name.replace('_', "-"), words(value)),
+    };
+    settings.iter().map(flag).collect()
+}
+
+fn words(value: &Value) -> String {
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Array(values) => values.iter().map(words).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}
+
+/// As a shell reads it as one word.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_give_the_settings_again() -> Result<()> {
+        for (typed, want) in [
+            ("", ""),
+            (
+                "seed = 3\nfuse_schedule = 'piecewise 1:0'\nw_interval = [1.0, 2.0]",
+                " --fuse-schedule 'piecewise 1:0' --seed 3 --w-interval 1.0 2.0",
+            ),
+            (
+                "data = 'photos'\nteacher = 't'\nfuse_method = 'switch'\nrecompute = true",
+                " --data photos --fuse-method switch --recompute --teacher t",
+            ),
+            ("loss_type = 'sample_huber'\nepochs = 2", " --epochs 2 --loss-type sample_huber"),
+        ] {
+            let user: Table = typed.parse()?;
+            let settings = crate::settings::lay_over(TrainArgs::recipe(&user)?, user);
+            assert_eq!(flags(&beyond_recipe::<TrainArgs>(&settings)?), want);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn words_survive_a_shell() {
+        assert_eq!(quoted("runs/a-1"), "runs/a-1");
+        assert_eq!(quoted("it's $5"), r"'it'\''s $5'");
+        assert_eq!(quoted(""), "''");
+    }
+}

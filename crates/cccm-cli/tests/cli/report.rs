@@ -1,0 +1,143 @@
+//! Reports: what they hold, that they repeat, and what is refused.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{failure, log_of, run, tiny_student, tiny_teacher};
+
+const FILES: [&str; 8] = [
+    "report.md",
+    "index.html",
+    "report.json",
+    "accuracy.svg",
+    "frechet.svg",
+    "training.svg",
+    "matrix.png",
+    "before_after.png",
+];
+
+/// A student twice from two seeds, and its teacher, all with scores.
+fn scored(dir: &Path) {
+    let held_out = ["--ignored", "red_Circle"];
+    tiny_teacher(dir, "teacher", &held_out);
+    for seed in ["0", "1"] {
+        tiny_student(dir, &format!("runs/student-s{seed}"), &[&held_out[..], &["--seed", seed]].concat());
+        eval(dir, &format!("runs/student-s{seed}"), &["--steps", "1", "2"]);
+    }
+    eval(dir, "teacher", &["--steps", "5", "--out", "judged"]);
+}
+
+fn eval(dir: &Path, checkpoint: &str, more: &[&str]) {
+    let args = ["eval", "--checkpoint", checkpoint, "--samples", "2", "--data", "builtin:shapes"];
+    let classifier = ["--classifier", "classifier.safetensors", "--classifier-steps", "20"];
+    run(dir, &[&args[..], &classifier, &["--ignored", "red_Circle"], more].concat());
+}
+
+fn read(path: impl AsRef<Path>) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
+fn text(path: impl AsRef<Path>) -> String {
+    String::from_utf8(read(path)).unwrap()
+}
+
+#[test]
+fn a_report_has_every_model_once() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    scored(dir);
+    let printed = run(dir, &["report", "the <teacher>=judged", "runs", "--out", "report"]);
+    assert_eq!(printed, "report/report.md\n");
+    let report: Value = serde_json::from_slice(&read(dir.join("report/report.json"))).unwrap();
+    let models = report["models"].as_array().unwrap();
+    let names: Vec<&str> = models.iter().map(|model| model["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["the <teacher>", "student"]);
+    assert_eq!(models[1]["seeds"], serde_json::json!([0, 1]));
+
+    // The numbers are those of the scores: of both seeds their mean, and of shares the interval of all pictures.
+    let rates = ["0", "1"].map(|seed| {
+        let scores = dir.join(format!("runs/student-s{seed}/eval/steps-2/scores.json"));
+        let scores: Value = serde_json::from_slice(&read(scores)).unwrap();
+        assert_eq!(scores["labels"][0]["kind"], "attribute");
+        scores["scores"]["accuracy"]["seen"]["rate"].as_f64().unwrap()
+    });
+    let row = &models[1]["rows"][1];
+    assert_eq!((&row["steps"], &row["runs"]), (&2.into(), &2.into()));
+    let seen = &row["accuracy_seen"];
+    let near = |got: &Value, want: f64| assert!((got.as_f64().unwrap() - want).abs() < 1e-12, "{got} {want}");
+    near(&seen["value"], f64::midpoint(rates[0], rates[1]));
+    near(&seen["spread"], (rates[0] - rates[1]).abs() / 2f64.sqrt());
+    assert!(seen["interval"][0].as_f64().unwrap() <= seen["value"].as_f64().unwrap());
+
+    let markdown = text(dir.join("report/report.md"));
+    let rows: Vec<&str> = markdown.lines().filter(|line| line.starts_with('|')).collect();
+    assert_eq!(rows.len(), 2 + 1 + 1 + 2, "{markdown}");
+    let columns = |row: &str| row.matches('|').count();
+    assert!(rows.iter().all(|row| columns(row) == columns(rows[0])), "{markdown}");
+    for command in [
+        "cccm train --save-path runs/student-s1 --data builtin:shapes --ignored red_Circle --max-steps 3 --seed 1 \
+         --teacher teacher",
+        "cccm eval --checkpoint runs/student-s0 --steps 1 2 --guidance-scale",
+        "cccm eval --checkpoint teacher --steps 5 --guidance-scale 3 --samples 2 --seed 0 --out judged",
+    ] {
+        assert!(markdown.contains(command), "{command}\n{markdown}");
+    }
+    let page = text(dir.join("report/index.html"));
+    assert!(page.contains("the &lt;teacher&gt;") && !page.contains("<teacher>"), "{page}");
+    assert_eq!((page.matches("<svg ").count(), page.matches("data:image/png;base64,").count()), (3, 2));
+
+    run(dir, &["report", "the <teacher>=judged", "runs", "--out", "again"]);
+    for file in FILES {
+        assert_eq!(read(dir.join("report").join(file)), read(dir.join("again").join(file)), "{file}");
+    }
+}
+
+#[test]
+fn what_cannot_be_reported_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    scored(dir);
+    let refused = |paths: &[&str]| {
+        let said = failure(dir, &[&["report", "--out", "report"], paths].concat());
+        assert!(!dir.join("report").exists());
+        said
+    };
+    assert!(refused(&["nowhere"]).contains("nowhere is no folder"));
+    let said = refused(&["teacher"]);
+    assert!(said.contains("no scores in teacher") && said.contains("cccm eval"), "{said}");
+    let said = refused(&["all=."]);
+    assert!(said.contains("NAME=PATH") && said.contains("judged"), "{said}");
+
+    eval(dir, "teacher", &["--steps", "5", "--out", "other", "--samples", "3"]);
+    let said = refused(&["judged", "other"]);
+    assert!(said.contains("other/steps-5") && said.contains("--samples"), "{said}");
+
+    let scores = dir.join("judged/steps-5/scores.json");
+    let whole = text(&scores);
+    std::fs::write(&scores, &whole[..whole.len() / 2]).unwrap();
+    let said = refused(&["judged"]);
+    assert!(said.contains("judged/steps-5/scores.json is damaged") && said.contains("cccm eval"), "{said}");
+    let ours = format!("\"cccm\": \"{}\"", env!("CARGO_PKG_VERSION"));
+    std::fs::write(&scores, whole.replace(&ours, "\"cccm\": \"0.0.9\"")).unwrap();
+    let said = refused(&["judged"]);
+    assert!(said.contains("scores.json holds scores of cccm 0.0.9") && said.contains("again"), "{said}");
+}
+
+#[test]
+fn what_is_gone_is_left_out() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    scored(dir);
+    // A run that is still training, and pictures that were removed.
+    std::fs::remove_dir_all(dir.join("runs/student-s1/eval")).unwrap();
+    for steps in ["1", "2"] {
+        std::fs::remove_dir_all(dir.join(format!("runs/student-s0/eval/steps-{steps}/samples"))).unwrap();
+    }
+    let said = log_of(dir, &["report", "runs", "--out", "report"]);
+    assert!(said.contains("no scores in runs/student-s1 yet"), "{said}");
+    assert!(said.contains("steps-2 are gone"), "{said}");
+    assert!(!dir.join("report/matrix.png").exists() && dir.join("report/accuracy.svg").exists());
+    let markdown = text(dir.join("report/report.md"));
+    assert!(!markdown.contains("training seeds |") && !markdown.contains("matrix.png"), "{markdown}");
+}
