@@ -1,6 +1,6 @@
 //! The contenders: programs that do a job some times over and print one line of JSON.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::{env, fmt};
 
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_script_is_where_it_is_looked_for() {
-        assert!(Path::new(&script()[1]).is_file());
+        assert!(PathBuf::from(&script()[1]).is_file());
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! `cccm search-steps`: better timesteps for sampling a student in few steps.
 
-#![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
-
 use std::io::Write;
 use std::path::PathBuf;
 
