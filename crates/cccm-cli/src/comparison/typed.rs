@@ -102,8 +102,8 @@ mod tests {
         for (typed, want) in [
             ("", ""),
             (
-                "seed = 3\nfuse_schedule = 'piecewise 1:0'\nw_interval = [1.0, 2.0]",
-                " --fuse-schedule 'piecewise 1:0' --seed 3 --w-interval 1.0 2.0",
+                "seed = 3\nfuse_schedule = 'switch 0.4'\nw_interval = [1.0, 2.0]",
+                " --fuse-schedule 'switch 0.4' --seed 3 --w-interval 1.0 2.0",
             ),
             (
                 "data = 'photos'\nteacher = 't'\nfuse_method = 'switch'\nrecompute = true",
