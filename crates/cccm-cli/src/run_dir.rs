@@ -11,7 +11,8 @@ use toml::{Table, Value};
 use crate::files::write_atomically;
 use crate::settings::{self, PROVENANCE, Settings};
 
-const CONFIG: &str = "config.toml";
+/// The settings of a run.
+pub(crate) const CONFIG: &str = "config.toml";
 
 /// What a run's `config.toml` says besides its settings.
 #[derive(Serialize, Deserialize)]

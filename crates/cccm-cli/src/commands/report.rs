@@ -2,6 +2,7 @@
 
 #![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +32,7 @@ pub(crate) struct ReportArgs {
     out: PathBuf,
 }
 
-/// What a file of figures shows.
+/// The figures: name of each file, what it shows, what it holds.
 struct Figures {
     files: Vec<(&'static str, &'static str, Contents)>,
 }
@@ -44,9 +45,13 @@ enum Contents {
 impl ReportArgs {
     /// Reports.
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<()> {
+        let mut seen = BTreeSet::new();
         let named = self.paths.iter().map(|path| {
             let (name, path) = name_and_path(path);
-            Ok((name, find(path)?))
+            let mut found = find(path)?;
+            // The paths may lie in each other; who comes first names.
+            found.retain(|found| seen.insert(found.place()));
+            Ok((name, found))
         });
         let models = models(named.collect::<Result<Vec<(Option<String>, Vec<Found>)>>>()?)?;
         let report = Report::new(&models)?;

@@ -5,8 +5,11 @@ use super::numbers::{Number, Numbers};
 use super::rows::{Report, Scored, steps_text};
 use crate::plot::{Axis, Dash, Figure, Key, Level, Line, Look, Marker, Panel, Point, Scale};
 
-/// Pixels between points of neighbouring models.
+/// Pixels between points of neighbouring models, and of all together, at most.
 const SHIFT: f64 = 5.0;
+const ALL_SHIFTS: f64 = 32.0;
+/// Lines of a training may lie on each other: through the gaps of one the next is seen.
+const DASHES: [Dash; 3] = [Dash::Solid, Dash::Dashed, Dash::Mixed];
 const EVALUATIONS: &str = "network evaluations per image";
 const HEIGHT: f64 = 360.0;
 
@@ -54,9 +57,10 @@ fn score_figure(report: &Report, score: Score, y: Axis, (name, title): (&'static
     evaluations.sort_unstable();
     evaluations.dedup();
 
+    let step = SHIFT.min(ALL_SHIFTS / report.models.len() as f64);
     let (mut lines, mut legend) = (Vec::new(), Vec::new());
     for (number, model) in report.models.iter().enumerate() {
-        let shift = SHIFT * (number as f64 - (report.models.len() - 1) as f64 / 2.0);
+        let shift = step * (number as f64 - (report.models.len() - 1) as f64 / 2.0);
         let seen = Look { number, marker: Marker::Filled, dash: Dash::Solid };
         let unseen = Look { number, marker: Marker::Hollow, dash: Dash::Dashed };
         for (look, of) in [(seen, score.seen), (unseen, score.unseen)] {
@@ -115,7 +119,7 @@ pub(crate) fn training_figure(models: &[Model], report: &Report) -> Option<Figur
             next += 1;
             next - 1
         });
-        let look = Look { number, marker: Marker::None, dash: Dash::Solid };
+        let look = Look { number, marker: Marker::None, dash: DASHES[number % DASHES.len()] };
         let line = |points: Vec<(f64, f64)>| {
             let points = points.into_iter().map(|(x, y)| Point { x, y, bar: None }).collect();
             Line { look, points, shift: 0.0, width: 1.4 }

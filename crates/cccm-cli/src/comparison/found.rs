@@ -10,12 +10,11 @@ use toml::{Table, Value};
 
 use super::curve::Curve;
 use crate::evaluation::Record;
+use crate::run_dir::CONFIG;
 use crate::settings::PROVENANCE;
 
-/// Settings of a run, beside its results.
-const CONFIG: &str = "config.toml";
 /// Folders of a run that hold no scores, and may hold much else.
-const NO_SCORES: [&str; 5] = ["checkpoints", "grids", "model", "samples", "eval-samples"];
+const NO_SCORES: [&str; 4] = ["checkpoints", "grids", "model", "samples"];
 
 /// A run, or the scores of a model that is none.
 #[derive(Clone, Debug)]
@@ -23,6 +22,14 @@ pub(crate) struct Found {
     pub(crate) root: PathBuf,
     pub(crate) run: Option<Run>,
     pub(crate) evaluations: Vec<Evaluation>,
+}
+
+impl Found {
+    /// Where it is, however it was named: two of a run, of its folders of scores, may be named apart.
+    pub(crate) fn place(&self) -> PathBuf {
+        let place = self.evaluations.first().map_or(&self.root, |evaluation| &evaluation.folder);
+        fs::canonicalize(place).unwrap_or_else(|_| place.clone())
+    }
 }
 
 /// How a run came about.
@@ -70,6 +77,7 @@ fn walk(folder: &Path, found: &mut Vec<Found>) -> Result<()> {
         if evaluations.is_empty() {
             tracing::warn!("no scores in {0} yet: `cccm eval --checkpoint {0}`", folder.display());
         }
+        let evaluations = in_order(evaluations);
         found.push(Found { root: folder.to_owned(), run: Some(Run::read(folder)?), evaluations });
         return Ok(());
     }
@@ -79,7 +87,12 @@ fn walk(folder: &Path, found: &mut Vec<Found>) -> Result<()> {
     let evaluations: Vec<Evaluation> =
         own.into_iter().chain(scored).map(Evaluation::read).collect::<Result<_>>()?;
     if !evaluations.is_empty() {
-        found.push(Found { root: folder.to_owned(), run: None, evaluations: in_order(evaluations) });
+        let evaluations = in_order(evaluations);
+        // Of a run's scores the folder alone may be named.
+        found.push(match folder.parent().filter(|above| above.join(CONFIG).is_file()) {
+            Some(run) => Found { root: run.to_owned(), run: Some(Run::read(run)?), evaluations },
+            None => Found { root: folder.to_owned(), run: None, evaluations },
+        });
     }
     others.iter().try_for_each(|below| walk(below, found))
 }
@@ -91,7 +104,6 @@ fn scores_below(folder: &Path, evaluations: &mut Vec<Evaluation>) -> Result<()> 
     for below in folders(folder)? {
         scores_below(&below, evaluations)?;
     }
-    *evaluations = in_order(std::mem::take(evaluations));
     Ok(())
 }
 

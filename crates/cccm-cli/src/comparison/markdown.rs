@@ -1,5 +1,6 @@
 //! A report as text.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::numbers::{Number, Numbers};
@@ -119,14 +120,24 @@ pub(super) fn notes(report: &Report) -> Vec<String> {
         format!(
             "Accuracy: share of the pictures whose labels a classifier reads right, which reads {:.3} of fresh real \
              images right. Seen pairs are those of training images. FD and KID: Fréchet and kernel distance from real \
-             images of the same pairs, on features of the {}. Precision, recall and diversity within a pair (1 is that \
-             of real images) are of all pairs. Copies: pictures of seen pairs nearer to a training image than 99 % of \
+             images of the same pairs (features: {}). Precision, recall and diversity within a pair (1 is that of \
+             real images) are of all pairs. Copies: pictures of seen pairs nearer to a training image than 99 % of \
              fresh real images are.",
             report.classifier_accuracy, report.features
         ),
-        "Real images: fresh ones, which neither classifier nor models learnt from, in equal number."
-            .to_owned(),
+        format!(
+            "Real images: fresh ones, which neither classifier nor models learnt from, in equal number. Time: drawing in \
+             batches of 16 on {} threads.",
+            threads(report)
+        ),
     ]
+}
+
+/// Threads that pictures were drawn with.
+fn threads(report: &Report) -> String {
+    let all = report.models.iter().flat_map(|model| &model.rows).flat_map(|row| row.threads.iter().copied());
+    let all: Vec<String> = all.collect::<BTreeSet<usize>>().iter().map(ToString::to_string).collect();
+    all.join(" or ")
 }
 
 /// The report as Markdown.

@@ -43,8 +43,9 @@ pub(crate) fn models(found: Vec<(Option<String>, Vec<Found>)>) -> Result<Vec<Mod
     for (name, items) in found {
         let first_of_name = groups.len();
         for item in items {
-            let same =
-                |group: &&mut (Option<String>, Vec<Found>)| group.0 == name && is_same(&group.1[0], &item);
+            let same = |group: &&mut (Option<String>, Vec<Found>)| {
+                group.0 == name && group.1.iter().all(|run| differ_in_seed(run, &item))
+            };
             match groups.iter_mut().find(same) {
                 Some((_, runs)) => runs.push(item),
                 None => groups.push((name.clone(), vec![item])),
@@ -52,8 +53,8 @@ pub(crate) fn models(found: Vec<(Option<String>, Vec<Found>)>) -> Result<Vec<Mod
         }
         if let (Some(name), [(_, first), (_, second), ..]) = (&name, &groups[first_of_name..]) {
             bail!(
-                "{name} would name models that differ in more than their seed, those of {} and {}: name each by \
-                 NAME=PATH",
+                "{name} would name models that do not differ in their seed alone, those of {} and {}: name each \
+                 by NAME=PATH",
                 first[0].root.display(),
                 second[0].root.display()
             );
@@ -67,9 +68,11 @@ pub(crate) fn models(found: Vec<(Option<String>, Vec<Found>)>) -> Result<Vec<Mod
     Ok(models)
 }
 
-fn is_same(one: &Found, other: &Found) -> bool {
+/// Whether two runs differ in their seed alone. Runs of one seed and equal settings are equal, but for what was done to
+/// one of them afterwards, which makes it another model.
+fn differ_in_seed(one: &Found, other: &Found) -> bool {
     let (Some(one), Some(other)) = (&one.run, &other.run) else { return false };
-    one.command == other.command && one.identity() == other.identity()
+    one.command == other.command && one.seed() != other.seed() && one.identity() == other.identity()
 }
 
 impl Run {
@@ -160,6 +163,8 @@ mod tests {
             run("a/guided_s1", "seed = 1\nlr = 1.0"),
         ];
         assert_eq!(grouped(&runs), [("guided".to_owned(), 2), ("plain".to_owned(), 1)]);
+        let twice = [run("a/x", "seed = 0"), run("a/changed", "seed = 0"), run("a/y", "seed = 1")];
+        assert_eq!(grouped(&twice), [("x".to_owned(), 2), ("changed".to_owned(), 1)]);
         let other = [run("a/x", "seed = 0"), run("b/x", "seed = 0\nlr = 1.0")];
         assert_eq!(grouped(&other), [("x (a/x)".to_owned(), 1), ("x (b/x)".to_owned(), 1)]);
     }

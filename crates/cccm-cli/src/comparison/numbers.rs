@@ -101,7 +101,50 @@ fn mean(values: &[f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use cccm_eval::{Accuracy, Diversity, KernelDistance, PrecisionRecall};
+
+    fn scores(right: usize, frechet: Estimate) -> Scores {
+        let answers = [vec![0; right], vec![1; 4 - right]].concat();
+        let distances = Distances {
+            images: 4,
+            real_images: 4,
+            frechet,
+            kernel: KernelDistance { mean: frechet.value, std: 0.0 },
+            manifold: PrecisionRecall { precision: 0.5, recall: 0.25 },
+            diversity: Diversity { overall: 1.0, groups: BTreeMap::new() },
+        };
+        Scores {
+            accuracy: Accuracy::new(&[vec![0; 4]], &[answers], &[2], &|_| true).unwrap(),
+            all: Some(distances),
+            seen: None,
+            unseen: None,
+            copies: None,
+        }
+    }
+
+    #[test]
+    fn runs_are_pooled() {
+        let [one, other] = [scores(1, Estimate::normal(10.0, 3.0)), scores(4, Estimate::normal(12.0, 4.0))];
+        let numbers = Numbers::of(&[vec![&one], vec![&other]]);
+        let seen = numbers.accuracy_seen.unwrap();
+        // 5 of 8 pictures; numpy.std([0.25, 1], ddof=1).
+        let Proportion { low, high, .. } = Proportion::new(5, 8);
+        assert_eq!((seen.value, seen.interval), (0.625, Some((low, high))));
+        assert!((seen.spread.unwrap() - 0.530_330_085_889_910_6).abs() < 1e-12);
+        // The error of a mean of two: sqrt(3² + 4²) / 2.
+        let frechet = numbers.frechet_all.unwrap();
+        let Estimate { low, high, .. } = Estimate::normal(11.0, 2.5);
+        assert_eq!((frechet.value, frechet.interval), (11.0, Some((low, high))));
+        assert_eq!((numbers.kernel_all.unwrap().value, numbers.recall.unwrap().value), (11.0, 0.25));
+        assert!(numbers.accuracy_unseen.is_none() && numbers.frechet_seen.is_none());
+
+        // Several evaluations of one run have no spread over training seeds.
+        let seen = Numbers::of(&[vec![&one, &other]]).accuracy_seen.unwrap();
+        assert_eq!((seen.value, seen.spread), (0.625, None));
+    }
 
     #[test]
     fn the_spread_is_the_standard_deviation_over_runs() {

@@ -1,5 +1,7 @@
 //! The numbers of a report: one row for every model and number of steps.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail};
 use cccm_unet::Role;
 use serde::Serialize;
@@ -44,6 +46,8 @@ pub(crate) struct Row {
     pub(crate) runs: usize,
     pub(crate) evaluations_per_image: usize,
     pub(crate) ms_per_image: Number,
+    /// With which pictures were drawn; several if runs differ.
+    pub(crate) threads: BTreeSet<usize>,
     #[serde(flatten)]
     pub(crate) numbers: Numbers,
 }
@@ -155,6 +159,7 @@ impl Row {
             runs: runs.len(),
             evaluations_per_image: runs.first()?.first()?.record.evaluations_per_image,
             ms_per_image: Number::over_runs(&millis)?,
+            threads: runs.iter().flatten().map(|evaluation| evaluation.record.threads).collect(),
             numbers: Numbers::of(&scores),
         })
     }

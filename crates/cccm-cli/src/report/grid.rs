@@ -22,7 +22,7 @@ const FRAME_PX: u32 = 3;
 /// Images are enlarged by a whole factor until both their sides reach this.
 const MIN_CELL_PX: usize = 64;
 /// Row labels get at most this many times the width of an image.
-const MAX_ROW_LABEL_CELLS: u32 = 3;
+const MAX_ROW_LABEL_CELLS: u32 = 4;
 
 /// Images with a frame, and what the frame means.
 #[derive(Clone, Debug)]
@@ -333,7 +333,7 @@ mod tests {
             ..labelled()
         };
         let drawn = draw(&picture);
-        assert_eq!(drawn.width(), 12 + 192 + 10 + 68 * 9 + 12);
+        assert_eq!(drawn.width(), 12 + 256 + 10 + 68 * 9 + 12);
         let strip = GridPicture { row_labels: vec![], columns: 6, column_labels: vec![], ..picture };
         assert_eq!(draw(&strip).height(), 12 + 27 + 10 + 74 + 27 + 12);
     }

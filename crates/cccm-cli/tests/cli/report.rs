@@ -83,9 +83,29 @@ fn a_report_has_every_model_once() {
     ] {
         assert!(markdown.contains(command), "{command}\n{markdown}");
     }
+    // What is written there trains the same student.
+    let train = markdown.lines().find(|line| line.contains("--save-path runs/student-s1")).unwrap();
+    let typed = train.replace("$ cccm ", "").replace("runs/student-s1", "same");
+    run(dir, &typed.split(' ').collect::<Vec<_>>());
+    let config = |of: &str| -> Vec<String> {
+        let config = text(dir.join(of).join("config.toml"));
+        config.lines().filter(|line| !line.starts_with("threads")).map(ToOwned::to_owned).collect()
+    };
+    assert_eq!(config("same"), config("runs/student-s1"));
+    let weights = |of: &str| read(dir.join(of).join("model/model.safetensors"));
+    assert_eq!(weights("same"), weights("runs/student-s1"));
+
     let page = text(dir.join("report/index.html"));
     assert!(page.contains("the &lt;teacher&gt;") && !page.contains("<teacher>"), "{page}");
     assert_eq!((page.matches("<svg ").count(), page.matches("data:image/png;base64,").count()), (3, 2));
+
+    // A run's folder of scores is the run, and what lies in several paths is there once.
+    run(dir, &["report", "first=runs/student-s0/eval", "runs", "--out", "nested"]);
+    let nested: Value = serde_json::from_slice(&read(dir.join("nested/report.json"))).unwrap();
+    let models = nested["models"].as_array().unwrap();
+    let names: Vec<&str> = models.iter().map(|model| model["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["first", "student-s1"]);
+    assert!(text(dir.join("nested/report.md")).contains("cccm train --save-path runs/student-s0"));
 
     run(dir, &["report", "the <teacher>=judged", "runs", "--out", "again"]);
     for file in FILES {
