@@ -7,7 +7,7 @@ use cccm_unet::{ModelConfig, Role};
 use serde::Serialize;
 
 /// Settings of a run that tell others what a model is; the rest is in the run's `config.toml`.
-const TOLD: [&str; 21] = [
+const TOLD: [&str; 22] = [
     "fuse_method",
     "fuse_schedule",
     "teacher_solver",
@@ -15,6 +15,7 @@ const TOLD: [&str; 21] = [
     "hat_target",
     "timestep_sampling",
     "solver_steps_start",
+    "first_timestep",
     "guidance_init",
     "loss_type",
     "max_steps",

@@ -145,7 +145,8 @@ impl<'a> Distillation<'a> {
                 ..cfg.clone()
             };
             let loss = DistillLoss::new(&cfg, schedule.clone(), null_labels.clone())?;
-            Ok(Stage { steps: StepDraws::new(cfg.timestep_sampling, loss.grid()), loss })
+            let points = cfg.student.points(loss.grid())?.len();
+            Ok(Stage { steps: StepDraws::new(cfg.timestep_sampling, loss.grid(), points), loss })
         };
         Ok(Self {
             stages: solver_steps.into_iter().map(stage).collect::<Result<_>>()?,

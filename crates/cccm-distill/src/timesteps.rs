@@ -31,15 +31,20 @@ pub(crate) enum StepDraws {
 }
 
 impl StepDraws {
-    pub(crate) fn new(sampling: TimestepSampling, grid: &SolverGrid) -> Self {
+    /// - `points`: how many of the grid's, from the lowest up, are drawn
+    pub(crate) fn new(sampling: TimestepSampling, grid: &SolverGrid, points: usize) -> Self {
         let (mean, std) = LN_SIGMA;
         match sampling {
-            TimestepSampling::Uniform => Self::Uniform(grid.solver_steps() as u32),
-            TimestepSampling::Lognormal => Self::Weighted(grid.lognormal_weights(mean, std)),
+            TimestepSampling::Uniform => Self::Uniform(points as u32),
+            TimestepSampling::Lognormal => {
+                let mut weights = grid.lognormal_weights(mean, std);
+                weights.truncate(points);
+                Self::Weighted(weights)
+            }
         }
     }
 
-    /// One step per sample, `(batch,)`, `u32`, each in `0..K`.
+    /// One step per sample, `(batch,)`, `u32`, each among the points.
     pub(crate) fn draw(&self, draws: &Draws) -> candle_core::Result<Tensor> {
         match self {
             Self::Uniform(steps) => draws.below("index", *steps),
@@ -58,7 +63,7 @@ mod tests {
         let grid = SolverGrid::new(&NoiseSchedule::new(&ScheduleConfig::default())?, 10)?;
         let draws = Streams::new(3).draws(0, 0..20_000);
         let count = |sampling| -> anyhow::Result<Vec<usize>> {
-            let index = StepDraws::new(sampling, &grid).draw(&draws)?.to_vec1::<u32>()?;
+            let index = StepDraws::new(sampling, &grid, 10).draw(&draws)?.to_vec1::<u32>()?;
             Ok((0..10).map(|step| index.iter().filter(|i| **i == step).count()).collect())
         };
         let (uniform, lognormal) = (count(TimestepSampling::Uniform)?, count(TimestepSampling::Lognormal)?);
@@ -66,6 +71,17 @@ mod tests {
         // The first step crosses sigma 0.01 to 0.34 of 0.01 to 157, the last 60 to 157.
         assert!((9_500..10_700).contains(&lognormal[0]), "{lognormal:?}");
         assert!((20..140).contains(&lognormal[9]), "{lognormal:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn points_that_are_left_out_are_never_drawn() -> anyhow::Result<()> {
+        let grid = SolverGrid::new(&NoiseSchedule::new(&ScheduleConfig::default())?, 10)?;
+        let draws = Streams::new(3).draws(0, 0..2_000);
+        for sampling in [TimestepSampling::Uniform, TimestepSampling::Lognormal] {
+            let index = StepDraws::new(sampling, &grid, 4).draw(&draws)?.to_vec1::<u32>()?;
+            assert_eq!(index.iter().max(), Some(&3));
+        }
         Ok(())
     }
 

@@ -10,8 +10,8 @@ const MAX_PASSES: usize = 3;
 const COARSE: usize = 8;
 
 /// Searches the timesteps of few-step sampling for the lowest score, one after the other (coordinate descent): each between
-/// its neighbours, first coarsely, then by halving strides around the best; the first stays, as there is nothing but
-/// noise. Consistency models gain by such a search (Song et al. 2023, section 5 and algorithm 1's choice of time points).
+/// its neighbours, first coarsely, then by halving strides around the best. The first one moves too: earlier in the schedule
+/// there is hardly more to be seen of an image, and a noise prediction says more about it. Consistency models gain by such a search (Song et al. 2023, section 5 and algorithm 1's choice of time points).
 /// - `grid`: timesteps that the student was trained at, ascending
 /// - `start`: where to begin, descending, each of the grid
 /// - `score`: what timesteps are worth, lower is better, such as a Fréchet distance; asked once for each list
@@ -46,10 +46,10 @@ pub fn search_timesteps<E: From<Error>>(
     let mut best = worth(&places)?;
     for _ in 0..MAX_PASSES {
         let before = places.clone();
-        for step in 1..places.len() {
+        for step in 0..places.len() {
             // Strictly between the neighbours; places descend.
             let low = places.get(step + 1).map_or(0, |below| below + 1);
-            let high = places[step - 1] - 1;
+            let high = if step == 0 { grid.len() } else { places[step - 1] } - 1;
             let mut stride = ((high - low) / COARSE).max(1);
             let mut candidates: Vec<usize> = (low..=high).step_by(stride).collect();
             loop {
@@ -98,17 +98,17 @@ mod tests {
     fn it_never_leaves_the_order_and_asks_once() {
         let mut asked = Vec::new();
         let mut score = |t: &[u32]| -> Result<f64> {
-            assert!(t.windows(2).all(|pair| pair[0] > pair[1]) && t[0] == 999);
+            assert!(t.windows(2).all(|pair| pair[0] > pair[1]));
             asked.push(t.to_vec());
-            // Both want to be at 500.
-            Ok(t[1..].iter().map(|t| (f64::from(*t) - 500.0).abs()).sum())
+            // All want to be at 500.
+            Ok(t.iter().map(|t| (f64::from(*t) - 500.0).abs()).sum())
         };
         let (best, worth) = search_timesteps(&grid(), &[999, 659, 319], &mut score).unwrap();
-        assert!(worth <= 40.0, "{best:?}");
+        assert!(worth <= 60.0, "{best:?}");
         let many = asked.len();
         asked.sort();
         asked.dedup();
-        assert!(asked.len() == many && many < 80, "{many}");
+        assert!(asked.len() == many && many < 90, "{many}");
     }
 
     #[test]

@@ -102,12 +102,36 @@ impl SolverGrid {
     /// # Errors
     /// [`Error::InvalidConfig`] unless `1 <= steps <= K`: more steps would visit points twice.
     pub fn few_step_timesteps(&self, steps: usize) -> Result<Vec<u32>> {
-        let solver_steps = self.solver_steps();
-        if !(1..=solver_steps).contains(&steps) {
-            return Err(Error::invalid("steps", steps, "between 1 and the student's `num_ddim_timesteps`"));
-        }
-        Ok((0..steps).map(|j| self.timesteps[solver_steps - 1 - j * solver_steps / steps]).collect())
+        spread(&self.timesteps, steps)
     }
+
+    /// The points of the grid up to a timestep, ascending: where a student is trained, and sampled, that starts there.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] when there is none.
+    pub fn up_to(&self, first_timestep: u32) -> Result<&[u32]> {
+        match self.timesteps.partition_point(|t| *t <= first_timestep) {
+            0 => Err(Error::invalid(
+                "first_timestep",
+                first_timestep,
+                "at least the solver grid's lowest point",
+            )),
+            points => Ok(&self.timesteps[..points]),
+        }
+    }
+}
+
+/// `steps` of some points, evenly spaced from the last one down.
+pub(crate) fn spread(points: &[u32], steps: usize) -> Result<Vec<u32>> {
+    let count = points.len();
+    if !(1..=count).contains(&steps) {
+        return Err(Error::invalid(
+            "steps",
+            steps,
+            "between 1 and the student's `num_ddim_timesteps`, or as many of them as lie below its `first_timestep`",
+        ));
+    }
+    Ok((0..steps).map(|j| points[count - 1 - j * count / steps]).collect())
 }
 
 fn look_up<T: Copy>(index: &Tensor, table: &[T]) -> Result<Vec<T>> {

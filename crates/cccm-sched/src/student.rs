@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ddim::spread;
 use crate::{Boundary, Error, NoiseSchedule, Result, SolverGrid};
 
 /// Training facts of a student that sampling depends on; stored in its `config.json`.
@@ -16,6 +17,14 @@ pub struct StudentConfig {
     pub num_ddim_timesteps: usize,
     /// Factor on `t` in the boundary scalings, above 0. Default 10.
     pub timestep_scaling: f64,
+    /// Timestep from which the student denoises: it is trained at the points of the solver grid up to there, and sampled
+    /// from the last of them, as if its noise were that timestep's. Default none, which is all of them, as published.
+    ///
+    /// At the end of the schedule the image behind a noise prediction is `(x - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar)`
+    /// with a divisor near 0.006, which magnifies every error of the prediction. Earlier there is next to as little to be
+    /// seen of the image (at 799 of 1000 linear steps, 4 %), and the divisor is several times larger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_timestep: Option<u32>,
     /// Per number of steps the timesteps that few-step sampling visits, descending, where a search found better ones than
     /// [`SolverGrid::few_step_timesteps`](crate::SolverGrid::few_step_timesteps). Default none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -29,6 +38,7 @@ impl Default for StudentConfig {
             w_interval: (2.6, 3.0),
             num_ddim_timesteps: 50,
             timestep_scaling: 10.0,
+            first_timestep: None,
             few_step_timesteps: BTreeMap::new(),
         }
     }
@@ -57,12 +67,21 @@ impl StudentConfig {
         self.boundary().map(|_| ())
     }
 
+    /// The points of a solver grid that the student knows, ascending.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] when none lies up to `first_timestep`.
+    pub fn points<'a>(&self, grid: &'a SolverGrid) -> Result<&'a [u32]> {
+        self.first_timestep.map_or(Ok(grid.timesteps()), |first| grid.up_to(first))
+    }
+
     /// The timesteps that sampling in `steps` steps visits, descending: those of a search, else those of the grid.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] unless `1 <= steps <= num_ddim_timesteps`, or when a timestep leaves the schedule.
     pub fn timesteps(&self, schedule: &NoiseSchedule, steps: usize) -> Result<Vec<u32>> {
-        let usual = SolverGrid::new(schedule, self.num_ddim_timesteps)?.few_step_timesteps(steps)?;
+        let grid = SolverGrid::new(schedule, self.num_ddim_timesteps)?;
+        let usual = spread(self.points(&grid)?, steps)?;
         let timesteps = self.few_step_timesteps.get(&steps).cloned().unwrap_or(usual);
         match timesteps.iter().find(|t| **t as usize >= schedule.train_timesteps()) {
             Some(t) => Err(Error::invalid("few_step_timesteps", t, "below the number of training timesteps")),
@@ -139,9 +158,23 @@ mod tests {
     }
 
     #[test]
+    fn a_first_timestep_shortens_the_grid() {
+        let schedule = NoiseSchedule::new(&ScheduleConfig::default()).unwrap();
+        let from = |first| StudentConfig { first_timestep: Some(first), ..Default::default() };
+        assert_eq!(from(799).timesteps(&schedule, 4).unwrap(), [799, 599, 399, 199]);
+        assert_eq!(from(818).timesteps(&schedule, 1).unwrap(), [799]);
+        assert_eq!(from(999).timesteps(&schedule, 4).unwrap(), [999, 759, 499, 259]);
+        assert_eq!(from(19).timesteps(&schedule, 1).unwrap(), [19]);
+        for (first, steps, named) in [(18, 1, "first_timestep"), (799, 41, "steps")] {
+            let error = from(first).timesteps(&schedule, steps).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{named}`")), "{error}");
+        }
+    }
+
+    #[test]
     fn files_without_a_search_stay_as_they_were() {
         let text = serde_json::to_string(&StudentConfig::default()).unwrap();
-        assert!(!text.contains("few_step_timesteps"), "{text}");
+        assert!(!text.contains("few_step_timesteps") && !text.contains("first_timestep"), "{text}");
         let text = serde_json::to_string(&searched(vec![999, 619])).unwrap();
         assert_eq!(serde_json::from_str::<StudentConfig>(&text).unwrap(), searched(vec![999, 619]));
     }

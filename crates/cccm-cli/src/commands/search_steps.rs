@@ -98,6 +98,7 @@ impl SearchStepsArgs {
         };
         let schedule = NoiseSchedule::new(&config.schedule)?;
         let grid = SolverGrid::new(&schedule, student.num_ddim_timesteps)?;
+        let points = student.points(&grid)?;
         for steps in &self.steps {
             student.timesteps(&schedule, *steps)?;
         }
@@ -143,7 +144,7 @@ impl SearchStepsArgs {
                 // The start comes first.
                 Ok(if worth.accuracy < tried[0].worth.accuracy { f64::INFINITY } else { worth.frechet })
             };
-            let (timesteps, _) = search_timesteps(grid.timesteps(), &start, &mut score)?;
+            let (timesteps, _) = search_timesteps(points, &start, &mut score)?;
             let best = tried.iter().find(|tried| tried.timesteps == timesteps);
             let best = best.context("a search ends with timesteps that it tried")?.clone();
             let found = Found { steps, best, before: tried[0].clone(), tried: tried.len() };

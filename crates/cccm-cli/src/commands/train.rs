@@ -146,6 +146,12 @@ struct DistillArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     solver_steps_start: Option<usize>,
 
+    /// Timestep from which the student denoises: it is trained at points of the solver grid up to there, and sampled from
+    /// the last of them [default: the schedule's last, as published]
+    #[arg(long, value_name = "T")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_timestep: Option<u32>,
+
     /// Factor on the timestep in the boundary scalings
     #[arg(long, value_name = "FACTOR")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -197,6 +203,7 @@ impl DistillArgs {
                 w_interval: (low, high),
                 num_ddim_timesteps: required(self.num_ddim_timesteps, "num_ddim_timesteps")?,
                 timestep_scaling: required(self.timestep_scaling_factor, "timestep_scaling_factor")?,
+                first_timestep: self.first_timestep,
                 ..StudentConfig::default()
             },
         };

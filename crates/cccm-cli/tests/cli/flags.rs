@@ -189,7 +189,7 @@ const TEACHER_ALONE: [Case; 11] = [
     }),
 ];
 
-const STUDENT_ALONE: [Case; 21] = [
+const STUDENT_ALONE: [Case; 22] = [
     (&["--fuse-method", "stepfuse"], |with, without| {
         assert!(with.metrics[0]["teacher_part"].is_null() && without.metrics[0]["teacher_part"].is_number());
     }),
@@ -208,6 +208,10 @@ const STUDENT_ALONE: [Case; 21] = [
     (&["--recipe", "best"], |with, without| {
         let target = |left: &Left| left.settings["data_target"].as_str().unwrap().to_owned();
         assert_eq!((target(with), target(without)), ("guided".to_owned(), "published".to_owned()));
+    }),
+    (&["--first-timestep", "499"], |with, without| {
+        assert_eq!(with.student("first_timestep"), 499);
+        assert!(without.student("first_timestep").is_null() && with.trained != without.trained);
     }),
     (&["--data-target", "guided", "--fuse-schedule", "only_ode"], |with, without| {
         // The teacher is asked although its point has no share.
