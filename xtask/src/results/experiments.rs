@@ -4,92 +4,43 @@
 pub(crate) struct Experiment {
     /// Of its row, and of the run's directory.
     pub(crate) name: &'static str,
-    /// What is given to `cccm train` beside directory, seed and intervals.
+    /// What is given to `cccm train` beside directory and seed.
+    pub(crate) recipe: &'static [&'static str],
+    /// The same, on top.
     pub(crate) flags: &'static [&'static str],
 }
 
+const PUBLISHED: &[&str] = &["--recipe", "published"];
+const GUIDED: &[&str] = &["--recipe", "published", "--data-target", "guided", "--hat-target", "teacher"];
+
 /// The recipe that `cccm train` has where nothing is said.
-pub(crate) const BEST: Experiment = Experiment { name: "best", flags: &["--recipe", "best"] };
+pub(crate) const BEST: Experiment = Experiment { name: "best", recipe: &["--recipe", "best"], flags: &[] };
 
 /// Those of the main table.
 pub(crate) const MAIN: [&str; 4] = ["stepfuse", "lossfuse", "switch", "best"];
 
-/// A published fusion with further flags, all at the built-in budget.
-const fn published(name: &'static str, flags: &'static [&'static str]) -> Experiment {
-    Experiment { name, flags }
-}
-
-/// The published recipe with one thing changed at a time, and the best.
-pub(crate) const EXPERIMENTS: [Experiment; 11] = [
-    published("lossfuse", &["--recipe", "published", "--fuse-method", "lossfuse"]),
-    published("stepfuse", &["--recipe", "published", "--fuse-method", "stepfuse"]),
-    published("switch", &["--recipe", "published", "--fuse-method", "switch"]),
-    published("only-teacher", &["--recipe", "published", "--fuse-schedule", "only_teacher"]),
-    published("guided", &["--recipe", "published", "--data-target", "guided", "--hat-target", "teacher"]),
-    published(
-        "guided-sample-huber",
-        &[
-            "--recipe",
-            "published",
-            "--data-target",
-            "guided",
-            "--hat-target",
-            "teacher",
-            "--loss-type",
-            "sample_huber",
-        ],
-    ),
-    published(
-        "guided-slow-average",
-        &[
-            "--recipe",
-            "published",
-            "--data-target",
-            "guided",
-            "--hat-target",
-            "teacher",
-            "--sampling-ema-decay",
-            "0.99",
-        ],
-    ),
-    published(
-        "guided-progressive",
-        &[
-            "--recipe",
-            "published",
-            "--data-target",
-            "guided",
-            "--hat-target",
-            "teacher",
-            "--solver-steps-start",
-            "10",
-        ],
-    ),
-    published(
-        "guided-lognormal",
-        &[
-            "--recipe",
-            "published",
-            "--data-target",
-            "guided",
-            "--hat-target",
-            "teacher",
-            "--timestep-sampling",
-            "lognormal",
-        ],
-    ),
-    published(
-        "guided-heun",
-        &[
-            "--recipe",
-            "published",
-            "--data-target",
-            "guided",
-            "--hat-target",
-            "teacher",
-            "--teacher-solver",
-            "heun",
-        ],
-    ),
+/// The published recipe, one thing after the other changed; and the best, which is `guided` from a first timestep down.
+pub(crate) const EXPERIMENTS: [Experiment; 14] = [
+    published("lossfuse", &[]),
+    published("stepfuse", &["--fuse-method", "stepfuse"]),
+    published("switch", &["--fuse-method", "switch"]),
+    published("only-teacher", &["--fuse-schedule", "only_teacher"]),
+    published("lossfuse-first-799", &["--first-timestep", "799"]),
+    guided("guided", &[]),
+    guided("guided-sample-huber", &["--loss-type", "sample_huber"]),
+    guided("guided-slow-average", &["--sampling-ema-decay", "0.99"]),
+    guided("guided-no-average", &["--ema-decay", "0", "--sampling-ema-decay", "0.98"]),
+    guided("guided-progressive", &["--solver-steps-start", "10"]),
+    guided("guided-lognormal", &["--timestep-sampling", "lognormal"]),
+    guided("guided-heun", &["--teacher-solver", "heun"]),
+    guided("guided-first-699", &["--first-timestep", "699"]),
     BEST,
 ];
+
+const fn published(name: &'static str, flags: &'static [&'static str]) -> Experiment {
+    Experiment { name, recipe: PUBLISHED, flags }
+}
+
+const fn guided(name: &'static str, flags: &'static [&'static str]) -> Experiment {
+    Experiment { name, recipe: GUIDED, flags }
+}

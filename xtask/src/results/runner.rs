@@ -6,7 +6,7 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::experiments::Experiment;
+use super::experiments::{EXPERIMENTS, Experiment};
 
 /// Steps that students are scored at.
 const STUDENT_STEPS: [usize; 4] = [1, 2, 4, 8];
@@ -45,17 +45,31 @@ impl Runner {
         } else {
             let seed = seed.to_string();
             let args = ["train", "--save-path", &run_text, "--seed", &seed];
-            self.cccm(&[&args[..], experiment.flags].concat())?;
+            self.cccm(&[&args[..], experiment.recipe, experiment.flags].concat())?;
         }
         let scores = run.join("eval");
         self.eval(&run_text, &scores, &STUDENT_STEPS)?;
         Ok(scores)
     }
 
-    /// Tables and figures of everything here.
+    /// Tables and figures of everything here: the teacher, then the experiments in their order.
     pub(crate) fn report(&self) -> Result<()> {
+        let mut models = vec![format!("teacher={}", self.out.join("teacher").display())];
+        for experiment in &EXPERIMENTS {
+            let prefix = format!("{}-seed", experiment.name);
+            let mut runs = Vec::new();
+            for entry in fs::read_dir(&self.out)? {
+                let name = entry?.file_name().to_string_lossy().into_owned();
+                let seed = name.strip_prefix(&prefix).and_then(|seed| seed.parse::<u64>().ok());
+                runs.extend(seed.map(|seed| (seed, self.out.join(&name))));
+            }
+            runs.sort();
+            models.extend(runs.into_iter().map(|(_, run)| format!("{}={}", experiment.name, run.display())));
+        }
         let out = self.out.join("report");
-        self.cccm(&["report", &self.out.to_string_lossy(), "--out", &out.to_string_lossy()])
+        let mut args = vec!["report"];
+        args.extend(models.iter().map(String::as_str));
+        self.cccm(&[&args[..], &["--out", &out.to_string_lossy()]].concat())
     }
 
     fn eval(&self, checkpoint: &str, scores: &Path, steps: &[usize]) -> Result<()> {

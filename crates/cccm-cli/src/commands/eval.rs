@@ -146,7 +146,7 @@ impl EvalArgs {
             };
             let folder = folder.join(format!("steps-{steps}"));
             let samples = Samples::draw(&drawing, pairs.clone(), &settings, &folder.join("samples"))?;
-            let title = format!("{}, {steps} steps, guidance scale {guidance_scale}", self.checkpoint);
+            let title = format!("{}, {}, guidance scale {guidance_scale}", self.checkpoint, counted(steps));
             write_page(&folder.join("pictures.png"), &samples, judge, &labels, &title)?;
             let record = Record {
                 cccm: env!("CARGO_PKG_VERSION").to_owned(),
@@ -164,7 +164,7 @@ impl EvalArgs {
                 real: real_scores.clone(),
             };
             record.write(&folder)?;
-            tracing::info!("{steps} steps: {}", folder.display());
+            tracing::info!("{}: {}", counted(steps), folder.display());
             if self.json {
                 writeln!(out, "{}", serde_json::to_string(&record)?)?;
             }
@@ -180,7 +180,7 @@ impl EvalArgs {
         let Some(first) = records.first() else { return String::new() };
         let real = Row { name: "real images".to_owned(), cost: None, scores: &first.real };
         let rows = records.iter().map(|record| Row {
-            name: format!("{} steps", record.settings.steps),
+            name: counted(record.settings.steps),
             cost: Some((record.evaluations_per_image, record.secs_per_image)),
             scores: &record.scores,
         });
@@ -221,4 +221,8 @@ impl EvalArgs {
             None => PathBuf::from("eval"),
         }
     }
+}
+
+fn counted(steps: usize) -> String {
+    format!("{steps} step{}", if steps == 1 { "" } else { "s" })
 }

@@ -71,6 +71,9 @@ impl Samples {
                 (images, part_secs)
             };
             bar.set_position((first + part.len()) as u64);
+            if bar.is_hidden() {
+                tracing::info!("{}/{} pictures, {part_secs:.0} s", first + part.len(), pairs.len());
+            }
             secs += part_secs;
             parts.push(images);
         }
