@@ -27,7 +27,7 @@ tasks:
                       bench scaling [--threads N] [--rounds N] [--repeats N] [--write]
                       --write puts the table into BENCHMARKS.md
   e2e                 distil the built-in teacher by the best recipe, score both, and fail where the README's promises do not
-                      hold: 20 minutes on two cores; goes on where it was stopped, in runs/e2e
+                      hold: 6 minutes on two cores; goes on where it was stopped, in runs/e2e
   results ...         train and score the rows of RESULTS.md, and make its tables and figures; goes on where it was stopped:
                       results [--out DIR] [--samples N] [--seeds N...] [screen | main | NAME...]
   fetch-teacher ...   download a published teacher: `cccm fetch-teacher` with these arguments
