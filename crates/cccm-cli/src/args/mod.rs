@@ -3,6 +3,7 @@
 
 mod data;
 mod hints;
+mod judge;
 mod launch;
 mod network;
 mod optim;
@@ -13,6 +14,7 @@ pub(crate) use data::DataArgs;
 #[cfg(feature = "hub")]
 pub(crate) use hints::of_preset as preset_hints;
 pub(crate) use hints::{HintArgs, hinted, with_hint};
+pub(crate) use judge::JudgeArgs;
 pub(crate) use launch::LaunchArgs;
 pub(crate) use network::NetworkArgs;
 pub(crate) use optim::OptimArgs;

@@ -8,13 +8,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use cccm_data::Pair;
-use cccm_eval::{ClassifierTraining, Inception};
+use cccm_eval::Inception;
 use cccm_sched::Streams;
 use cccm_unet::{ModelConfig, UNet, load_weights};
 
-use crate::args::DataArgs;
+use crate::args::{DataArgs, JudgeArgs};
 use crate::evaluation::{
-    Features, Judge, Keep, RealImages, Record, Reference, Row, SampleSettings, Samples, data_of_run, table,
+    Features, Judge, RealImages, Record, Reference, Row, SampleSettings, Samples, data_of_run, table,
     write_page,
 };
 use crate::pictures::Drawing;
@@ -59,13 +59,8 @@ pub(crate) struct EvalArgs {
     #[arg(long)]
     json: bool,
 
-    /// File of the classifier; written if it is not there [default: one for these data in the user's cache]
-    #[arg(long, value_name = "FILE")]
-    classifier: Option<PathBuf>,
-
-    /// Optimizer steps of the classifier, where it has to be trained
-    #[arg(long, value_name = "N", default_value_t = 1500, value_parser = clap::value_parser!(u64).range(1..))]
-    classifier_steps: u64,
+    #[command(flatten)]
+    judge: JudgeArgs,
 
     /// Weights of the Inception-v3 that the published FID compares by, as pytorch-fid has them (.pth or safetensors): then
     /// distances are FID and KID as published, instead of on the classifier's features. 0.3 s per picture
@@ -114,9 +109,9 @@ impl EvalArgs {
         let network = UNet::frozen(&config.unet, config.tables()?, &parameters)?;
         let choices = self.choices(&config, &network)?;
 
-        let keep = self.classifier.clone().map_or(Keep::Cache, Keep::File);
-        let training = ClassifierTraining { steps: self.classifier_steps, ..ClassifierTraining::default() };
-        let judge = Judge::of(&real, &config.labels, &training, &keep, &|| interrupt.is_raised())?;
+        let judge = Judge::of(&real, &config.labels, &self.judge.training(), &self.judge.keep(), &|| {
+            interrupt.is_raised()
+        })?;
         let data_digest = real.train.digest()?;
         let features = self.features(&judge)?;
         let reference = Reference::new(real, judge, features, self.real_samples as usize)?;

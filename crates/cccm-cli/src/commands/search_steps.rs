@@ -5,14 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use cccm_data::Pair;
-use cccm_eval::ClassifierTraining;
 use cccm_sample::{FewStepConfig, FewStepSampler, search_timesteps};
 use cccm_sched::{NoiseSchedule, SolverGrid, Streams, StudentConfig};
 use cccm_unet::{ModelFiles, UNet};
 use serde::Serialize;
 
-use crate::args::DataArgs;
-use crate::evaluation::{Judge, Keep, RealImages, Reference, Samples, Worth, data_of_run};
+use crate::args::{DataArgs, JudgeArgs};
+use crate::evaluation::{Judge, RealImages, Reference, Samples, Worth, data_of_run};
 use crate::pictures::Drawing;
 use crate::source::vocabulary_of;
 use crate::{device, model};
@@ -48,13 +47,8 @@ pub(crate) struct SearchStepsArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
-    /// File of the classifier; written if it is not there [default: one for these data in the user's cache]
-    #[arg(long, value_name = "FILE")]
-    classifier: Option<PathBuf>,
-
-    /// Optimizer steps of the classifier, where it has to be trained
-    #[arg(long, value_name = "N", default_value_t = 1500, value_parser = clap::value_parser!(u64).range(1..))]
-    classifier_steps: u64,
+    #[command(flatten)]
+    judge: JudgeArgs,
 
     #[command(flatten)]
     data: DataArgs,
@@ -105,9 +99,7 @@ impl SearchStepsArgs {
         let labels = vocabulary_of(&config.labels)?;
         let data = data_of_run(&self.checkpoint, &self.data)?;
         let real = RealImages::open(&data, &labels, config.image_px)?;
-        let keep = self.classifier.clone().map_or(Keep::Cache, Keep::File);
-        let training = ClassifierTraining { steps: self.classifier_steps, ..ClassifierTraining::default() };
-        let judge = Judge::of(&real, &config.labels, &training, &keep, &|| false)?;
+        let judge = Judge::of(&real, &config.labels, &self.judge.training(), &self.judge.keep(), &|| false)?;
         let features = Box::new(judge.classifier.clone());
         let reference = Reference::new(real, judge, features, REAL_PER_PAIR)?;
 
