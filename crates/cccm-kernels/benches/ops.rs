@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use candle_core::{Device, Result, Tensor, Var};
 use candle_nn::GroupNorm;
-use cccm_kernels::{Conv2dConfig, add, backward, cat_channels, conv2d, group_norm_silu, upsample_nearest_2x};
+use cccm_kernels::{
+    Conv2dConfig, GroupNormConfig, ImageLayout, add, backward, cat_channels, conv2d, group_norm_silu,
+    upsample_nearest_2x,
+};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
 const GROUPS: usize = 8;
@@ -46,7 +49,7 @@ fn convolutions(c: &mut Criterion) {
         (1, 512, 16, 512, 3, 1),
     ] {
         let shapes: &[&[usize]] = &[&[batch, c_in, side, side], &[c_out, c_in, k, k], &[c_out]];
-        let cfg = Conv2dConfig { stride, padding: k / 2 };
+        let cfg = Conv2dConfig::new(stride, k / 2);
         compare(
             c,
             &format!("conv2d_{k}x{k}_stride_{stride}"),
@@ -67,7 +70,7 @@ fn norms(c: &mut Criterion) {
             c,
             "group_norm_silu",
             &[&shape, &[channels], &[channels]],
-            &|args| group_norm_silu(&args[0], &args[1], &args[2], GROUPS, EPS),
+            &|args| group_norm_silu(&args[0], &args[1], &args[2], GroupNormConfig::new(GROUPS, EPS)),
             &|args| {
                 let (weight, bias) = (args[1].as_tensor().clone(), args[2].as_tensor().clone());
                 args[0].apply(&GroupNorm::new(weight, bias, channels, GROUPS, EPS)?)?.silu()
@@ -79,9 +82,13 @@ fn norms(c: &mut Criterion) {
 fn upsamplings(c: &mut Criterion) {
     for shape in [[16, 64, 16, 16], [1, 256, 32, 32]] {
         let [_, _, h, w] = shape;
-        compare(c, "upsample_nearest_2x", &[&shape], &|args| upsample_nearest_2x(&args[0]), &|args| {
-            args[0].upsample_nearest2d(2 * h, 2 * w)
-        });
+        compare(
+            c,
+            "upsample_nearest_2x",
+            &[&shape],
+            &|args| upsample_nearest_2x(&args[0], ImageLayout::ChannelsFirst),
+            &|args| args[0].upsample_nearest2d(2 * h, 2 * w),
+        );
     }
 }
 
@@ -91,9 +98,13 @@ fn joints(c: &mut Criterion) {
         compare(c, "add", shapes, &|args| add(&args[0], &args[1]), &|args| {
             args[0].as_tensor() + args[1].as_tensor()
         });
-        compare(c, "cat_channels", shapes, &|args| cat_channels(&args[0], &args[1]), &|args| {
-            Tensor::cat(&[args[0].as_tensor(), args[1].as_tensor()], 1)
-        });
+        compare(
+            c,
+            "cat_channels",
+            shapes,
+            &|args| cat_channels(&args[0], &args[1], ImageLayout::ChannelsFirst),
+            &|args| Tensor::cat(&[args[0].as_tensor(), args[1].as_tensor()], 1),
+        );
     }
 }
 

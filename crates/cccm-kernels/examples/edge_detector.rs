@@ -7,7 +7,7 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cccm_kernels::{Conv2dConfig, conv2d};
 
-const SAME: Conv2dConfig = Conv2dConfig { stride: 1, padding: 1 };
+const SAME: Conv2dConfig = Conv2dConfig::new(1, 1);
 const STEPS: usize = 60;
 const LEARNING_RATE: f64 = 0.3;
 

@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
     use crate::testing::{assert_close, values};
-    use crate::{Conv2dConfig, conv2d, group_norm_silu, recompute};
+    use crate::{Conv2dConfig, GroupNormConfig, conv2d, group_norm_silu, recompute};
 
     /// Variables used once, twice, also by candle's operations, and within a recomputed part.
     #[test]
@@ -70,11 +70,16 @@ mod tests {
         let var = |shape: &[usize], seed| Var::from_tensor(&values(shape, seed)?);
         let vars = [var(&[8, 8, 3, 3], 1)?, var(&[8], 2)?, var(&[8], 3)?, var(&[2, 8, 5, 5], 4)?];
         let [weight, scale, shift, x] = vars.each_ref().map(|var| var.as_tensor().clone());
-        let same = Conv2dConfig { stride: 1, padding: 1 };
+        let same = Conv2dConfig::new(1, 1);
         let block = {
             let (weight, scale, shift) = (weight.clone(), scale.clone(), shift.clone());
             move |x: &[Tensor]| {
-                conv2d(&group_norm_silu(&x[0], &scale, &shift, 2, 1e-5)?, &weight, Some(&shift), same)
+                conv2d(
+                    &group_norm_silu(&x[0], &scale, &shift, GroupNormConfig::new(2, 1e-5))?,
+                    &weight,
+                    Some(&shift),
+                    same,
+                )
             }
         };
         let h = block(std::slice::from_ref(&x))?;

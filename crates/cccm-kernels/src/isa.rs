@@ -51,7 +51,7 @@ thread_local! {
 /// # use cccm_kernels::{Conv2dConfig, conv2d, portably};
 /// let x = Tensor::ones((1, 64, 16, 16), DType::F32, &Device::Cpu)?;
 /// let weight = Tensor::ones((64, 64, 3, 3), DType::F32, &Device::Cpu)?;
-/// let run = || conv2d(&x, &weight, None, Conv2dConfig { stride: 1, padding: 1 });
+/// let run = || conv2d(&x, &weight, None, Conv2dConfig::new(1, 1));
 /// let difference = (run()? - portably(run)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
 /// assert!(difference < 1e-2, "{difference}"); // of 576
 /// # Ok::<(), candle_core::Error>(())

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
-use cccm_kernels::{Conv2dConfig, conv2d, group_norm_silu};
+use cccm_kernels::{Conv2dConfig, GroupNormConfig, ImageLayout, conv2d, group_norm_silu};
 
 /// Epsilon of every normalisation, PyTorch's default.
 const NORM_EPS: f64 = 1e-5;
@@ -60,7 +60,7 @@ impl Conv {
         Ok(Self {
             weight: vb.get_with_hints((out_channels, in_channels, kernel, kernel), "weight", init)?,
             bias: vb.get_with_hints(out_channels, "bias", init)?,
-            cfg: Conv2dConfig { stride, padding: kernel / 2 },
+            cfg: Conv2dConfig::new(stride, kernel / 2),
         })
     }
 
@@ -69,26 +69,43 @@ impl Conv {
         [self.weight.clone(), self.bias.clone()]
     }
 
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        conv2d(x, &self.weight, Some(&self.bias), self.cfg)
+    /// - `x`, result: images in the order of `layout`
+    pub(crate) fn forward(&self, x: &Tensor, layout: ImageLayout) -> Result<Tensor> {
+        self.forward_with(&self.weight, x, &self.bias, layout)
     }
 
     /// The convolution plus `shift`, one number per sample and output channel: `(batch, out_channels)`.
-    pub(crate) fn forward_shifted(&self, x: &Tensor, shift: &Tensor) -> Result<Tensor> {
-        conv2d(x, &self.weight, Some(&shift.broadcast_add(&self.bias)?), self.cfg)
+    pub(crate) fn forward_shifted(&self, x: &Tensor, shift: &Tensor, layout: ImageLayout) -> Result<Tensor> {
+        self.forward_with(&self.weight, x, &shift.broadcast_add(&self.bias)?, layout)
     }
 
     /// The 1×1 convolution of `[x, map]`, where `map` `(batch, c)` is constant over the image, plus `shift`.
     ///
     /// `W [x, map] = W₁ x + W₂ map`, and the second term is one number per sample and channel: no concatenation,
     /// and half the work.
-    pub(crate) fn forward_with_map(&self, x: &Tensor, map: &Tensor, shift: &Tensor) -> Result<Tensor> {
-        let (_, channels, _, _) = x.dims4()?;
+    pub(crate) fn forward_with_map(
+        &self,
+        x: &Tensor,
+        map: &Tensor,
+        shift: &Tensor,
+        layout: ImageLayout,
+    ) -> Result<Tensor> {
         let (_, map_channels) = map.dims2()?;
+        let channels = self.weight.dim(1)?.saturating_sub(map_channels);
         let for_x = self.weight.narrow(1, 0, channels)?;
         let for_map = self.weight.narrow(1, channels, map_channels)?.flatten_from(1)?;
         let shift = (map.matmul(&for_map.t()?)? + shift)?.broadcast_add(&self.bias)?;
-        conv2d(x, &for_x, Some(&shift), self.cfg)
+        self.forward_with(&for_x, x, &shift, layout)
+    }
+
+    fn forward_with(
+        &self,
+        weight: &Tensor,
+        x: &Tensor,
+        bias: &Tensor,
+        layout: ImageLayout,
+    ) -> Result<Tensor> {
+        conv2d(x, weight, Some(bias), Conv2dConfig { layout, ..self.cfg })
     }
 }
 
@@ -114,7 +131,9 @@ impl NormSilu {
         [self.weight.clone(), self.bias.clone()]
     }
 
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        group_norm_silu(x, &self.weight, &self.bias, self.groups, NORM_EPS)
+    /// - `x`, result: images in the order of `layout`
+    pub(crate) fn forward(&self, x: &Tensor, layout: ImageLayout) -> Result<Tensor> {
+        let cfg = GroupNormConfig { groups: self.groups, eps: NORM_EPS, layout };
+        group_norm_silu(x, &self.weight, &self.bias, cfg)
     }
 }

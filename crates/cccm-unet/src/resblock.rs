@@ -2,7 +2,7 @@
 
 use candle_core::{Context, Result, Tensor};
 use candle_nn::VarBuilder;
-use cccm_kernels::{add, cat_channels, recompute};
+use cccm_kernels::{ImageLayout, add, cat_channels, recompute};
 use cccm_sched::Draws;
 
 use crate::layers::{Conv, Linear, NormSilu};
@@ -21,6 +21,8 @@ pub(crate) struct BlockInputs<'a> {
     pub(crate) draws: Option<&'a Draws>,
     /// What backward has of a block's inside.
     pub(crate) keep: Keep,
+    /// Order of the features.
+    pub(crate) layout: ImageLayout,
 }
 
 /// What is kept of a block's inside from the forward to the backward pass.
@@ -83,7 +85,7 @@ impl ResBlock {
         })
     }
 
-    /// - `x`: `(batch, c, h, w)`; with `skip`, the channels of both together are the block's
+    /// - `x`: features in the order of `inputs.layout`; with `skip`, the channels of both together are the block's
     pub(crate) fn forward(
         &self,
         x: &Tensor,
@@ -93,12 +95,12 @@ impl ResBlock {
         if inputs.keep == Keep::Everything {
             return self.compute(x, skip, inputs);
         }
-        let (block, draws) = (self.clone(), inputs.draws.cloned());
+        let (block, draws, layout) = (self.clone(), inputs.draws.cloned(), inputs.layout);
         let compute = move |tensors: &[Tensor]| {
             let ([time, atr, obj, x], skip) = tensors.split_first_chunk().context("too few tensors")?;
             let labels = [atr.clone(), obj.clone()];
             let keep = Keep::Everything;
-            let inputs = BlockInputs { time: time.clone(), labels, draws: draws.as_ref(), keep };
+            let inputs = BlockInputs { time: time.clone(), labels, draws: draws.as_ref(), keep, layout };
             block.compute(x, skip.first(), &inputs)
         };
         let [atr, obj] = &inputs.labels;
@@ -122,34 +124,39 @@ impl ResBlock {
     }
 
     fn compute(&self, x: &Tensor, skip: Option<&Tensor>, inputs: &BlockInputs<'_>) -> Result<Tensor> {
+        let layout = inputs.layout;
         let x = &match skip {
-            Some(skip) => cat_channels(x, skip)?,
+            Some(skip) => cat_channels(x, skip, layout)?,
             None => x.clone(),
         };
-        let h = self.norm_1.forward(x)?;
+        let h = self.norm_1.forward(x, layout)?;
         let time = self.time_proj.forward(&inputs.time)?;
         let h = match &self.label_mix {
-            None => self.conv_1.forward_shifted(&h, &time)?,
+            None => self.conv_1.forward_shifted(&h, &time, layout)?,
             Some(LabelMix { projections: [attribute, object], bottleneck }) => {
-                let h = self.conv_1.forward(&h)?;
+                let h = self.conv_1.forward(&h, layout)?;
                 let [atr, obj] = &inputs.labels;
                 let map = Tensor::cat(&[attribute.forward(atr)?, object.forward(obj)?], 1)?;
-                bottleneck.forward_with_map(&h, &map, &time)?
+                bottleneck.forward_with_map(&h, &map, &time, layout)?
             }
         };
-        let h = self.drop(self.norm_2.forward(&h)?, inputs.draws)?;
-        let h = self.conv_2.forward(&h)?;
+        let h = self.drop(self.norm_2.forward(&h, layout)?, inputs)?;
+        let h = self.conv_2.forward(&h, layout)?;
         match &self.shortcut {
-            Some(shortcut) => add(&h, &shortcut.forward(x)?),
+            Some(shortcut) => add(&h, &shortcut.forward(x, layout)?),
             None => add(&h, x),
         }
     }
 
-    fn drop(&self, h: Tensor, draws: Option<&Draws>) -> Result<Tensor> {
-        let Some(draws) = draws.filter(|_| self.dropout > 0.0) else { return Ok(h) };
-        let (_, channels, height, width) = h.dims4()?;
+    fn drop(&self, h: Tensor, inputs: &BlockInputs<'_>) -> Result<Tensor> {
+        let Some(draws) = inputs.draws.filter(|_| self.dropout > 0.0) else { return Ok(h) };
+        let (_, channels, height, width) = match inputs.layout {
+            ImageLayout::ChannelsFirst => h.dims4()?,
+            ImageLayout::ChannelsLast => h.permute((0, 3, 1, 2))?.dims4()?,
+        };
         let purpose = format!("dropout.{}", self.name);
         let mask = draws.dropout_mask(&purpose, &[channels, height, width], self.dropout)?;
+        let mask = ImageLayout::ChannelsFirst.convert(&mask, inputs.layout)?;
         &h * mask.to_dtype(h.dtype())?.to_device(h.device())?
     }
 }

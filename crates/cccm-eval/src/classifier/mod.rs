@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{D, DType, Device, Result as CandleResult, Tensor, Var};
 use candle_nn::ops::silu;
-use cccm_kernels::{Conv2dConfig, conv2d, group_norm_silu};
+use cccm_kernels::{Conv2dConfig, GroupNormConfig, conv2d, group_norm_silu};
 use cccm_sched::{LabelKind, Streams};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -182,9 +182,14 @@ impl Classifier {
         let mut x = images.clone();
         for index in 0..self.config.stages().len() {
             let stage = |part: &str| get(&format!("stages.{index}.{part}")).clone();
-            let cfg = Conv2dConfig { stride: if index == 0 { 1 } else { 2 }, padding: 1 };
+            let cfg = Conv2dConfig::new(if index == 0 { 1 } else { 2 }, 1);
             x = conv2d(&x, &stage("conv.weight"), Some(&stage("conv.bias")), cfg)?;
-            x = group_norm_silu(&x, &stage("norm.weight"), &stage("norm.bias"), NORM_GROUPS, NORM_EPS)?;
+            x = group_norm_silu(
+                &x,
+                &stage("norm.weight"),
+                &stage("norm.bias"),
+                GroupNormConfig::new(NORM_GROUPS, NORM_EPS),
+            )?;
         }
         silu(&linear(&x.flatten_from(1)?, get("features.weight"), get("features.bias"))?)
     }

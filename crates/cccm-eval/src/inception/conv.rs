@@ -46,9 +46,9 @@ impl Conv {
         let kernel = match (plan.border, height, width) {
             (Border::Padded, 1, len) if len > 1 => Kernel::Line(3, len),
             (Border::Padded, len, 1) if len > 1 => Kernel::Line(2, len),
-            (Border::Padded, size, _) => Kernel::Square(Conv2dConfig { stride: 1, padding: size / 2 }),
-            (Border::Cut, ..) => Kernel::Square(Conv2dConfig { stride: 1, padding: 0 }),
-            (Border::CutAndHalved, ..) => Kernel::Square(Conv2dConfig { stride: 2, padding: 0 }),
+            (Border::Padded, size, _) => Kernel::Square(Conv2dConfig::new(1, size / 2)),
+            (Border::Cut, ..) => Kernel::Square(Conv2dConfig::new(1, 0)),
+            (Border::CutAndHalved, ..) => Kernel::Square(Conv2dConfig::new(2, 0)),
         };
         let weight = match kernel {
             Kernel::Square(_) => weight,
@@ -64,7 +64,7 @@ impl Conv {
         let convolved = match self.kernel {
             Kernel::Square(cfg) => conv2d(x, &self.weight, Some(&self.bias), cfg),
             Kernel::Line(axis, len) => {
-                let point = Conv2dConfig { stride: 1, padding: 0 };
+                let point = Conv2dConfig::new(1, 0);
                 conv2d(&shifted(x, axis, len)?, &self.weight, Some(&self.bias), point)
             }
         };

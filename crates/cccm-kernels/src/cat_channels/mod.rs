@@ -5,29 +5,32 @@ mod tests;
 
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
 
+use crate::ImageLayout;
 use crate::buffer::par_chunks;
+use crate::layout::ImageSizes;
 use crate::storage::as_f32;
 
 /// `[a, b]` along the channels, copied on the threads of the rayon pool the call runs in; candle copies on one.
-/// - `a`, `b`: `(batch, c, h, w)`, alike but for `c`
-/// - result: `(batch, c_a + c_b, h, w)`
+/// - `a`, `b`: `(batch, c, h, w)`, or in the order of `layout`; alike but for `c`
+/// - result: `(batch, c_a + c_b, h, w)`, or in that order
 ///
-/// `f32` on the CPU runs on this crate's kernels, any other dtype or device on candle's operations.
+/// `f32` on the CPU, channels first, runs on this crate's kernels, anything else on candle's operations.
 ///
 /// # Errors
 /// When shapes, dtypes or devices do not fit each other.
-pub fn cat_channels(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    match (a.dims(), b.dims()) {
-        (&[batch, _, h, w], &[b_batch, _, b_h, b_w]) if (batch, h, w) == (b_batch, b_h, b_w) => {}
-        _ => bail!(
-            "cat_channels: both must be (batch, c, h, w), alike but for c, got {:?} and {:?}",
+pub fn cat_channels(a: &Tensor, b: &Tensor, layout: ImageLayout) -> Result<Tensor> {
+    let sizes = |t: &Tensor| layout.sizes("cat_channels", t);
+    let (of_a, of_b) = (sizes(a)?, sizes(b)?);
+    if of_a != (ImageSizes { channels: of_a.channels, ..of_b }) {
+        bail!(
+            "cat_channels: both must be alike but for their channels, got {:?} and {:?}",
             a.shape(),
             b.shape()
-        ),
+        );
     }
     let is_ours = |t: &Tensor| t.dtype() == DType::F32 && t.device().is_cpu() && t.elem_count() > 0;
-    if !(is_ours(a) && is_ours(b)) {
-        return Tensor::cat(&[a, b], 1);
+    if !(layout == ImageLayout::ChannelsFirst && is_ours(a) && is_ours(b)) {
+        return Tensor::cat(&[a, b], layout.channel_dim());
     }
     a.contiguous()?.apply_op2(&b.contiguous()?, CatChannels)
 }

@@ -3,9 +3,13 @@
 use candle_core::{Result, Tensor, bail};
 
 use super::Conv2dConfig;
+use crate::layout::ImageSizes;
+
+/// Larger than any image, and far from where sizes overflow.
+const MAX_PADDING: usize = 1 << 20;
 
 /// Sizes of `x (batch, c_in, h, w)` convolved with `weight (c_out, c_in, k, k)`; all but `batch` are at least 1.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Geometry {
     pub(super) batch: usize,
     pub(super) c_in: usize,
@@ -20,10 +24,8 @@ pub(super) struct Geometry {
 impl Geometry {
     /// Checks the shapes of a call against each other.
     pub(super) fn new(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, cfg: Conv2dConfig) -> Result<Self> {
-        let Conv2dConfig { stride, padding } = cfg;
-        let &[batch, c_in, h, w] = x.dims() else {
-            bail!("conv2d: `x` must be (batch, c_in, h, w), got {:?}", x.shape());
-        };
+        let Conv2dConfig { stride, padding, layout } = cfg;
+        let ImageSizes { batch, channels: c_in, height: h, width: w } = layout.sizes("conv2d", x)?;
         let &[c_out, _, k, _] = weight.dims() else {
             bail!("conv2d: `weight` must be (c_out, c_in, k, k), got {:?}", weight.shape());
         };
@@ -49,6 +51,9 @@ impl Geometry {
         }
         if stride == 0 {
             bail!("conv2d: `stride` is 0, but must be at least 1");
+        }
+        if padding > MAX_PADDING {
+            bail!("conv2d: `padding` is {padding}, but must be at most {MAX_PADDING}");
         }
         if h.min(w) + 2 * padding < k {
             bail!("conv2d: a {k}x{k} kernel does not fit into {h}x{w} pixels with padding {padding}");

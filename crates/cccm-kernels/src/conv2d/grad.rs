@@ -2,6 +2,8 @@
 
 use candle_core::{Device, Result, Tensor};
 
+#[cfg(feature = "cudnn")]
+use super::cudnn;
 use super::{Conv2d, cpu};
 use crate::backward::hand_over;
 use crate::storage::read;
@@ -10,6 +12,10 @@ impl Conv2d {
     pub(super) fn grad_x(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         if !x.track_op() {
             return Ok(None);
+        }
+        #[cfg(feature = "cudnn")]
+        if dy.device().is_cuda() {
+            return hand_over(x, cudnn::grad_x(&self.geometry, x, weight, dy)?);
         }
         let (weight, dy) = (read(weight), read(dy));
         let (weight, dy) = (weight.as_f32()?, dy.as_f32()?);
@@ -20,6 +26,10 @@ impl Conv2d {
     pub(super) fn grad_weight(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         if !weight.track_op() {
             return Ok(None);
+        }
+        #[cfg(feature = "cudnn")]
+        if dy.device().is_cuda() {
+            return hand_over(weight, cudnn::grad_weight(&self.geometry, x, weight, dy)?);
         }
         let (x, dy) = (read(x), read(dy));
         let (x, dy) = (x.as_f32()?, dy.as_f32()?);
@@ -33,6 +43,10 @@ impl Conv2d {
             return Ok(None);
         }
         let g = &self.geometry;
+        #[cfg(feature = "cudnn")]
+        if dy.device().is_cuda() {
+            return hand_over(bias, cudnn::grad_bias(g, bias, dy)?);
+        }
         let dy = read(dy);
         let dy = dy.as_f32()?;
         let per_sample =

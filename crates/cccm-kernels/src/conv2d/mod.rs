@@ -2,9 +2,15 @@
 
 mod bands;
 mod cpu;
+#[cfg(feature = "cudnn")]
+mod cudnn;
 #[cfg(target_arch = "x86_64")]
 mod direct;
 mod geometry;
+#[cfg(any(feature = "cudnn", test))]
+mod gpu;
+#[cfg(test)]
+mod gpu_tests;
 mod grad;
 mod im2col;
 mod reference;
@@ -15,36 +21,54 @@ mod winograd;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
+#[cfg(feature = "cudnn")]
+use candle_core::CudaStorage;
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
+use crate::ImageLayout;
+use crate::dtype::{check_parameter, is_half};
 use crate::isa::Isa;
 use crate::storage::as_f32;
 use geometry::Geometry;
 
-/// Stride and zero padding of a convolution, the same in both directions.
+/// Stride and zero padding of a convolution, the same in both directions, and the order of its images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2dConfig {
     /// Input pixels from one output pixel to the next, at least 1. Default 1.
     pub stride: usize,
     /// Zeros added on each side. Default 0.
     pub padding: usize,
+    /// Order of `x` and of the result. Default [`ImageLayout::ChannelsFirst`].
+    pub layout: ImageLayout,
+}
+
+impl Conv2dConfig {
+    /// That stride and padding, channels first.
+    pub const fn new(stride: usize, padding: usize) -> Self {
+        Self { stride, padding, layout: ImageLayout::ChannelsFirst }
+    }
 }
 
 impl Default for Conv2dConfig {
     fn default() -> Self {
-        Self { stride: 1, padding: 0 }
+        Self::new(1, 0)
     }
 }
 
 /// 2-D convolution (cross-correlation, as in every deep-learning library) with zero padding.
-/// - `x`: `(batch, c_in, h, w)`; `batch` may be 0
-/// - `weight`: `(c_out, c_in, k, k)`
+/// - `x`: `(batch, c_in, h, w)`, or in the order of `cfg.layout`; `batch` may be 0
+/// - `weight`: `(c_out, c_in, k, k)`, in every layout
 /// - `bias`: `(c_out,)`, or `(batch, c_out)` for one bias per sample
-/// - result: `(batch, c_out, h', w')` with `h' = (h + 2 * padding - k) / stride + 1` rounded down, `w'` alike
+/// - result: `(batch, c_out, h', w')` with `h' = (h + 2 * padding - k) / stride + 1` rounded down, `w'` alike,
+///   in the order of `x`
 ///
 /// Gradients flow to `x`, `weight` and `bias`; none is computed for an argument that tracks none. `f32` on the CPU
-/// runs on this crate's kernels, any other dtype or device on candle's operations (candle has no `bf16`
-/// convolution on the CPU).
+/// runs on this crate's kernels; `f32` and `bf16` on an NVIDIA GPU on cuDNN, with feature `cudnn`; anything else on
+/// candle's operations.
+///
+/// Where `x` is `bf16`, `weight` and `bias` may be `f32`, and have `f32` gradients then: weights are rounded for the
+/// products, sums are `f32`, the result is rounded. `f32` products on a GPU are TF32 if candle's are
+/// (`candle_core::cuda::set_gemm_reduced_precision_f32`).
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -52,7 +76,7 @@ impl Default for Conv2dConfig {
 ///
 /// let x = Tensor::ones((1, 1, 4, 4), candle_core::DType::F32, &Device::Cpu)?;
 /// let weight = Tensor::ones((1, 1, 3, 3), candle_core::DType::F32, &Device::Cpu)?;
-/// let y = conv2d(&x, &weight, None, Conv2dConfig { stride: 2, padding: 1 })?;
+/// let y = conv2d(&x, &weight, None, Conv2dConfig::new(2, 1))?;
 /// assert_eq!(y.squeeze(0)?.squeeze(0)?.to_vec2::<f32>()?, [[4.0, 6.0], [6.0, 9.0]]);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
@@ -71,27 +95,28 @@ fn conv2d_on(
 ) -> Result<Tensor> {
     let geometry = Geometry::new(x, weight, bias, cfg)?;
     for (name, tensor) in [("weight", Some(weight)), ("bias", bias)] {
-        if let Some(tensor) = tensor
-            && (tensor.dtype() != x.dtype() || !tensor.device().same_device(x.device()))
-        {
-            bail!(
-                "conv2d: `{name}` must be {:?} on {:?} like `x`, got {:?} on {:?}",
-                x.dtype(),
-                x.device().location(),
-                tensor.dtype(),
-                tensor.device().location()
-            );
-        }
+        tensor.map_or(Ok(()), |tensor| check_parameter("conv2d", name, tensor, x))?;
     }
-    if x.dtype() != DType::F32 || !x.device().is_cpu() {
-        return reference::conv2d(&geometry, x, weight, bias);
+    if x.device().is_cuda() && cfg!(feature = "cudnn") && matches!(x.dtype(), DType::F32 | DType::BF16) {
+        let x = cfg.layout.convert(x, ImageLayout::ChannelsLast)?;
+        let masters = |t: &Tensor| t.to_dtype(DType::F32);
+        let bias = bias.map(masters).transpose()?;
+        let y = Conv2d { geometry, isa }.apply(&x, &masters(weight)?, bias.as_ref())?;
+        return ImageLayout::ChannelsLast.convert(&y, cfg.layout);
     }
-    let op = Conv2d { geometry, isa };
-    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
-    match bias {
-        None => x.apply_op2(&weight, op),
-        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, op),
+    if is_half(x.dtype()) {
+        let exact = |t: &Tensor| t.to_dtype(DType::F32);
+        let rounded = exact(&weight.to_dtype(x.dtype())?)?;
+        let y = conv2d_on(isa, &exact(x)?, &rounded, bias.map(exact).transpose()?.as_ref(), cfg)?;
+        return y.to_dtype(x.dtype());
     }
+    let x = cfg.layout.convert(x, ImageLayout::ChannelsFirst)?;
+    let y = if x.device().is_cpu() && x.dtype() == DType::F32 {
+        Conv2d { geometry, isa }.apply(&x, weight, bias)?
+    } else {
+        reference::conv2d(&geometry, &x, weight, bias)?
+    };
+    ImageLayout::ChannelsFirst.convert(&y, cfg.layout)
 }
 
 /// The operation in candle's graph: of `(x, weight)`, or of `(x, weight, bias)`.
@@ -101,6 +126,14 @@ struct Conv2d {
 }
 
 impl Conv2d {
+    fn apply(self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+        match bias {
+            None => x.apply_op2(&weight, self),
+            Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, self),
+        }
+    }
+
     fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
         let g = &self.geometry;
         let shape = Shape::from((g.batch, g.c_out, g.out_h(), g.out_w()));
@@ -121,6 +154,17 @@ impl CustomOp2 for Conv2d {
         weight_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         Ok(self.forward(as_f32(x, x_layout)?, as_f32(weight, weight_layout)?, None))
+    }
+
+    #[cfg(feature = "cudnn")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        weight: &CudaStorage,
+        weight_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        cudnn::forward(&self.geometry, (x, x_layout), (weight, weight_layout), None)
     }
 
     fn bwd(
@@ -151,6 +195,19 @@ impl CustomOp3 for Conv2d {
     ) -> Result<(CpuStorage, Shape)> {
         let bias = as_f32(bias, bias_layout)?;
         Ok(self.forward(as_f32(x, x_layout)?, as_f32(weight, weight_layout)?, Some(bias)))
+    }
+
+    #[cfg(feature = "cudnn")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        weight: &CudaStorage,
+        weight_layout: &Layout,
+        bias: &CudaStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        cudnn::forward(&self.geometry, (x, x_layout), (weight, weight_layout), Some((bias, bias_layout)))
     }
 
     fn bwd(

@@ -5,9 +5,9 @@ use crate::testing::{
     assert_close, assert_gradients_are_slopes, assert_matches, for_each_isa, strided, value_and_grads, values,
 };
 
-const SAME: Conv2dConfig = Conv2dConfig { stride: 1, padding: 1 };
-const DOWN: Conv2dConfig = Conv2dConfig { stride: 2, padding: 1 };
-const POINT: Conv2dConfig = Conv2dConfig { stride: 1, padding: 0 };
+const SAME: Conv2dConfig = Conv2dConfig::new(1, 1);
+const DOWN: Conv2dConfig = Conv2dConfig::new(2, 1);
+const POINT: Conv2dConfig = Conv2dConfig::new(1, 0);
 
 /// One convolution to test.
 #[derive(Clone, Copy, Debug)]
@@ -60,12 +60,12 @@ const CASES: &[Case] = &[
     case([3, 64, 12, 12], 40, 3, SAME),
     Case { per_sample: true, ..case([2, 72, 13, 9], 24, 3, SAME) },
     // What the network does not use.
-    case([2, 3, 6, 7], 4, 1, Conv2dConfig { stride: 2, padding: 0 }),
+    case([2, 3, 6, 7], 4, 1, Conv2dConfig::new(2, 0)),
     case([2, 3, 6, 7], 4, 2, POINT),
     case([2, 3, 6, 7], 4, 3, POINT),
-    case([1, 2, 4, 5], 3, 3, Conv2dConfig { stride: 1, padding: 4 }),
-    case([2, 3, 9, 8], 4, 5, Conv2dConfig { stride: 3, padding: 2 }),
-    case([1, 2, 3, 3], 2, 2, Conv2dConfig { stride: 4, padding: 3 }),
+    case([1, 2, 4, 5], 3, 3, Conv2dConfig::new(1, 4)),
+    case([2, 3, 9, 8], 4, 5, Conv2dConfig::new(3, 2)),
+    case([1, 2, 3, 3], 2, 2, Conv2dConfig::new(4, 3)),
 ];
 
 impl Case {
@@ -218,7 +218,7 @@ fn what_does_not_fit_is_named() -> Result<()> {
     for (got, want) in [
         (
             message(&zeros(&[3, 4, 4])?, &[1, 3, 3, 3], None, SAME),
-            "`x` must be (batch, c_in, h, w), got [3, 4, 4]",
+            "`x` must be (batch, c, h, w), got [3, 4, 4]",
         ),
         (
             message(&x, &[1, 5, 3, 3], None, SAME),
@@ -228,12 +228,50 @@ fn what_does_not_fit_is_named() -> Result<()> {
         (message(&x, &[0, 3, 3, 3], None, SAME), "no dimension but the batch may be 0"),
         (message(&x, &[5, 3, 3, 3], Some(&[4]), SAME), "`bias` must be (5,) or (2, 5), got [4]"),
         (message(&x, &[5, 3, 7, 7], None, SAME), "a 7x7 kernel does not fit into 4x4 pixels with padding 1"),
-        (message(&x, &[5, 3, 3, 3], None, Conv2dConfig { stride: 0, padding: 1 }), "`stride` is 0"),
+        (message(&x, &[5, 3, 3, 3], None, Conv2dConfig::new(0, 1)), "`stride` is 0"),
+        (message(&x, &[5, 3, 3, 3], None, Conv2dConfig::new(1, usize::MAX / 2)), "must be at most 1048576"),
     ] {
         assert!(got.contains(want), "{got}");
     }
     let weight = Tensor::zeros((1, 3, 3, 3), DType::F64, &Device::Cpu)?;
     let got = conv2d(&x, &weight, None, SAME).unwrap_err().to_string();
     assert!(got.contains("`weight` must be F32 on Cpu like `x`, got F64 on Cpu"), "{got}");
+    Ok(())
+}
+
+#[test]
+fn channels_last_is_the_same_in_another_order() -> Result<()> {
+    for case in CASES.iter().take(8) {
+        let last = |args: &[Tensor]| {
+            let layout = ImageLayout::ChannelsLast;
+            let x = ImageLayout::ChannelsFirst.convert(&args[0], layout)?;
+            let y = conv2d(&x, &args[1], args.get(2), Conv2dConfig { layout, ..case.cfg })?;
+            layout.convert(&y, ImageLayout::ChannelsFirst)
+        };
+        assert_matches(
+            &format!("{case:?}"),
+            &last,
+            &|args| case.reference(args),
+            &case.args()?,
+            case.tolerance(),
+        );
+    }
+    Ok(())
+}
+
+/// Weights are rounded, sums are not: the result is that of rounded numbers, rounded once.
+#[test]
+fn half_precision_with_single_parameters() -> Result<()> {
+    let case = Case { per_sample: true, ..case([2, 20, 9, 16], 5, 3, SAME) };
+    let args = case.args()?;
+    let half = |args: &[Tensor]| {
+        conv2d(&args[0].to_dtype(DType::BF16)?, &args[1], args.get(2), case.cfg)?.to_dtype(DType::F32)
+    };
+    let rounded = |t: &Tensor| t.to_dtype(DType::BF16)?.to_dtype(t.dtype());
+    let want = case.reference(&[rounded(&args[0])?, rounded(&args[1])?, args[2].clone()])?;
+    assert_close("of rounded numbers", &half(&args)?, &rounded(&want)?, 4e-3);
+    assert_matches("bf16", &half, &|args| case.reference(args), &args, 2e-2);
+    let all_half = args.each_ref().map(|arg| arg.to_dtype(DType::BF16).unwrap());
+    assert_eq!(case.on(Isa::detect(), &all_half)?.dtype(), DType::BF16);
     Ok(())
 }

@@ -2,8 +2,10 @@
 
 use candle_core::{Device, Result, Tensor, bail};
 
-use super::GroupNormSilu;
 use super::cpu::{self, Affine};
+#[cfg(feature = "cuda")]
+use super::cuda;
+use super::{GroupNormSilu, SavedMoments};
 use crate::backward::hand_over;
 use crate::storage::read;
 
@@ -15,8 +17,12 @@ impl GroupNormSilu {
         bias: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let Some(moments) = self.moments.get() else {
-            bail!("group_norm_silu: backward without a forward on the CPU");
+        #[cfg(feature = "cuda")]
+        if let Some(SavedMoments::Cuda(moments)) = self.moments.get() {
+            return cuda::backward(&self.sizes, moments, [x, weight, bias, dy]);
+        }
+        let Some(SavedMoments::Cpu(moments)) = self.moments.get() else {
+            bail!("group_norm_silu: backward without a forward");
         };
         let [dx, dw, db] = {
             let [x, weight, bias, dy] = [x, weight, bias, dy].map(read);

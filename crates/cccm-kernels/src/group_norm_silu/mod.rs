@@ -1,7 +1,13 @@
 //! Group normalization and SiLU in one operation.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod exp;
+#[cfg(any(feature = "cuda", test))]
+mod gpu;
+#[cfg(test)]
+mod gpu_tests;
 mod grad;
 mod reference;
 
@@ -10,31 +16,48 @@ mod tests;
 
 use std::sync::OnceLock;
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 
+use crate::ImageLayout;
+use crate::dtype::{check_parameter, is_half};
 use crate::isa::Isa;
+use crate::layout::ImageSizes;
 use crate::storage::as_f32;
 use cpu::Moments;
+
+/// How [`group_norm_silu`] normalises.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GroupNormConfig {
+    /// Groups of neighbouring channels, which divide their number.
+    pub groups: usize,
+    /// Added to the variance, above 0.
+    pub eps: f64,
+    /// Order of `x` and of the result.
+    pub layout: ImageLayout,
+}
+
+impl GroupNormConfig {
+    /// That many groups, channels first.
+    pub const fn new(groups: usize, eps: f64) -> Self {
+        Self { groups, eps, layout: ImageLayout::ChannelsFirst }
+    }
+}
 
 /// `SiLU(GroupNorm(x))`, with `SiLU(z) = z * sigmoid(z)` and
 /// `GroupNorm(x) = (x - mean) / sqrt(variance + eps) * weight + bias`, where mean and (biased) variance are those of one
 /// sample's group of `channels / groups` neighbouring channels (Wu and He 2018, eq. 1).
-/// - `x`, result: `(batch, channels, h, w)`; `batch` may be 0
-/// - `weight`, `bias`: `(channels,)`
-/// - `groups` divides `channels`; `eps > 0`
+/// - `x`, result: `(batch, channels, h, w)`, or in the order of `cfg.layout`; `batch` may be 0
+/// - `weight`, `bias`: `(channels,)`, of `x`'s dtype, or `f32` where that is half precision
 ///
-/// Gradients flow to `x`, `weight` and `bias`; an argument that tracks none gets none. `f32` on the CPU runs on this
-/// crate's kernels, any other dtype or device on candle's operations, half precision in `f32` inside.
+/// Gradients flow to `x`, `weight` and `bias`; an argument that tracks none gets none. `f32` on the CPU, and `f32` and
+/// `bf16` on an NVIDIA GPU (feature `cuda`), run on this crate's kernels, anything else on candle's operations; half
+/// precision is computed in `f32`.
 /// # Errors
 /// When shapes, dtypes or devices do not fit each other.
-pub fn group_norm_silu(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
-    groups: usize,
-    eps: f64,
-) -> Result<Tensor> {
-    group_norm_silu_on(Isa::detect(), x, weight, bias, groups, eps)
+pub fn group_norm_silu(x: &Tensor, weight: &Tensor, bias: &Tensor, cfg: GroupNormConfig) -> Result<Tensor> {
+    group_norm_silu_on(Isa::detect(), x, weight, bias, cfg)
 }
 
 fn group_norm_silu_on(
@@ -42,15 +65,28 @@ fn group_norm_silu_on(
     x: &Tensor,
     weight: &Tensor,
     bias: &Tensor,
-    groups: usize,
-    eps: f64,
+    cfg: GroupNormConfig,
 ) -> Result<Tensor> {
-    let sizes = Sizes::new(x, weight, bias, groups)?;
-    if x.dtype() != DType::F32 || !x.device().is_cpu() {
-        return reference::group_norm_silu(&sizes, eps, x, weight, bias);
+    let sizes = Sizes::new(x, weight, bias, cfg)?;
+    let op = |x: &Tensor, weight: &Tensor, bias: &Tensor| {
+        let op = GroupNormSilu { sizes, eps: cfg.eps, isa, moments: OnceLock::new() };
+        x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
+    };
+    let exact = |t: &Tensor| t.to_dtype(DType::F32);
+    if x.device().is_cuda() && cfg!(feature = "cuda") && matches!(x.dtype(), DType::F32 | DType::BF16) {
+        let x = cfg.layout.convert(x, ImageLayout::ChannelsLast)?;
+        return ImageLayout::ChannelsLast.convert(&op(&x, &exact(weight)?, &exact(bias)?)?, cfg.layout);
     }
-    let op = GroupNormSilu { sizes, eps, isa, moments: OnceLock::new() };
-    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
+    if is_half(x.dtype()) {
+        return group_norm_silu_on(isa, &exact(x)?, &exact(weight)?, &exact(bias)?, cfg)?.to_dtype(x.dtype());
+    }
+    let x = cfg.layout.convert(x, ImageLayout::ChannelsFirst)?;
+    let y = if x.device().is_cpu() && x.dtype() == DType::F32 {
+        op(&x, weight, bias)?
+    } else {
+        reference::group_norm_silu(&sizes, cfg.eps, &x, weight, bias)?
+    };
+    ImageLayout::ChannelsFirst.convert(&y, cfg.layout)
 }
 
 /// Sizes of one call, checked.
@@ -63,31 +99,22 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn new(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize) -> Result<Self> {
-        let &[batch, channels, h, w] = x.dims() else {
-            bail!("group_norm_silu: `x` must be (batch, channels, h, w), got {:?}", x.shape());
-        };
+    fn new(x: &Tensor, weight: &Tensor, bias: &Tensor, cfg: GroupNormConfig) -> Result<Self> {
+        let ImageSizes { batch, channels, height, width } = cfg.layout.sizes("group_norm_silu", x)?;
         for (name, tensor) in [("weight", weight), ("bias", bias)] {
             if tensor.dims() != [channels] {
                 bail!("group_norm_silu: `{name}` must be ({channels},), got {:?}", tensor.shape());
             }
-            if tensor.dtype() != x.dtype() || !tensor.device().same_device(x.device()) {
-                bail!(
-                    "group_norm_silu: `{name}` must be {:?} on {:?} like `x`, got {:?} on {:?}",
-                    x.dtype(),
-                    x.device().location(),
-                    tensor.dtype(),
-                    tensor.device().location()
-                );
-            }
+            check_parameter("group_norm_silu", name, tensor, x)?;
         }
-        if channels * h * w == 0 {
+        if channels * height * width == 0 {
             bail!("group_norm_silu: no dimension but the batch may be 0, got `x` {:?}", x.shape());
         }
+        let groups = cfg.groups;
         if groups == 0 || !channels.is_multiple_of(groups) {
             bail!("group_norm_silu: {groups} groups do not divide {channels} channels");
         }
-        Ok(Self { batch, channels, groups, pixels: h * w })
+        Ok(Self { batch, channels, groups, pixels: height * width })
     }
 
     fn channels_per_group(&self) -> usize {
@@ -106,7 +133,14 @@ struct GroupNormSilu {
     eps: f64,
     isa: Isa,
     /// Of every group, written by forward for backward.
-    moments: OnceLock<Vec<Moments>>,
+    moments: OnceLock<SavedMoments>,
+}
+
+/// Where the moments lie.
+enum SavedMoments {
+    Cpu(Vec<Moments>),
+    #[cfg(feature = "cuda")]
+    Cuda(cuda::Moments),
 }
 
 impl CustomOp3 for GroupNormSilu {
@@ -125,8 +159,24 @@ impl CustomOp3 for GroupNormSilu {
     ) -> Result<(CpuStorage, Shape)> {
         let affine = cpu::Affine { weight: as_f32(weight, weight_layout)?, bias: as_f32(bias, bias_layout)? };
         let (y, moments) = cpu::forward(self.isa, &self.sizes, self.eps, as_f32(x, x_layout)?, affine);
-        self.moments.get_or_init(|| moments);
+        self.moments.get_or_init(|| SavedMoments::Cpu(moments));
         Ok((CpuStorage::F32(y), x_layout.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        weight: &CudaStorage,
+        weight_layout: &Layout,
+        bias: &CudaStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let parameters = [(weight, weight_layout), (bias, bias_layout)];
+        let (y, moments) = cuda::forward(&self.sizes, self.eps, (x, x_layout), parameters)?;
+        self.moments.get_or_init(|| SavedMoments::Cuda(moments));
+        Ok((y, x_layout.shape().clone()))
     }
 
     fn bwd(

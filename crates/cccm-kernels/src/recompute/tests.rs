@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::*;
 use crate::testing::{assert_close, values};
-use crate::{Conv2dConfig, conv2d, group_norm_silu};
+use crate::{Conv2dConfig, GroupNormConfig, conv2d, group_norm_silu};
 
 /// A block with two inputs and four parameters.
 struct Block {
@@ -20,9 +20,9 @@ impl Block {
 
     fn forward(parameters: &[Tensor; 4], inputs: &[Tensor]) -> Result<Tensor> {
         let [scale, shift, weight, bias] = parameters;
-        let h = group_norm_silu(&inputs[0], scale, shift, 4, 1e-5)?;
+        let h = group_norm_silu(&inputs[0], scale, shift, GroupNormConfig::new(4, 1e-5))?;
         let bias = inputs[1].broadcast_add(bias)?;
-        conv2d(&h, weight, Some(&bias), Conv2dConfig { stride: 1, padding: 1 })? + &inputs[0]
+        conv2d(&h, weight, Some(&bias), Conv2dConfig::new(1, 1))? + &inputs[0]
     }
 
     /// As it is, or computed twice.

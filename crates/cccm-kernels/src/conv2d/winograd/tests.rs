@@ -64,7 +64,7 @@ fn matches_candle() -> Result<()> {
 #[test]
 fn is_chosen_for_enough_tiles_and_channels() {
     let wide = Geometry { batch: 1, c_in: 64, h: 32, w: 32, c_out: 64, k: 3, stride: 1, padding: 1 };
-    let Conv2dConfig { stride, padding } = Conv2dConfig::default();
+    let Conv2dConfig { stride, padding, .. } = Conv2dConfig::default();
     for isa in Isa::available() {
         assert_eq!(is_faster(&wide, isa), isa.has_vectors());
         for other in [

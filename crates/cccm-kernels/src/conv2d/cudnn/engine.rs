@@ -1,0 +1,190 @@
+//! cuDNN on each device, with the plans it has made: found once per convolution, and kept.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::ffi::c_void;
+use std::rc::Rc;
+
+use candle_core::cuda_backend::cudarc::cudnn::result::{self, CudnnError};
+use candle_core::cuda_backend::cudarc::cudnn::sys;
+use candle_core::cuda_backend::cudarc::cudnn::sys::cudnnTensorFormat_t::{
+    CUDNN_TENSOR_NCHW, CUDNN_TENSOR_NHWC,
+};
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtrMut};
+use candle_core::cuda_backend::{DeviceId, gemm_reduced_precision_f32};
+use candle_core::{CudaDevice, Error, Result, bail};
+
+use super::Transposition;
+use super::plan::{Plan, Precision};
+use crate::conv2d::geometry::Geometry;
+use crate::cuda::{Stream, allocate};
+use crate::gpu::{Arg, Elements};
+
+/// What is computed of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Direction {
+    /// `y` of `[x, weight]`.
+    Forward,
+    /// `dx` of `[dy, weight]`.
+    GradX,
+    /// `dweight` of `[x, dy]`.
+    GradWeight,
+}
+
+/// All that a plan depends on.
+type Key = (Geometry, Elements, Direction, Precision);
+
+/// A plan, in the order of images that cuDNN has it for.
+struct Planned {
+    plan: Plan,
+    format: sys::cudnnTensorFormat_t,
+}
+
+/// cuDNN on one device, as one thread has it: its handles are of one thread.
+struct Engine {
+    handle: sys::cudnnHandle_t,
+    plans: HashMap<Key, Rc<Planned>>,
+    /// As large as the largest that was wanted. One is enough, as a device computes one convolution after the other.
+    workspace: Option<CudaSlice<f32>>,
+}
+
+thread_local! {
+    static ENGINES: RefCell<HashMap<DeviceId, Engine>> = RefCell::default();
+}
+
+/// Writes `to`, images with their channels last or a weight with its input channels last, of two arguments alike.
+pub(super) fn convolve(
+    device: &CudaDevice,
+    g: &Geometry,
+    elements: Elements,
+    direction: Direction,
+    from: [Arg; 2],
+    to: Arg,
+) -> Result<()> {
+    ENGINES.with_borrow_mut(|engines| {
+        let engine = match engines.entry(device.id()) {
+            Entry::Occupied(engine) => engine.into_mut(),
+            Entry::Vacant(place) => place.insert(Engine::new(device)?),
+        };
+        engine.convolve(device, g, elements, direction, from, to)
+    })
+}
+
+fn wrap(error: CudnnError) -> Error {
+    Error::wrap(error).context("cuDNN")
+}
+
+impl Engine {
+    fn new(device: &CudaDevice) -> Result<Self> {
+        let stream = device.cuda_stream();
+        stream.context().bind_to_thread().map_err(Error::wrap)?;
+        let handle = result::create_handle().map_err(wrap)?;
+        let engine = Self { handle, plans: HashMap::new(), workspace: None };
+        // SAFETY: a living handle, and candle's stream, which lives as long as the device.
+        unsafe { result::set_stream(handle, stream.cu_stream().cast()) }.map_err(wrap)?;
+        Ok(engine)
+    }
+
+    fn convolve(
+        &mut self,
+        device: &CudaDevice,
+        g: &Geometry,
+        elements: Elements,
+        direction: Direction,
+        from: [Arg; 2],
+        to: Arg,
+    ) -> Result<()> {
+        let planned = self.planned(g, elements, direction)?;
+        if planned.format == CUDNN_TENSOR_NHWC {
+            return self.run(device, &planned.plan, from, to);
+        }
+        // Around a convolution that cuDNN has in the other order only.
+        let turns = Turns::new(g, direction);
+        let room = |turn: Transposition| allocate::<f32>(device, turn.count * turn.rows * turn.columns);
+        let stream = Stream(device);
+        let mut turned_from = [room(turns.from[0])?, room(turns.from[1])?];
+        let mut turned_to = room(turns.to)?;
+        let mut arguments = from;
+        for ((turn, turned), arg) in turns.from.into_iter().zip(&mut turned_from).zip(&mut arguments) {
+            let to = stream.write(turned);
+            super::turned(device, elements, turn, *arg, to)?;
+            *arg = to;
+        }
+        let result = stream.write(&mut turned_to);
+        self.run(device, &planned.plan, arguments, result)?;
+        super::turned(device, elements, turns.to, result, to)
+    }
+
+    fn planned(&mut self, g: &Geometry, elements: Elements, direction: Direction) -> Result<Rc<Planned>> {
+        let reduced = elements == Elements::F32 && gemm_reduced_precision_f32();
+        let precision = if reduced { Precision::Tf32 } else { Precision::Full };
+        let key = (*g, elements, direction, precision);
+        if let Some(planned) = self.plans.get(&key) {
+            return Ok(Rc::clone(planned));
+        }
+        for format in [CUDNN_TENSOR_NHWC, CUDNN_TENSOR_NCHW] {
+            let plan = Plan::new(self.handle, g, elements, direction, format, precision);
+            match plan {
+                Ok(Some(plan)) => {
+                    let planned = Rc::new(Planned { plan, format });
+                    self.plans.insert(key, Rc::clone(&planned));
+                    return Ok(planned);
+                }
+                // It says of some orders that it does not know them, of others that it has no algorithm.
+                Ok(None) | Err(CudnnError(sys::cudnnStatus_t::CUDNN_STATUS_NOT_SUPPORTED)) => {}
+                Err(error) => return Err(wrap(error)),
+            }
+        }
+        bail!("conv2d: cuDNN has no algorithm for {g:?}, {elements:?}, {direction:?}")
+    }
+
+    fn run(&mut self, device: &CudaDevice, plan: &Plan, from: [Arg; 2], to: Arg) -> Result<()> {
+        let numbers = plan.workspace.div_ceil(size_of::<f32>());
+        if numbers > self.workspace.as_ref().map_or(0, CudaSlice::len) {
+            // The old one first, so that both need not be there at once.
+            self.workspace = None;
+            self.workspace = Some(allocate(device, numbers)?);
+        }
+        let stream = device.cuda_stream();
+        let workspace = match &mut self.workspace {
+            Some(workspace) => workspace.device_ptr_mut(&stream).0 as *mut c_void,
+            None => std::ptr::null_mut(),
+        };
+        let address = |arg: Arg| match arg {
+            Arg::Pointer(address) => address as *mut c_void,
+            _ => std::ptr::null_mut(),
+        };
+        let [a, b] = from.map(|arg| address(arg).cast_const());
+        // SAFETY: the callers have memory of the geometry's sizes, the workspace was made large enough.
+        unsafe { plan.run(self.handle, [a, b], address(to), workspace) }.map_err(wrap)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.plans.clear();
+        // SAFETY: made in `new`, destroyed once. There is nobody to tell of a failure.
+        let _ = unsafe { result::destroy_handle(self.handle) };
+    }
+}
+
+/// How arguments and result get into the order with the channels first, and back.
+struct Turns {
+    from: [Transposition; 2],
+    to: Transposition,
+}
+
+impl Turns {
+    fn new(g: &Geometry, direction: Direction) -> Self {
+        let first = |count, pixels, channels| Transposition { count, rows: pixels, columns: channels };
+        let last = |turn: Transposition| Transposition { rows: turn.columns, columns: turn.rows, ..turn };
+        let (x, y) = (first(g.batch, g.in_pixels(), g.c_in), first(g.batch, g.out_pixels(), g.c_out));
+        let weight = first(g.c_out, g.taps(), g.c_in);
+        match direction {
+            Direction::Forward => Self { from: [x, weight], to: last(y) },
+            Direction::GradX => Self { from: [y, weight], to: last(x) },
+            Direction::GradWeight => Self { from: [x, y], to: last(weight) },
+        }
+    }
+}
