@@ -22,6 +22,6 @@ pub use backward::backward;
 pub use cat_channels::cat_channels;
 pub use conv2d::{Conv2dConfig, conv2d};
 pub use group_norm_silu::group_norm_silu;
-pub use isa::portably;
+pub use isa::{instruction_set, portably};
 pub use recompute::recompute;
 pub use upsample::upsample_nearest_2x;

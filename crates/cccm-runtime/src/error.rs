@@ -10,7 +10,7 @@ pub enum Error {
     /// The program was built without feature `cuda`.
     #[error(
         "this build computes on CPUs alone; one for GPUs is made by `cargo xtask cuda-build`, or where CUDA is installed by \
-         `cargo build --release --features cuda,cudnn,nccl`"
+         `cargo build --release -p cccm-cli --features cuda,cudnn,nccl`"
     )]
     CpuOnlyBuild,
     /// The driver's library cannot be loaded.

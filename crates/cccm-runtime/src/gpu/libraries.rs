@@ -18,16 +18,23 @@ type Version = fn(&Library) -> Result<String, libloading::Error>;
 struct Wanted {
     name: &'static str,
     purpose: &'static str,
+    required: bool,
     files: &'static [&'static str],
     version: Version,
 }
 
-const DRIVER: Wanted =
-    Wanted { name: "driver", purpose: "everything", files: &["libcuda.so.1"], version: driver_version };
+const DRIVER: Wanted = Wanted {
+    name: "driver",
+    purpose: "everything",
+    required: true,
+    files: &["libcuda.so.1"],
+    version: driver_version,
+};
 
 const CUBLAS: Wanted = Wanted {
     name: "cuBLAS",
     purpose: "matrix products",
+    required: true,
     files: &["libcublas.so.13", "libcublas.so.12"],
     version: cublas_version,
 };
@@ -35,6 +42,7 @@ const CUBLAS: Wanted = Wanted {
 const CURAND: Wanted = Wanted {
     name: "cuRAND",
     purpose: "opening a device",
+    required: true,
     files: &["libcurand.so.10"],
     version: curand_version,
 };
@@ -42,22 +50,37 @@ const CURAND: Wanted = Wanted {
 const NVRTC: Wanted = Wanted {
     name: "NVRTC",
     purpose: "compiling our kernels",
+    required: true,
     files: &["libnvrtc.so.13", "libnvrtc.so.12"],
     version: nvrtc_version,
 };
 
-const CUDNN: Wanted =
-    Wanted { name: "cuDNN", purpose: "fast convolutions", files: &["libcudnn.so.9"], version: cudnn_version };
+const CUDNN: Wanted = Wanted {
+    name: "cuDNN",
+    purpose: "fast convolutions",
+    required: false,
+    files: &["libcudnn.so.9"],
+    version: cudnn_version,
+};
 
-const NCCL: Wanted =
-    Wanted { name: "NCCL", purpose: "several GPUs", files: &["libnccl.so.2"], version: nccl_version };
+const NCCL: Wanted = Wanted {
+    name: "NCCL",
+    purpose: "several GPUs",
+    required: false,
+    files: &["libnccl.so.2"],
+    version: nccl_version,
+};
 
 pub(crate) fn all() -> Vec<GpuLibrary> {
     if !cfg!(target_os = "linux") {
         return Vec::new();
     }
-    let look =
-        |wanted: Wanted| GpuLibrary { name: wanted.name, purpose: wanted.purpose, found: find(&wanted) };
+    let look = |wanted: Wanted| GpuLibrary {
+        name: wanted.name,
+        purpose: wanted.purpose,
+        required: wanted.required,
+        found: find(&wanted),
+    };
     [DRIVER, CUBLAS, CURAND, NVRTC, CUDNN, NCCL].map(look).into()
 }
 

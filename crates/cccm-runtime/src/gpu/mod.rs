@@ -72,6 +72,8 @@ pub struct GpuLibrary {
     pub name: &'static str,
     /// What it is for.
     pub purpose: &'static str,
+    /// Whether nothing works without it.
+    pub required: bool,
     /// What the system's loader found, or why it found nothing.
     pub found: Result<FoundLibrary, String>,
 }
