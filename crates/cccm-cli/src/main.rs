@@ -9,6 +9,7 @@ mod comparison;
 mod device;
 mod digest;
 mod display;
+mod doctor;
 mod evaluation;
 mod events;
 mod files;
@@ -38,6 +39,7 @@ use tracing_subscriber::EnvFilter;
 
 use commands::convert::ConvertArgs;
 use commands::dataset::DatasetArgs;
+use commands::doctor::DoctorArgs;
 use commands::eval::EvalArgs;
 #[cfg(feature = "hub")]
 use commands::fetch_teacher::FetchTeacherArgs;
@@ -67,6 +69,7 @@ enum Command {
     TrainTeacher(Box<TrainTeacherArgs>),
     Dataset(DatasetArgs),
     Convert(Box<ConvertArgs>),
+    Doctor(DoctorArgs),
     #[cfg(feature = "hub")]
     FetchTeacher(Box<FetchTeacherArgs>),
     #[cfg(feature = "hub")]
@@ -121,6 +124,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Report(args) => args.run(out)?,
         Command::Dataset(args) => args.run(out)?,
         Command::Convert(args) => args.run(out)?,
+        Command::Doctor(args) => return args.run(out),
         #[cfg(feature = "hub")]
         Command::FetchTeacher(args) => args.run(out)?,
         #[cfg(feature = "hub")]

@@ -12,8 +12,12 @@ use cccm_sched::{Denoiser, Streams};
 use crate::report::{GridPicture, Marks, PixelRange, write_png};
 use crate::signals::Interrupt;
 
-/// Images that go through a network at once: enough to keep it busy, few enough for any memory.
+/// Images that go through a network at once: enough to keep a CPU busy, few enough for any memory.
 const BATCH: usize = 16;
+/// Side of images of which a GPU is busy with as many; of smaller ones it takes more, up to [`MOST`].
+const GPU_PX: usize = 128;
+/// What a GPU takes at once at most.
+const MOST: usize = 256;
 
 /// What to draw, and from which noise.
 pub(crate) struct Drawing<'a> {
@@ -43,18 +47,25 @@ impl Drawing<'_> {
             }
             Ok(())
         };
+        let batch = if self.device.is_cpu() { BATCH } else { gpu_batch(self.image_px) };
         let mut parts = Vec::new();
-        for (index, part) in pairs.chunks(BATCH).enumerate() {
-            let place = first + index * BATCH;
+        for (index, part) in pairs.chunks(batch).enumerate() {
+            let place = first + index * batch;
             let samples = place as u64..(place + part.len()) as u64;
             let noise = SeededNoise::new(self.streams, samples, item_shape, self.device);
             let label = |pick: fn(&Pair) -> u32| Tensor::from_iter(part.iter().map(pick), self.device);
             let labels = [label(|pair| pair.attribute)?, label(|pair| pair.object)?];
             parts.push(self.sampler.sample(self.network, &labels, &noise, &mut observer)?);
-            progress(index * BATCH + part.len());
+            progress(index * batch + part.len());
         }
         Ok(Tensor::cat(&parts, 0)?)
     }
+}
+
+/// As many pixels as [`BATCH`] images of [`GPU_PX`] have.
+fn gpu_batch(image_px: usize) -> usize {
+    let pixels = BATCH * GPU_PX * GPU_PX;
+    (pixels / (image_px * image_px).max(1)).clamp(BATCH, MOST)
 }
 
 /// Writes images of all pairs of a vocabulary as a labelled matrix, held-out pairs framed.
@@ -77,4 +88,14 @@ pub(crate) fn write_matrix(
         marks: (!held_out.is_empty()).then_some(marks),
     };
     write_png(path, &picture.draw(images, PixelRange::Symmetric)?, &[("Description", title)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_takes_more_of_small_images() {
+        assert_eq!([16, 32, 64, 128, 256].map(gpu_batch), [256, 256, 64, 16, 16]);
+    }
 }

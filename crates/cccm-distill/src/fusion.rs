@@ -124,7 +124,7 @@ impl DistillLoss {
             return Err(Error::invalid("c_t", c_t, "at least 0 and at most 1"));
         }
         let x_0 = &inputs.x_0;
-        let conds = Conditions::new(inputs.labels.clone()).with_w(inputs.w.to_device(x_0.device())?);
+        let conds = Conditions::new(inputs.labels.clone()).with_w(inputs.w.clone());
         let Points { t_start, t_end, x_start, x_ode, x_teacher } =
             self.step.points(networks.teacher, inputs, c_t)?;
         let x_hat = self.hat(x_teacher.as_ref(), &x_ode, c_t)?;

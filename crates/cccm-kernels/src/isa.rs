@@ -68,6 +68,17 @@ pub fn portably<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// What this crate's kernels run on, on this thread: `AVX-512`, `AVX2`, or `portable` code, for the baseline of the target.
+pub fn instruction_set() -> &'static str {
+    match Isa::detect() {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(_) => "AVX-512",
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(_) => "AVX2",
+        Isa::Portable => "portable",
+    }
+}
+
 /// Whether this thread is within [`portably`].
 pub(crate) fn is_portable() -> bool {
     PORTABLY.get()
@@ -257,6 +268,7 @@ mod tests {
         let is_portable = || matches!(Isa::detect(), Isa::Portable);
         let before = is_portable();
         assert!(portably(|| portably(is_portable) && is_portable()));
+        assert_eq!(portably(instruction_set), "portable");
         assert_eq!(is_portable(), before);
         assert!(std::panic::catch_unwind(|| portably(|| panic!("within"))).is_err());
         assert_eq!(is_portable(), before);

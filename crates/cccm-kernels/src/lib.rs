@@ -31,7 +31,7 @@ pub use backward::backward;
 pub use cat_channels::cat_channels;
 pub use conv2d::{Conv2dConfig, conv2d};
 pub use group_norm_silu::{GroupNormConfig, group_norm_silu};
-pub use isa::portably;
+pub use isa::{instruction_set, portably};
 pub use layout::ImageLayout;
 pub use recompute::recompute;
 #[cfg(feature = "cuda")]

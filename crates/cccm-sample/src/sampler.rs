@@ -74,7 +74,7 @@ pub(crate) fn w_from_guidance_scale(guidance_scale: f64) -> Result<f64> {
     Ok(guidance_scale - 1.0)
 }
 
-/// One weight for a whole batch, `(batch,)`, `f32`, on the device of `x_t`.
+/// One weight for a whole batch, `(batch,)`, `f32`, on the CPU, where networks read it without waiting for a GPU.
 pub(crate) fn guidance_weights(w: f64, x_t: &Tensor) -> candle_core::Result<Tensor> {
-    Tensor::full(w as f32, x_t.dim(0)?, x_t.device())
+    Tensor::full(w as f32, x_t.dim(0)?, &Device::Cpu)
 }

@@ -21,7 +21,8 @@ pub struct LabelKind {
 pub struct Conditions {
     /// Per label kind `(batch,)` `u32` indices; the null token of a kind of `n` labels is `n`.
     pub labels: Vec<Tensor>,
-    /// `(batch,)` `f32` guidance weights as papers count them (0 is none); only students take them.
+    /// `(batch,)` `f32` guidance weights as papers count them (0 is none); only students take them. On the CPU, whatever the
+    /// device of the network: their embedding is computed there.
     pub w: Option<Tensor>,
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct RunArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) threads: Option<usize>,
 
-    /// Device to compute on: cpu, or auto, which picks the best there is
+    /// Device to compute on: cpu, cuda, cuda:1 for the second GPU, or auto, which picks the best there is
     #[arg(long, value_name = "DEVICE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) device: Option<String>,

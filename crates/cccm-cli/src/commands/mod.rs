@@ -2,6 +2,7 @@
 
 pub(crate) mod convert;
 pub(crate) mod dataset;
+pub(crate) mod doctor;
 pub(crate) mod eval;
 #[cfg(feature = "hub")]
 pub(crate) mod fetch_teacher;

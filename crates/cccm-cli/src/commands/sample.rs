@@ -67,7 +67,7 @@ pub(crate) struct SampleArgs {
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 
-    /// Device to compute on: cpu, or auto, which picks the best there is
+    /// Device to compute on: cpu, cuda, cuda:1 for the second GPU, or auto, which picks the best there is
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
 }

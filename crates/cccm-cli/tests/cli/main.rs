@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod basics;
+mod device;
 mod eval;
 mod flags;
 mod report;
