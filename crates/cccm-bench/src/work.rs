@@ -87,7 +87,7 @@ impl Bench {
                 measure(&mut || done(sampler.sample(&self.teacher, &labels, &noise, &mut ())))
             }
             Work::Step => {
-                let batch = TrainBatch { x_0: x.clamp(-1f32, 1f32)?, labels: labels.clone() };
+                let batch = TrainBatch::new(x.clamp(-1f32, 1f32)?, labels.clone());
                 let objective = self.distillation()?;
                 let mut trainer = self.trainer(&objective)?;
                 measure(&mut || done(trainer.step(&batch)))

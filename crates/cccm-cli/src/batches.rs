@@ -2,7 +2,7 @@
 
 use candle_core::Device;
 use cccm_data::{Batch, Loader};
-use cccm_distill::{BoxError, TrainBatch};
+use cccm_distill::{BoxError, Part, TrainBatch};
 
 /// A loader's batches, on the device to train on.
 pub(crate) struct TrainBatches {
@@ -26,9 +26,15 @@ impl TrainBatches {
     }
 
     fn convert(&self, batch: Batch) -> candle_core::Result<TrainBatch> {
-        let labels = [batch.attributes, batch.objects].map(|labels| labels.to_device(&self.device));
-        let labels = labels.into_iter().collect::<Result<_, _>>()?;
-        Ok(TrainBatch { x_0: batch.x_0.to_device(&self.device)?, labels })
+        let Batch { x_0, attributes, objects, start, total, .. } = batch;
+        // An empty part has no storage that a GPU could hold.
+        let device = if x_0.dim(0)? == 0 { &Device::Cpu } else { &self.device };
+        let labels = [attributes, objects].map(|labels| labels.to_device(device));
+        Ok(TrainBatch {
+            x_0: x_0.to_device(device)?,
+            labels: labels.into_iter().collect::<Result<_, _>>()?,
+            part: Part::From { start, total },
+        })
     }
 }
 

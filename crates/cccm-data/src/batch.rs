@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-/// Images and their labels, on the CPU.
+/// Images and their labels, on the CPU: a batch, or the part of it that [`Shard`](crate::Shard) names.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// `(batch, 3, image_px, image_px)`, `f32`, RGB in `[-1, 1]`.
@@ -11,6 +11,10 @@ pub struct Batch {
     pub attributes: Tensor,
     /// `(batch,)`, `u32`, indices into the vocabulary's objects.
     pub objects: Tensor,
+    /// Place of the first image in the whole batch, counted from 0.
+    pub start: usize,
+    /// Images of the whole batch.
+    pub total: usize,
     /// The epoch, counted from 0.
     pub epoch: usize,
     /// Place of the batch in its epoch, counted from 0.

@@ -50,7 +50,7 @@ pub use error::{Error, LabelKind, Result};
 pub use export::export;
 pub use filter::PairFilter;
 pub use folder::{FolderConfig, FolderDataset};
-pub use loader::{Loader, LoaderConfig};
+pub use loader::{Loader, LoaderConfig, Shard};
 pub use preset::Preset;
 pub use sampling::Sampling;
 pub use shapes::{Shapes, ShapesConfig};

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     sync::{
         Arc, Mutex,
         mpsc::{self, Receiver, Sender},
@@ -15,11 +16,37 @@ use crate::{
     worker::{Job, Source},
 };
 
+/// Which part of every batch a loader gives, where several train one model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Which one, below `count`.
+    pub index: usize,
+    /// Parts that a batch has, at least 1.
+    pub count: usize,
+}
+
+impl Shard {
+    /// Whole batches.
+    pub const WHOLE: Self = Self { index: 0, count: 1 };
+
+    /// The places of its images in a batch of so many. Parts differ in size by no more than one image; the first are the
+    /// larger ones.
+    const fn of(self, images: usize) -> Range<usize> {
+        let (share, rest) = (images / self.count, images % self.count);
+        let larger_before = if self.index < rest { self.index } else { rest };
+        let start = self.index * share + larger_before;
+        start..start + share + (self.index < rest) as usize
+    }
+}
+
 /// How images become batches.
 #[derive(Clone, Debug)]
 pub struct LoaderConfig {
-    /// Images per batch, at least 1; the last batch of an epoch may have fewer.
+    /// Images per batch, at least 1, all parts together; the last batch of an epoch may have fewer.
     pub batch_size: usize,
+    /// The part of every batch to load; images of the others are not touched. It is empty where a batch has fewer images
+    /// than parts.
+    pub shard: Shard,
     /// Everything random follows from it.
     pub seed: u64,
     /// In which order an epoch visits the images.
@@ -33,10 +60,11 @@ pub struct LoaderConfig {
 }
 
 impl LoaderConfig {
-    /// Class-balanced batches, loaded by two threads, four batches ahead; a bad image is an error.
+    /// Whole class-balanced batches, loaded by two threads, four batches ahead; a bad image is an error.
     pub const fn new(batch_size: usize, seed: u64) -> Self {
         Self {
             batch_size,
+            shard: Shard::WHOLE,
             seed,
             sampling: Sampling::ClassBalanced,
             workers: 2,
@@ -46,12 +74,20 @@ impl LoaderConfig {
     }
 
     fn validate(&self) -> Result<()> {
-        for (field, value) in
-            [("batch_size", self.batch_size), ("workers", self.workers), ("prefetch", self.prefetch)]
-        {
+        let Shard { index, count } = self.shard;
+        for (field, value) in [
+            ("batch_size", self.batch_size),
+            ("shard.count", count),
+            ("workers", self.workers),
+            ("prefetch", self.prefetch),
+        ] {
             if value == 0 {
                 return Err(Error::InvalidConfig { field, got: "0".to_owned(), want: "at least 1" });
             }
+        }
+        if index >= count {
+            let want = "below `shard.count`";
+            return Err(Error::InvalidConfig { field: "shard.index", got: index.to_string(), want });
         }
         Ok(())
     }
@@ -181,6 +217,7 @@ impl Drop for Loader {
 struct Plan {
     sampler: Sampler,
     batch_size: usize,
+    shard: Shard,
     epoch: usize,
     index_in_epoch: usize,
     /// The images of the whole epoch.
@@ -196,7 +233,8 @@ impl Plan {
     ) -> Result<Self> {
         let sampler = Sampler::new(dataset, config.sampling, config.seed);
         let order = sampler.epoch(epoch);
-        let plan = Self { sampler, batch_size: config.batch_size, epoch, index_in_epoch, order };
+        let LoaderConfig { batch_size, shard, .. } = *config;
+        let plan = Self { sampler, batch_size, shard, epoch, index_in_epoch, order };
         if index_in_epoch >= plan.steps_per_epoch() {
             return Err(Error::InvalidConfig {
                 field: "index_in_epoch",
@@ -218,8 +256,16 @@ impl Plan {
             self.order = self.sampler.epoch(self.epoch);
         }
         let rest = &self.order[self.index_in_epoch * self.batch_size..];
-        let images = rest[..self.batch_size.min(rest.len())].to_vec();
-        let job = Job { images, epoch: self.epoch, index_in_epoch: self.index_in_epoch, reply };
+        let whole = &rest[..self.batch_size.min(rest.len())];
+        let part = self.shard.of(whole.len());
+        let job = Job {
+            images: whole[part.clone()].to_vec(),
+            start: part.start,
+            total: whole.len(),
+            epoch: self.epoch,
+            index_in_epoch: self.index_in_epoch,
+            reply,
+        };
         self.index_in_epoch += 1;
         job
     }

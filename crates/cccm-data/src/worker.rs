@@ -19,6 +19,9 @@ const MOST_WARNINGS: usize = 20;
 /// One batch to be loaded.
 pub(crate) struct Job {
     pub(crate) images: Vec<usize>,
+    /// Place of the first of them in its batch, and how many that has.
+    pub(crate) start: usize,
+    pub(crate) total: usize,
     pub(crate) epoch: usize,
     pub(crate) index_in_epoch: usize,
     /// Where the batch goes.
@@ -85,6 +88,8 @@ impl Source {
             x_0: Tensor::from_vec(x_0, (batch_size, 3, px, px), &Device::Cpu)?,
             attributes: labels(|pair| pair.attribute)?,
             objects: labels(|pair| pair.object)?,
+            start: job.start,
+            total: job.total,
             epoch: job.epoch,
             index_in_epoch: job.index_in_epoch,
         }))

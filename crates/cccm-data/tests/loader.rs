@@ -12,7 +12,7 @@ use std::{
 use anyhow::Result;
 use cccm_data::{
     Batch, Dataset, Error, FolderConfig, FolderDataset, Loader, LoaderConfig, OnBadImage, Pair, PairFilter,
-    Sampling, Vocabulary,
+    Sampling, Shard, Vocabulary,
 };
 
 /// Images of 2 × 2 pixels, image `i` filled with `i`, the first seven of pair (0, 0), the others of
@@ -122,6 +122,37 @@ fn resuming_gives_what_would_have_come() -> Result<()> {
 }
 
 #[test]
+fn shards_are_the_batches_cut_up_and_load_nothing_else() -> Result<()> {
+    for sampling in [Sampling::ClassBalanced, Sampling::Sequential] {
+        let whole = first(7, Loader::new(ten(&[]), &config(sampling))?)?;
+        // The last batch of an epoch has 2 images: less than one for each of three, none for two of four.
+        for count in [2, 3, 4] {
+            let (mut parts, mut loads) = (vec![Vec::new(); 7], 0);
+            for index in 0..count {
+                let dataset = ten(&[]);
+                let shard = Shard { index, count };
+                let config = LoaderConfig { shard, workers: 1, prefetch: 1, ..config(sampling) };
+                let mut loader = Loader::new(dataset.clone(), &config)?;
+                for (parts, whole) in parts.iter_mut().zip(&whole) {
+                    let batch = loader.next().transpose()?.ok_or_else(|| anyhow::anyhow!("endless"))?;
+                    assert_eq!((batch.start, batch.total), (parts.len(), whole.2.len()));
+                    let (images, labels) = (batch.x_0.dim(0)?, batch.attributes.dim(0)?);
+                    assert!(labels == images && images.abs_diff(batch.total / count) <= 1);
+                    parts.extend(numbers(Ok(batch))?.2);
+                }
+                drop(loader);
+                loads += dataset.loads.load(Ordering::Relaxed);
+            }
+            assert_eq!(parts, whole.iter().map(|batch| batch.2.clone()).collect::<Vec<_>>());
+            // And no more than one batch ahead.
+            let images: usize = parts.iter().map(Vec::len).sum();
+            assert!((images..=images + 4).contains(&loads), "{loads} of {images}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn threads_do_not_change_the_batches() -> Result<()> {
     for bad in [&[][..], &[1, 2, 8]] {
         let one = LoaderConfig { workers: 1, prefetch: 1, sampling: Sampling::ClassBalanced, ..skipping() };
@@ -222,6 +253,8 @@ fn settings_out_of_range_are_refused() {
     let good = config(Sampling::Shuffled);
     for (field, bad) in [
         ("batch_size", LoaderConfig { batch_size: 0, ..good.clone() }),
+        ("shard.count", LoaderConfig { shard: Shard { index: 0, count: 0 }, ..good.clone() }),
+        ("shard.index", LoaderConfig { shard: Shard { index: 2, count: 2 }, ..good.clone() }),
         ("workers", LoaderConfig { workers: 0, ..good.clone() }),
         ("prefetch", LoaderConfig { prefetch: 0, ..good.clone() }),
     ] {

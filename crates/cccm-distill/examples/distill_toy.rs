@@ -52,7 +52,7 @@ fn main() -> anyhow::Result<()> {
     let mut trainer = Trainer::new(&train, parts)?;
     for step in 0..1000 {
         let labels = streams.draws(step, 0..64).below("label", 2)?;
-        let report = trainer.step(&TrainBatch { x_0: image(&labels)?, labels: vec![labels] })?;
+        let report = trainer.step(&TrainBatch::new(image(&labels)?, vec![labels]))?;
         if step % 100 == 0 {
             println!("step {:4}: loss {:.4}", report.step, report.loss);
         }

@@ -4,16 +4,39 @@ use candle_core::Tensor;
 
 use crate::{Error, Result};
 
-/// The samples of one optimizer step.
+/// Where the samples of a batch lie among those of their optimizer step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// There are no others.
+    #[default]
+    Whole,
+    /// Other workers have the others.
+    From {
+        /// Place of the first one, counted from 0.
+        start: usize,
+        /// Samples of the step.
+        total: usize,
+    },
+}
+
+/// The samples of one optimizer step, or those of them that one of several workers is given.
 #[derive(Clone, Debug)]
 pub struct TrainBatch {
     /// Clean images `(batch, channels, height, width)`, `f32`, spanning `[-1, 1]`, on the device to train on.
     pub x_0: Tensor,
     /// Per label kind `(batch,)` `u32` indices, on the same device.
     pub labels: Vec<Tensor>,
+    /// Whether these are all. What is random about a sample depends on its place among all.
+    pub part: Part,
 }
 
 impl TrainBatch {
+    /// All samples of a step.
+    /// - `x_0`, `labels`: as the fields
+    pub fn new(x_0: Tensor, labels: Vec<Tensor>) -> Self {
+        Self { x_0, labels, part: Part::Whole }
+    }
+
     /// Number of samples.
     ///
     /// # Errors
@@ -27,21 +50,34 @@ impl TrainBatch {
         self.x_0.dims().get(1..).unwrap_or_default()
     }
 
-    /// Samples `start..start + len`.
+    /// Samples `start..start + len`, as a part.
     ///
     /// # Errors
     /// When the batch is shorter.
     pub fn narrow(&self, start: usize, len: usize) -> candle_core::Result<Self> {
         let labels = self.labels.iter().map(|kind| kind.narrow(0, start, len)).collect::<Result<_, _>>()?;
-        Ok(Self { x_0: self.x_0.narrow(0, start, len)?, labels })
+        let (before, total) = self.place()?;
+        let part = Part::From { start: before + start, total };
+        Ok(Self { x_0: self.x_0.narrow(0, start, len)?, labels, part })
     }
 
-    /// Number of samples, once it is sure that there are some and that every one has its labels.
+    /// Place of the first sample among those of the step, and their number.
+    pub(crate) fn place(&self) -> candle_core::Result<(usize, usize)> {
+        match self.part {
+            Part::Whole => Ok((0, self.samples()?)),
+            Part::From { start, total } => Ok((start, total)),
+        }
+    }
+
+    /// Number of samples, once it is sure that the step has some and that every one here has its labels.
     pub(crate) fn checked_samples(&self, step: u64) -> Result<usize> {
-        let samples = self.samples()?;
+        let (samples, (start, total)) = (self.samples()?, self.place()?);
         let bad = |reason| Err(Error::Batch { step, reason });
-        if samples == 0 {
+        if total == 0 {
             return bad("it has no samples".to_owned());
+        }
+        if start + samples > total {
+            return bad(format!("it has samples {start} to {} of {total}", start + samples));
         }
         match self.labels.iter().position(|kind| kind.dims() != [samples]) {
             Some(kind) => bad(format!(

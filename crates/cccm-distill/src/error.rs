@@ -91,6 +91,43 @@ pub enum Error {
         /// Steps of the run.
         total_steps: u64,
     },
+    /// Workers that do not start alike.
+    #[error(
+        "the {workers} workers differ in their weights, their settings or the steps they have done; all must start from the same \
+         files"
+    )]
+    WorkersDiffer {
+        /// How many there are.
+        workers: usize,
+    },
+    /// Other workers failed in this step, and said why themselves; no weight was changed by it.
+    #[error("{failed} of {workers} workers failed in step {step}; the weights are those of the step before")]
+    OtherWorker {
+        /// How many failed.
+        failed: usize,
+        /// How many there are.
+        workers: usize,
+        /// The step.
+        step: u64,
+    },
+    /// A worker ended in the middle of a run.
+    #[error("worker {rank} is gone")]
+    WorkerGone {
+        /// Its number.
+        rank: usize,
+        /// What was seen of it.
+        source: std::io::Error,
+    },
+    /// The workers cannot add up; no weight was changed by this step.
+    #[error(
+        "cannot add up the gradients of all workers in step {step}; the weights are those of the step before"
+    )]
+    AllReduce {
+        /// The step.
+        step: u64,
+        /// Why.
+        source: BoxError,
+    },
     /// A [`Reporter`](crate::Reporter) failed.
     #[error("cannot report {what} after step {step}")]
     Report {
@@ -158,6 +195,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it came from without in the middle of a run: the weights are then as good as they were.
+    pub(crate) fn is_from_outside(&self) -> bool {
+        matches!(
+            self,
+            Self::Data { .. } | Self::DataEnded { .. } | Self::OtherWorker { .. } | Self::AllReduce { .. }
+        )
+    }
+
     pub(crate) fn invalid(field: &'static str, got: impl std::fmt::Display, want: &'static str) -> Self {
         Self::InvalidConfig { field, got: got.to_string(), want }
     }

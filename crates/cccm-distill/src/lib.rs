@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod all_reduce;
 mod averaging;
 mod batch;
 mod checkpoint;
@@ -14,12 +15,14 @@ mod objective;
 mod plan;
 mod points;
 mod report;
+mod step;
 mod teacher;
 mod timesteps;
 mod trainer;
 
+pub use all_reduce::{AllReduce, Alone, Channel, Link, Pipe, Star};
 pub use averaging::{Averaging, MovingAverage};
-pub use batch::TrainBatch;
+pub use batch::{Part, TrainBatch};
 pub use checkpoint::{Checkpoint, CheckpointFolder, CheckpointWriter, TrainState};
 pub use distill::{DistillConfig, Distillation};
 pub use error::{BoxError, Error, Result};

@@ -27,15 +27,16 @@ pub struct StepReport {
     pub grad_norm: f64,
     /// Steps skipped so far for want of a finite loss and gradient: see [`OnNonFinite`](crate::OnNonFinite).
     pub skipped_steps: u64,
-    /// Samples of the step.
+    /// Samples of the step, those of all workers.
     pub images: u64,
-    /// What the forward passes cost.
+    /// What the forward passes cost, those of this worker.
     pub work: Work,
     /// Seconds spent waiting for the batch.
     pub data_secs: f64,
-    /// Seconds of the backward pass. A GPU that works behind the program's back is waited for here.
+    /// Seconds of the backward pass. A GPU that works behind the program's back is not waited for.
     pub backward_secs: f64,
-    /// Seconds of clipping, optimizer and moving average.
+    /// Seconds of clipping, optimizer and moving average. Other workers are waited for here, and a GPU that works behind the
+    /// program's back.
     pub optimizer_secs: f64,
     /// Seconds of the whole step, noise and bookkeeping included.
     pub total_secs: f64,

@@ -136,7 +136,7 @@ impl Objective for TeacherTraining<'_> {
     }
 
     fn evaluate(&self, batch: &TrainBatch, draws: &Draws, _progress: f64) -> Result<Evaluation> {
-        let TrainBatch { x_0, labels } = batch;
+        let TrainBatch { x_0, labels, .. } = batch;
         let t = draws.below("t", self.schedule.train_timesteps() as u32)?;
         let eps = draws.normal("eps", batch.image_shape())?.to_device(x_0.device())?;
         let x_t = self.schedule.add_noise(x_0, &t, &eps)?.detach();

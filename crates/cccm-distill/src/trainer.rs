@@ -1,16 +1,17 @@
 //! The training loop: gradients, clipping, optimizer, moving average.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
-use candle_core::{Tensor, Var};
-use cccm_kernels::backward;
-use cccm_optim::{AdamW, LrScheduleConfig, Moments, clip_factor, global_norm, gradients};
+use candle_core::{Device, Tensor, Var};
+use cccm_optim::{AdamW, LrScheduleConfig, Moments, clip_factor};
 use cccm_sched::{FuseClock, Streams};
 
+use crate::step::{Numbers, Sums, Tally, Vote};
 use crate::{
-    BoxError, Ending, Error, Evaluation, MovingAverage, Objective, OnNonFinite, Reporter, Result, Span,
-    StepReport, TrainBatch, TrainConfig, TrainState, Work,
+    AllReduce, Alone, BoxError, Checkpoint, Ending, Error, MovingAverage, Objective, OnNonFinite, Reporter,
+    Result, Span, StepReport, TrainBatch, TrainConfig, TrainState,
 };
 
 /// Skipped steps in a row at which a run gives up: its weights, not a batch, are what is wrong.
@@ -33,7 +34,7 @@ pub struct TrainerParts<'a> {
 /// Trains a network, and keeps its moving averages.
 ///
 /// Its whole state is the number of steps done, the variables and the optimizer's moments: a step's randomness is a
-/// function of seed, step and sample.
+/// function of seed, step and sample. Several can train one model together: see [`Trainer::join`].
 pub struct Trainer<'a> {
     objective: &'a dyn Objective,
     trained: BTreeMap<String, Var>,
@@ -46,6 +47,7 @@ pub struct Trainer<'a> {
     steps_per_epoch: u64,
     steps_done: u64,
     skipped_in_a_row: u64,
+    workers: Box<dyn AllReduce>,
 }
 
 /// What a checkpoint holds of a trainer.
@@ -55,18 +57,6 @@ pub(crate) struct Snapshot<'a> {
     /// In the order of the trainer's.
     pub(crate) averages: Vec<BTreeMap<String, Tensor>>,
     pub(crate) moments: BTreeMap<String, Moments>,
-}
-
-/// Sums over the pieces of a batch.
-#[derive(Default)]
-struct Tally {
-    grads: BTreeMap<String, Tensor>,
-    loss: f64,
-    teacher_part: Option<f64>,
-    data_part: Option<f64>,
-    c_t: Option<f64>,
-    work: Work,
-    backward_secs: f64,
 }
 
 impl<'a> Trainer<'a> {
@@ -101,7 +91,33 @@ impl<'a> Trainer<'a> {
             steps_per_epoch,
             steps_done: 0,
             skipped_in_a_row: 0,
+            workers: Box::new(Alone),
         })
+    }
+
+    /// Trains together with other workers from now on: each is given its part of every batch ([`Part`](crate::Part)), and
+    /// all move their weights by the gradient over all parts, which is that of the whole batch to rounding. They skip,
+    /// stop and fail together; where one asks to stop, all do after the step behind that. Only one of them should write
+    /// anything.
+    ///
+    /// # Errors
+    /// [`Error::WorkersDiffer`] unless all workers have the same weights, averages, moments, settings and steps done;
+    /// [`Error::AllReduce`] when they cannot be asked.
+    pub fn join(&mut self, workers: Box<dyn AllReduce>) -> Result<()> {
+        let count = workers.workers();
+        if count > 1 {
+            let failed = |source| Error::AllReduce { step: self.steps_done + 1, source };
+            let device = self.trained.values().next().map_or(&Device::Cpu, |var| var.device());
+            let mine = Checkpoint::of(self, BTreeMap::new())?.fingerprint();
+            let sums = workers.sum(&[Tensor::new(&mine, device)?]).map_err(failed)?;
+            let sums = sums.first().map(Tensor::to_vec1::<f32>).transpose()?.unwrap_or_default();
+            // Whole numbers, small enough for exact sums.
+            if sums != mine.map(|number| number * count as f32) {
+                return Err(Error::WorkersDiffer { workers: count });
+            }
+        }
+        self.workers = workers;
+        Ok(())
     }
 
     /// Optimizer steps done, skipped ones included.
@@ -168,25 +184,30 @@ impl<'a> Trainer<'a> {
         let mut batches = batches.into_iter();
         let mut ending = Ending::Finished;
         let mut saved = self.steps_done;
+        let mut wish = ControlFlow::Continue(());
         while ending == Ending::Finished && self.steps_done < self.total_steps() {
             let waiting = Instant::now();
-            let batch = match self.next_batch(&mut batches) {
-                Ok(batch) => batch,
-                Err(missing) => {
-                    // The weights are good: whoever mends the data goes on from here.
-                    if saved != self.steps_done {
+            let batch = self.next_batch(&mut batches);
+            let data_secs = secs_since(waiting);
+            let (mut report, wish_of_all) = match self.advance(batch, wish) {
+                Ok(done) => done,
+                Err(error) => {
+                    // Where the weights are good, whoever mends the cause goes on from here.
+                    if error.is_from_outside() && saved != self.steps_done {
                         reporter.on_checkpoint(self).map_err(failed("the checkpoint", self.steps_done))?;
                     }
-                    return Err(missing);
+                    return Err(error);
                 }
             };
-            let data_secs = secs_since(waiting);
-            let mut report = self.step(&batch)?;
             report.data_secs = data_secs;
             report.total_secs += data_secs;
 
             let step = self.steps_done;
-            let stop = reporter.on_step(&report).map_err(failed("the step", step))?.is_break();
+            if reporter.on_step(&report).map_err(failed("the step", step))?.is_break() {
+                wish = ControlFlow::Break(());
+            }
+            // The others hear of a wish in the next step.
+            let stop = if self.is_alone() { wish } else { wish_of_all }.is_break();
             let last = step == self.total_steps();
             // Saved first: looking at samples takes long, and may fail.
             if stop || self.is_due(self.cfg.checkpoint_interval) {
@@ -204,38 +225,42 @@ impl<'a> Trainer<'a> {
         Ok(ending)
     }
 
-    /// One optimizer step on one batch, whatever the length of the run.
+    /// One optimizer step on one batch, whatever the length of the run; all workers take it together.
     ///
     /// # Errors
     /// [`Error::Batch`] for a batch that does not fit together, [`Error::NonFinite`] or [`Error::StillNonFinite`] when
-    /// loss or gradient are not finite, and whatever the objective reports; no weight was changed then.
+    /// loss or gradient are not finite, [`Error::OtherWorker`] or [`Error::AllReduce`] when another worker fails, and
+    /// whatever the objective reports; no weight was changed then.
     pub fn step(&mut self, batch: &TrainBatch) -> Result<StepReport> {
+        Ok(self.advance(Ok(batch.clone()), ControlFlow::Continue(()))?.0)
+    }
+
+    /// One step, and whether any worker wishes to stop. Without a batch it fails, once the other workers know.
+    fn advance(
+        &mut self,
+        batch: Result<TrainBatch>,
+        wish: ControlFlow<()>,
+    ) -> Result<(StepReport, ControlFlow<()>)> {
         let started = Instant::now();
         let step = self.steps_done + 1;
-        let images = batch.checked_samples(step)?;
-        let tally = self.accumulate(batch, images)?;
+        let accumulated = batch.and_then(|batch| self.accumulate(&batch));
 
         let updating = Instant::now();
-        let grad_norm = global_norm(&tally.grads)?;
+        let (tally, images, sums) = self.gather(accumulated, wish)?;
         let lr = self.lr_schedule.lr_at(self.steps_done);
-        match [("loss", tally.loss), ("gradient norm", grad_norm)]
-            .into_iter()
-            .find(|(_, value)| !value.is_finite())
-        {
-            Some((what, value)) => self.skip(what, value)?,
-            None => self.update(&tally.grads, lr, clip_factor(grad_norm, self.cfg.max_grad_norm))?,
-        }
+        let numbers = self.conclude(&sums, images, lr)?;
         self.steps_done = step;
 
+        let [teacher_part, data_part] = tally.has_shares();
         let report = StepReport {
             step,
             epoch: (step - 1) / self.steps_per_epoch + 1,
-            loss: tally.loss,
-            teacher_part: tally.teacher_part,
-            data_part: tally.data_part,
+            loss: numbers.loss,
+            teacher_part: teacher_part.then_some(numbers.teacher_part),
+            data_part: data_part.then_some(numbers.data_part),
             c_t: tally.c_t,
             lr,
-            grad_norm,
+            grad_norm: numbers.grad_norm,
             skipped_steps: step - self.optimizer.steps(),
             images: images as u64,
             work: tally.work,
@@ -244,8 +269,70 @@ impl<'a> Trainer<'a> {
             optimizer_secs: secs_since(updating),
             total_secs: secs_since(started),
         };
-        tracing::debug!(step, loss = report.loss, grad_norm, lr, secs = report.total_secs, "step");
-        Ok(report)
+        tracing::debug!(step, loss = report.loss, report.grad_norm, lr, secs = report.total_secs, "step");
+        Ok((report, numbers.votes.map_or(wish, |votes| votes.wish)))
+    }
+
+    /// The sums over all workers, who hear of a failure by it; with what this one has, and the step's number of samples.
+    fn gather(
+        &self,
+        accumulated: Result<(Tally, usize)>,
+        wish: ControlFlow<()>,
+    ) -> Result<(Tally, usize, Sums)> {
+        let with_others = |tally: &mut Tally, vote| {
+            tally.with_others(&*self.workers, &self.trained, vote, self.steps_done + 1)
+        };
+        match accumulated {
+            Ok((mut tally, images)) if self.is_alone() => {
+                let sums = tally.alone()?;
+                Ok((tally, images, sums))
+            }
+            Ok((mut tally, images)) => {
+                let sums = with_others(&mut tally, Vote::Fine(wish))?;
+                Ok((tally, images, sums))
+            }
+            Err(error) => {
+                if !self.is_alone() {
+                    // Waited for, as a process that ends takes with it what is on its way. If that fails too, they notice.
+                    let _ = with_others(&mut Tally::default(), Vote::Failed).and_then(|sums| sums.read());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads what the step came to, and moves the weights if that is finite: the only place that waits for the device, and
+    /// the only one that changes weights.
+    fn conclude(&mut self, sums: &Sums, images: usize, lr: f64) -> Result<Numbers> {
+        let numbers = sums.read()?;
+        self.check_votes(&numbers, images)?;
+        match [("loss", numbers.loss), ("gradient norm", numbers.grad_norm)]
+            .into_iter()
+            .find(|(_, value)| !value.is_finite())
+        {
+            Some((what, value)) => self.skip(what, value)?,
+            None => self.update(&sums.grads, lr, clip_factor(numbers.grad_norm, self.cfg.max_grad_norm))?,
+        }
+        Ok(numbers)
+    }
+
+    fn check_votes(&self, numbers: &Numbers, images: usize) -> Result<()> {
+        let step = self.steps_done + 1;
+        match &numbers.votes {
+            Some(votes) if votes.failed > 0 => {
+                Err(Error::OtherWorker { failed: votes.failed, workers: self.workers.workers(), step })
+            }
+            Some(votes) if votes.samples != images => {
+                let reason =
+                    format!("its parts have {} samples together, but it has {images}", votes.samples);
+                Err(Error::Batch { step, reason })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_alone(&self) -> bool {
+        self.workers.workers() == 1
     }
 
     fn update(&mut self, grads: &BTreeMap<String, Tensor>, lr: f64, grad_scale: f64) -> Result<()> {
@@ -314,20 +401,27 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Loss and gradients of the whole batch, piece by piece.
-    fn accumulate(&self, batch: &TrainBatch, images: usize) -> Result<Tally> {
-        let draws = self.streams.draws(self.steps_done, 0..images as u64);
+    /// Loss and gradients of this worker's samples, piece by piece; with the number of samples of the step.
+    fn accumulate(&self, batch: &TrainBatch) -> Result<(Tally, usize)> {
+        let step = self.steps_done + 1;
+        let samples = batch.checked_samples(step)?;
+        let (first, images) = batch.place()?;
+        if self.is_alone() && samples != images {
+            let reason = format!("it has {samples} samples of {images}, and there are no other workers");
+            return Err(Error::Batch { step, reason });
+        }
+        let draws = self.streams.draws(self.steps_done, first as u64..(first + samples) as u64);
         let progress = self.clock.progress(self.steps_done);
-        let piece = images.div_ceil(self.cfg.gradient_accumulation_steps);
+        let piece = samples.div_ceil(self.cfg.gradient_accumulation_steps).max(1);
         let mut tally = Tally::default();
-        for start in (0..images).step_by(piece) {
-            let len = piece.min(images - start);
+        for start in (0..samples).step_by(piece) {
+            let len = piece.min(samples - start);
             let evaluation =
                 self.objective.evaluate(&batch.narrow(start, len)?, &draws.narrow(start, len), progress)?;
             // Pieces may differ in size: each counts by its samples.
-            tally.add(&self.trained, evaluation, len as f64 / images as f64)?;
+            tally.add(&self.trained, evaluation, len, len as f64 / images as f64)?;
         }
-        Ok(tally)
+        Ok((tally, images))
     }
 
     fn next_batch(
@@ -339,35 +433,6 @@ impl<'a> Trainer<'a> {
             Some(batch) => batch.map_err(|source| Error::Data { step, source }),
             None => Err(Error::DataEnded { step, total_steps: self.total_steps() }),
         }
-    }
-}
-
-impl Tally {
-    /// Adds one piece, which is this share of the batch.
-    fn add(&mut self, trained: &BTreeMap<String, Var>, evaluation: Evaluation, share: f64) -> Result<()> {
-        let started = Instant::now();
-        let store = backward(&evaluation.loss.affine(share, 0.0)?)?;
-        for (name, grad) in gradients(trained, &store)? {
-            let sum = match self.grads.remove(&name) {
-                Some(sum) => (sum + grad)?,
-                None => grad,
-            };
-            self.grads.insert(name, sum);
-        }
-        self.loss += share * scalar(&evaluation.loss)?;
-        self.backward_secs += secs_since(started);
-
-        let add = |sum: &mut Option<f64>, part: &Option<Tensor>| -> Result<()> {
-            if let Some(part) = part {
-                *sum = Some(sum.unwrap_or(0.0) + share * scalar(part)?);
-            }
-            Ok(())
-        };
-        add(&mut self.teacher_part, &evaluation.teacher_part)?;
-        add(&mut self.data_part, &evaluation.data_part)?;
-        self.c_t = evaluation.c_t;
-        self.work += evaluation.work;
-        Ok(())
     }
 }
 
@@ -409,10 +474,6 @@ fn check_like(target: &BTreeMap<String, Var>, trained: &BTreeMap<String, Var>) -
         Some(((name, _), _)) => Err(Error::Target { name: name.clone(), reason: "their shapes differ" }),
         None => Ok(()),
     }
-}
-
-fn scalar(tensor: &Tensor) -> candle_core::Result<f64> {
-    Ok(tensor.to_scalar::<f32>()?.into())
 }
 
 fn secs_since(started: Instant) -> f64 {

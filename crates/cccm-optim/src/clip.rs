@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Storage, Tensor};
+use candle_core::{DType, Device, Storage, Tensor};
 use rayon::prelude::*;
 
 use crate::Result;
@@ -16,6 +16,14 @@ use crate::in_place::{CHUNK, has_slice, slice};
 /// # Errors
 /// [`Error::Candle`](crate::Error::Candle) when a gradient cannot be read.
 pub fn global_norm(grads: &BTreeMap<String, Tensor>) -> Result<f64> {
+    Ok(squared_norm(grads)?.to_scalar::<f64>()?.sqrt())
+}
+
+/// The square of [`global_norm`], a scalar in `f64` on the device of the gradients, which is not waited for.
+///
+/// # Errors
+/// [`Error::Candle`](crate::Error::Candle) when an operation fails, as gradients of several devices make it.
+pub fn squared_norm(grads: &BTreeMap<String, Tensor>) -> Result<Tensor> {
     let mut sum = 0.0;
     let mut elsewhere = Vec::new();
     for grad in grads.values() {
@@ -25,12 +33,10 @@ pub fn global_norm(grads: &BTreeMap<String, Tensor>) -> Result<f64> {
             elsewhere.push(sum_of_squares_composed(grad)?);
         }
     }
-    if !elsewhere.is_empty() {
-        // Fetched together: every transfer waits for the device.
-        let sums: Vec<f64> = Tensor::stack(&elsewhere, 0)?.to_vec1()?;
-        sum += sums.iter().sum::<f64>();
+    match elsewhere.first() {
+        None => Ok(Tensor::new(sum, &Device::Cpu)?),
+        Some(_) => Ok(Tensor::stack(&elsewhere, 0)?.sum_all()?.affine(1.0, sum)?),
     }
-    Ok(sum.sqrt())
 }
 
 /// What to multiply gradients of norm `norm` with, that it be at most `max_norm`:

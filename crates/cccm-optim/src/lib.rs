@@ -11,7 +11,7 @@ mod matching;
 mod range;
 
 pub use adamw::{AdamW, AdamWConfig, Moments};
-pub use clip::{clip_factor, global_norm};
+pub use clip::{clip_factor, global_norm, squared_norm};
 pub use ema::Ema;
 pub use error::{Error, Result};
 pub use gradients::gradients;

@@ -11,3 +11,4 @@ mod resume;
 mod teacher;
 mod toy;
 mod trainer;
+mod workers;

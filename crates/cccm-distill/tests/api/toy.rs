@@ -114,7 +114,7 @@ pub(crate) fn batch(step: u64, samples: u64) -> TrainBatch {
     let draws = Streams::new(99).draws(step, 0..samples);
     let x_0 = draws.uniform("x_0", &IMAGE, (-1.0, 1.0)).unwrap();
     let labels = NULL_LABELS.iter().map(|n| draws.below(&format!("label {n}"), *n).unwrap()).collect();
-    TrainBatch { x_0, labels }
+    TrainBatch::new(x_0, labels)
 }
 
 /// Endless batches of 8.
@@ -124,7 +124,7 @@ pub(crate) fn batches() -> impl Iterator<Item = std::result::Result<TrainBatch, 
 
 /// A batch of 3 with a pixel that is not a number.
 pub(crate) fn broken_batch() -> TrainBatch {
-    let TrainBatch { x_0, labels } = batch(0, 3);
+    let TrainBatch { x_0, labels, .. } = batch(0, 3);
     let nan = Tensor::new(f32::NAN, &Device::Cpu).unwrap();
-    TrainBatch { x_0: x_0.broadcast_mul(&nan).unwrap(), labels }
+    TrainBatch::new(x_0.broadcast_mul(&nan).unwrap(), labels)
 }

@@ -59,7 +59,7 @@ pub(crate) fn distil<T>(
 }
 
 /// Trains a toy teacher with dropout.
-fn train_teacher<T>(
+pub(crate) fn train_teacher<T>(
     train: &TrainConfig,
     vars: &(Weights, Weights),
     then: impl FnOnce(&mut Trainer<'_>) -> T,
@@ -280,10 +280,10 @@ fn a_gradient_that_is_not_finite_stops_too() -> Result<()> {
 
 /// Writes down what it is told.
 #[derive(Default)]
-struct Recorder {
-    steps: Vec<StepReport>,
-    told: Vec<String>,
-    stop_after: Option<u64>,
+pub(crate) struct Recorder {
+    pub(crate) steps: Vec<StepReport>,
+    pub(crate) told: Vec<String>,
+    pub(crate) stop_after: Option<u64>,
 }
 
 impl Reporter for Recorder {
@@ -338,10 +338,10 @@ fn missing_and_failing_batches_name_the_step() {
     assert!(matches!(error, Error::DataEnded { step: 3, total_steps: 9 }), "{error}");
     let error = run(vec![Ok(batch(0, 2)), Err("the folder is gone".into())]);
     assert!(matches!(&error, Error::Data { step: 2, source } if source.to_string() == "the folder is gone"));
-    let TrainBatch { x_0, labels } = batch(0, 2);
-    let error = run(vec![Ok(TrainBatch { x_0: x_0.narrow(0, 0, 1).unwrap(), labels })]);
+    let TrainBatch { x_0, labels, .. } = batch(0, 2);
+    let error = run(vec![Ok(TrainBatch::new(x_0.narrow(0, 0, 1).unwrap(), labels))]);
     assert!(matches!(&error, Error::Batch { step: 1, reason } if reason.contains("kind 0")), "{error}");
-    let empty = TrainBatch { x_0: x_0.narrow(0, 0, 0).unwrap(), labels: vec![] };
+    let empty = TrainBatch::new(x_0.narrow(0, 0, 0).unwrap(), vec![]);
     let error = run(vec![Ok(empty)]);
     assert!(matches!(&error, Error::Batch { step: 1, .. }), "{error}");
 }
