@@ -24,6 +24,10 @@ pub fn global_norm(grads: &BTreeMap<String, Tensor>) -> Result<f64> {
 /// # Errors
 /// [`Error::Candle`](crate::Error::Candle) when an operation fails, as gradients of several devices make it.
 pub fn squared_norm(grads: &BTreeMap<String, Tensor>) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if !grads.is_empty() && grads.values().all(cccm_kernels::can_update_at_once) {
+        return Ok(cccm_kernels::squared_norm_at_once(&grads.values().collect::<Vec<_>>())?);
+    }
     let mut sum = 0.0;
     let mut elsewhere = Vec::new();
     for grad in grads.values() {

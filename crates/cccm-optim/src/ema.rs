@@ -63,8 +63,13 @@ impl Ema {
         }
     }
 
+    /// Of the target and of the source.
+    pub(crate) fn weights(self) -> (f32, f32) {
+        (self.decay as f32, (1.0 - self.decay) as f32)
+    }
+
     pub(crate) fn elements(self, target: &mut [f32], source: &[f32]) {
-        let (keep, take) = (self.decay as f32, (1.0 - self.decay) as f32);
+        let (keep, take) = self.weights();
         for (t, s) in target.iter_mut().zip(source) {
             *t = keep * *t + take * s;
         }

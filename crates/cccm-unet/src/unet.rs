@@ -71,7 +71,7 @@ impl UNet {
 
     /// The same network, which keeps only the results of its blocks for `backward()` and computes the blocks once more
     /// there: about half the memory for activations or less, for the time of one more forward pass. Gradients are equal
-    /// to rounding. Only on the CPU.
+    /// to rounding.
     #[must_use]
     pub fn recomputing(self) -> Self {
         Self { keep: Keep::Nothing, ..self }

@@ -2,6 +2,7 @@
 //! over each other.
 
 mod data;
+mod dtype;
 mod hints;
 mod judge;
 mod launch;
@@ -11,6 +12,7 @@ pub(crate) mod python;
 mod run;
 
 pub(crate) use data::DataArgs;
+pub(crate) use dtype::Dtype;
 #[cfg(feature = "hub")]
 pub(crate) use hints::of_preset as preset_hints;
 pub(crate) use hints::{HintArgs, hinted, with_hint};

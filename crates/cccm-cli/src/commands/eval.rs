@@ -12,7 +12,7 @@ use cccm_eval::Inception;
 use cccm_sched::Streams;
 use cccm_unet::{ModelConfig, UNet, load_weights};
 
-use crate::args::{DataArgs, JudgeArgs};
+use crate::args::{DataArgs, Dtype, JudgeArgs};
 use crate::evaluation::{
     Features, Judge, RealImages, Record, Reference, Row, SampleSettings, Samples, data_of_run, table,
     write_page,
@@ -81,6 +81,10 @@ pub(crate) struct EvalArgs {
     /// Device to compute on: cpu, cuda, cuda:1 for the second GPU, or auto, which picks the best there is
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
+
+    /// Numbers to compute with: f32, or bf16, which is several times as fast on a GPU
+    #[arg(long, value_name = "NAME", default_value = "f32")]
+    dtype: Dtype,
 }
 
 impl EvalArgs {
@@ -106,7 +110,8 @@ impl EvalArgs {
             &labels,
             config.image_px,
         )?;
-        let network = UNet::frozen(&config.unet, config.tables()?, &parameters)?;
+        let network =
+            UNet::frozen(&config.unet, config.tables()?, &parameters)?.computing_in(self.dtype.into());
         let choices = self.choices(&config, &network)?;
 
         let judge = Judge::of(&real, &config.labels, &self.judge.training(), &self.judge.keep(), &|| {
@@ -130,6 +135,7 @@ impl EvalArgs {
                 guidance_scale,
                 seed: self.seed,
                 samples_per_pair: self.samples as usize,
+                dtype: self.dtype,
             };
             let drawing = Drawing {
                 sampler: &*sampler,

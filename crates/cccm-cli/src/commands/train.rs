@@ -12,7 +12,7 @@ use cccm_distill::{
 };
 use cccm_sample::{FewStepConfig, FewStepSampler};
 use cccm_sched::{FuseSchedule, NoiseSchedule, Streams, StudentConfig};
-use cccm_unet::{GuidanceInit, ModelConfig, Role, UNet};
+use cccm_unet::{GuidanceInit, ModelConfig, Parameters, Role, UNet, UNetConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -310,11 +310,15 @@ impl TrainArgs {
                 .map(|(parameters, decay)| MovingAverage::sampling(parameters.vars().clone(), decay)),
         );
         let sampled = slow.as_ref().unwrap_or(&averaged);
-        let teacher = UNet::frozen(&teacher_config.unet, tables, &teacher_parameters)?;
-        let student = args.optim.trainable(unet, tables, &trained)?;
-        let target = UNet::frozen(unet, tables, &averaged)?;
-        let sampled_now = UNet::frozen(unet, tables, sampled)?;
-        let student_now = UNet::frozen(unet, tables, &trained)?;
+        let dtype = args.run.dtype();
+        let frozen = |unet: &UNetConfig, parameters: &Parameters| {
+            UNet::frozen(unet, tables, parameters).map(|network| network.computing_in(dtype))
+        };
+        let teacher = frozen(&teacher_config.unet, &teacher_parameters)?;
+        let student = args.optim.trainable(unet, tables, &trained)?.computing_in(dtype);
+        let target = frozen(unet, &averaged)?;
+        let sampled_now = frozen(unet, sampled)?;
+        let student_now = frozen(unet, &trained)?;
 
         let networks = Networks { student: &student, target: &target, teacher: &teacher };
         let schedule = NoiseSchedule::new(&student_config.schedule)?;

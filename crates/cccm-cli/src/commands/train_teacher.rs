@@ -98,9 +98,10 @@ impl TrainTeacherArgs {
         let tables = config.tables()?;
         let trained = Parameters::init(&config.unet, tables, &streams, &device)?;
         let averaged = trained.deep_copy()?;
-        let teacher = args.optim.trainable(&config.unet, tables, &trained)?;
-        let target = UNet::frozen(&config.unet, tables, &averaged)?;
-        let teacher_now = UNet::frozen(&config.unet, tables, &trained)?;
+        let dtype = args.run.dtype();
+        let teacher = args.optim.trainable(&config.unet, tables, &trained)?.computing_in(dtype);
+        let target = UNet::frozen(&config.unet, tables, &averaged)?.computing_in(dtype);
+        let teacher_now = UNet::frozen(&config.unet, tables, &trained)?.computing_in(dtype);
         let null_labels = target.null_labels();
 
         let teacher_config = TeacherConfig {

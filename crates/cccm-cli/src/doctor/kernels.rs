@@ -1,7 +1,9 @@
 //! Every operation of a network, computed where it is to be checked and in plain code on the CPU.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use cccm_kernels::{GroupNormConfig, ImageLayout, Conv2dConfig, add, backward, cat_channels, conv2d, group_norm_silu, portably, upsample_nearest_2x,
+use cccm_kernels::{
+    Conv2dConfig, GroupNormConfig, ImageLayout, add, backward, cat_channels, conv2d, group_norm_silu,
+    portably, upsample_nearest_2x,
 };
 use cccm_sched::Streams;
 use serde::Serialize;
@@ -51,7 +53,11 @@ const OPERATIONS: [Operation; 7] = [
         shapes: &[&[2, 64, 24, 24], &[64], &[64]],
         run: |args| group_norm_silu(&args[0], &args[1], &args[2], GroupNormConfig::new(32, 1e-5)),
     },
-    Operation { name: "upsampling", shapes: &[&[2, 64, 12, 12]], run: |args| upsample_nearest_2x(&args[0], LAYOUT) },
+    Operation {
+        name: "upsampling",
+        shapes: &[&[2, 64, 12, 12]],
+        run: |args| upsample_nearest_2x(&args[0], LAYOUT),
+    },
     Operation {
         name: "sum",
         shapes: &[&[2, 64, 24, 24], &[2, 64, 24, 24]],

@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
+use crate::args::Dtype;
 use crate::files::write_atomically;
 use crate::pictures::Drawing;
 use crate::report::{PixelRange, levels};
@@ -33,6 +34,9 @@ pub(crate) struct SampleSettings {
     pub(crate) guidance_scale: f64,
     pub(crate) seed: u64,
     pub(crate) samples_per_pair: usize,
+    /// Not in files of `f32`, which is what there was before there was a choice.
+    #[serde(default, skip_serializing_if = "Dtype::is_default")]
+    pub(crate) dtype: Dtype,
 }
 
 /// Pictures, and what drawing them took.
@@ -159,8 +163,14 @@ mod tests {
     #[test]
     fn parts_of_other_settings_go() -> Result<()> {
         let dir = tempfile::tempdir()?;
-        let settings =
-            SampleSettings { model: "a".into(), steps: 4, guidance_scale: 3.0, seed: 0, samples_per_pair: 1 };
+        let settings = SampleSettings {
+            model: "a".into(),
+            steps: 4,
+            guidance_scale: 3.0,
+            seed: 0,
+            samples_per_pair: 1,
+            dtype: Dtype::F32,
+        };
         prepare(dir.path(), &settings)?;
         let images = Tensor::arange(0u8, 12, &Device::Cpu)?.reshape((1, 3, 2, 2))?;
         write(&part_path(dir.path(), 0), &images, 0.25)?;

@@ -88,7 +88,7 @@ const STUDENT: &str = "train --config four-steps.toml --data photos --teacher te
                        --lr-schedule constant --ema-decay 0.5";
 
 /// Flags that both kinds of training have.
-const TRAINING: [Case; 31] = [
+const TRAINING: [Case; 32] = [
     (&["--epochs", "3"], |with, _| assert_eq!(with.metrics.len(), 6)),
     (&["--max-steps", "5"], |with, _| assert_eq!(with.metrics.len(), 5)),
     (&["--train-batch-size", "3"], |with, _| assert_eq!(with.column("images")[..3], [3.0, 3.0, 2.0])),
@@ -162,6 +162,7 @@ const TRAINING: [Case; 31] = [
     (&["--seed", "9"], |with, without| assert!(with.model != without.model)),
     (&["--threads", "1"], |with, _| assert_eq!(with.settings["run"]["threads"].as_integer(), Some(1))),
     (&["--device", "cpu"], |with, without| assert!(with.model == without.model)),
+    (&["--dtype", "bf16"], |with, without| assert!(with.model != without.model)),
     (&["--ignored", "red_Oval"], |with, without| {
         assert!(with.log.contains("4 images of 1 pairs, 1 pairs held out"), "{}", with.log);
         assert!(without.log.contains("8 images of 2 pairs, 0 pairs held out"), "{}", without.log);
@@ -354,6 +355,7 @@ fn flags_of_sample() {
     assert_eq!(sample(&["--object", "Oval", "--out", "o.png"])[0]["pairs"], json!(["blue_Oval", "red_Oval"]));
     let plain = pixels(&one(&[]));
     assert_eq!(pixels(&one(&["--threads", "1", "--device", "cpu"])).dimensions(), plain.dimensions());
+    assert!(pixels(&one(&["--dtype", "bf16"])) != plain);
     let two = one(&["--steps", "2"]);
     assert!(two["evaluations_per_image"] == 2 && pixels(&two) != plain);
     let scale = one(&["--guidance-scale", "3.5"]);
@@ -364,7 +366,8 @@ fn flags_of_sample() {
     assert_eq!(sample(&["--count", "3", "--out", "many"]).len(), 6);
     assert_eq!(one(&["--checkpoint", "teacher", "--steps", "3"])["evaluations_per_image"], 6);
 
-    let covered = "checkpoint attribute object steps guidance-scale seed count out scale threads device";
+    let covered =
+        "checkpoint attribute object steps guidance-scale seed count out scale threads device dtype";
     assert_eq!(documented(dir, "sample"), words(covered).into_iter().map(str::to_owned).collect());
 }
 

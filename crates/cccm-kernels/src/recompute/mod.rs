@@ -6,8 +6,10 @@ mod tests;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Storage, Tensor, Var, bail,
+    CpuStorage, CustomOp1, CustomOp2, DType, Device, Layout, Result, Shape, Storage, Tensor, Var, bail,
 };
+#[cfg(feature = "cuda")]
+use candle_core::{CudaStorage, backend::BackendStorage};
 
 use crate::backward::{backward, hand_over};
 use crate::isa::{is_portable, portably};
@@ -20,12 +22,13 @@ use crate::isa::{is_portable, portably};
 /// - `inputs`: handed to `f`
 /// - `parameters`: the variables that `f` uses beside its inputs, each of which gets its gradient. One that is missing
 ///   here gets none.
-/// - result: `f`'s, `f32` or `f64`
+/// - result: `f`'s, `f32`, `f64` or `bf16`
 ///
-/// Where neither inputs nor parameters track gradients, it is `f(inputs)`. Only on the CPU.
+/// Where neither inputs nor parameters track gradients, it is `f(inputs)`. On the CPU, and with feature `cuda` on NVIDIA
+/// GPUs.
 ///
 /// # Errors
-/// Those of `f`. When a gradient is wanted: for a tensor that is not on the CPU, a result of another dtype, or a parameter
+/// Those of `f`. When a gradient is wanted: for a tensor on another device, a result of another dtype, or a parameter
 /// that is computed from variables instead of being one; hand such a one to `f` as an input.
 pub fn recompute<F>(f: F, inputs: &[Tensor], parameters: &[Tensor]) -> Result<Tensor>
 where
@@ -41,8 +44,9 @@ where
     if !sources.iter().any(Tensor::track_op) {
         return f(inputs);
     }
-    if let Some(elsewhere) = sources.iter().find(|source| !source.device().is_cpu()) {
-        bail!("recompute: works on the CPU only, got a tensor on {:?}", elsewhere.device().location());
+    let is_known = |device: &Device| device.is_cpu() || (cfg!(feature = "cuda") && device.is_cuda());
+    if let Some(elsewhere) = sources.iter().find(|source| !is_known(source.device())) {
+        bail!("recompute: does not work on {:?}", elsewhere.device().location());
     }
     if let Some(computed) =
         parameters.iter().find(|parameter| parameter.track_op() && !parameter.is_variable())
@@ -51,8 +55,8 @@ where
     }
     let detached: Vec<_> = inputs.iter().map(Tensor::detach).collect();
     let result = f(&detached)?.detach().contiguous()?;
-    if !matches!(result.dtype(), DType::F32 | DType::F64) {
-        bail!("recompute: the result must be f32 or f64, got {:?}", result.dtype());
+    if !matches!(result.dtype(), DType::F32 | DType::F64 | DType::BF16) {
+        bail!("recompute: the result must be f32, f64 or bf16, got {:?}", result.dtype());
     }
     let gradients = Arc::new(Gradients::default());
     let mut anchor = Tensor::zeros((), result.dtype(), result.device())?;
@@ -93,15 +97,22 @@ struct Recomputed<F> {
     portable: bool,
 }
 
+impl<F> Recomputed<F> {
+    fn take_result(&self) -> Result<Tensor> {
+        match self.result.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(result) => Ok(result),
+            None => bail!("recompute: the result was taken twice"),
+        }
+    }
+}
+
 impl<F: Fn(&[Tensor]) -> Result<Tensor> + Send + Sync> CustomOp1 for Recomputed<F> {
     fn name(&self) -> &'static str {
         "cccm_recompute"
     }
 
     fn cpu_fwd(&self, _anchor: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        let Some(result) = self.result.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-            bail!("recompute: the result was taken twice");
-        };
+        let result = self.take_result()?;
         let (storage, layout) = result.storage_and_layout();
         // The result may be a view of a part.
         let storage = match (&*storage, layout.contiguous_offsets()) {
@@ -111,9 +122,20 @@ impl<F: Fn(&[Tensor]) -> Result<Tensor> + Send + Sync> CustomOp1 for Recomputed<
             (Storage::Cpu(CpuStorage::F64(values)), Some((start, end))) => {
                 CpuStorage::F64(values[start..end].to_vec())
             }
-            _ => bail!("recompute: the result must be contiguous, on the CPU, f32 or f64"),
+            (Storage::Cpu(CpuStorage::BF16(values)), Some((start, end))) => {
+                CpuStorage::BF16(values[start..end].to_vec())
+            }
+            _ => bail!("recompute: the result must be contiguous, on the CPU, f32, f64 or bf16"),
         };
         Ok((storage, layout.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, _anchor: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        // A copy: what may be a view of a part becomes the whole.
+        let result = self.take_result()?.copy()?;
+        let (storage, layout) = result.storage_and_layout();
+        Ok((crate::cuda::cuda_storage(&storage)?.try_clone(layout)?, layout.shape().clone()))
     }
 
     fn bwd(&self, anchor: &Tensor, _result: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
@@ -157,6 +179,17 @@ impl CustomOp2 for HandOut {
         Ok((anchor.clone(), Shape::from(())))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        _: &CudaStorage,
+        _: &Layout,
+        anchor: &CudaStorage,
+        layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        Ok((anchor.try_clone(layout)?, Shape::from(())))
+    }
+
     fn bwd(
         &self,
         source: &Tensor,
@@ -188,9 +221,22 @@ impl CustomOp2 for Seed {
         let scalar = match y {
             CpuStorage::F64(_) => CpuStorage::F64(vec![0.0]),
             CpuStorage::F32(_) => CpuStorage::F32(vec![0.0]),
-            _ => bail!("recompute: the result must be f32 or f64"),
+            _ => CpuStorage::BF16(vec![half::bf16::ZERO]),
         };
         Ok((scalar, Shape::from(())))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        y: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let scalar = Tensor::zeros((), y.dtype(), &Device::Cuda(y.device.clone()))?;
+        let (storage, layout) = scalar.storage_and_layout();
+        Ok((crate::cuda::cuda_storage(&storage)?.try_clone(layout)?, Shape::from(())))
     }
 
     fn bwd(

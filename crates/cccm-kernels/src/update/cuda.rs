@@ -75,6 +75,7 @@ fn cuda_device(tensor: &Tensor) -> Result<CudaDevice> {
 fn address(device: &CudaDevice, tensor: &Tensor) -> Result<u64> {
     let (storage, layout) = tensor.storage_and_layout();
     let numbers = view::<f32>((cuda_storage(&storage)?, layout))?;
-    let (address, _used) = numbers.device_ptr(&device.cuda_stream());
+    let stream = device.cuda_stream();
+    let (address, _used) = numbers.device_ptr(&stream);
     Ok(address)
 }

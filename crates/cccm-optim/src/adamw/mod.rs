@@ -1,5 +1,6 @@
 //! AdamW over named variables.
 
+mod at_once;
 mod update;
 
 use std::collections::BTreeMap;
@@ -72,8 +73,8 @@ impl Moments {
 ///
 /// Variables are visited in the order of their names, and every element is computed on its own,
 /// so the result does not depend on the number of threads. `f32` variables on the CPU are updated
-/// in one pass over memory; others with candle's operations, in the variable's own dtype (keep
-/// master weights in `f32`).
+/// in one pass over memory, those on an NVIDIA GPU (feature `cuda`) in one launch for all of them;
+/// others with candle's operations, in the variable's own dtype (keep master weights in `f32`).
 #[derive(Debug)]
 pub struct AdamW {
     cfg: AdamWConfig,
@@ -110,11 +111,13 @@ impl AdamW {
     /// [`Error::Candle`](crate::Error::Candle) when an operation fails, for example as a gradient is a variable itself.
     pub fn step(&mut self, grads: &BTreeMap<String, Tensor>, lr: f64, grad_scale: f64) -> Result<()> {
         let update = self.update(grads, lr, grad_scale)?;
-        // The three maps have the same names, hence the same order.
-        for ((param, moments), grad) in
-            self.params.values().zip(self.moments.values_mut()).zip(grads.values())
-        {
-            update.apply(param, moments, grad, None)?;
+        if !self.at_once(&update, grads, None)? {
+            // The three maps have the same names, hence the same order.
+            for ((param, moments), grad) in
+                self.params.values().zip(self.moments.values_mut()).zip(grads.values())
+            {
+                update.apply(param, moments, grad, None)?;
+            }
         }
         self.steps += 1;
         Ok(())
@@ -134,9 +137,11 @@ impl AdamW {
     ) -> Result<()> {
         let update = self.update(grads, lr, grad_scale)?;
         Ema::check(target, &self.params)?;
-        let states = self.moments.values_mut().zip(grads.values()).zip(target.values());
-        for (param, ((moments, grad), target)) in self.params.values().zip(states) {
-            update.apply(param, moments, grad, Some((ema, target)))?;
+        if !self.at_once(&update, grads, Some((ema, target)))? {
+            let states = self.moments.values_mut().zip(grads.values()).zip(target.values());
+            for (param, ((moments, grad), target)) in self.params.values().zip(states) {
+                update.apply(param, moments, grad, Some((ema, target)))?;
+            }
         }
         self.steps += 1;
         Ok(())

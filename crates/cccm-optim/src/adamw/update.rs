@@ -43,6 +43,25 @@ impl Update {
         }
     }
 
+    /// The same numbers, as all variables at once take them.
+    #[cfg(feature = "cuda")]
+    pub(super) fn rule(&self, ema: Option<Ema>) -> cccm_kernels::UpdateRule {
+        let (decay, rest) = ema.map_or((1.0, 0.0), Ema::weights);
+        cccm_kernels::UpdateRule {
+            grad_scale: self.grad_scale as f32,
+            beta1: self.beta1 as f32,
+            rest1: (1.0 - self.beta1) as f32,
+            beta2: self.beta2 as f32,
+            rest2: (1.0 - self.beta2) as f32,
+            eps: self.eps as f32,
+            keep: self.keep as f32,
+            step_size: self.step_size as f32,
+            root_correction: self.root_correction as f32,
+            decay,
+            rest,
+        }
+    }
+
     /// With `average`, a moving average of the parameter follows it.
     pub(super) fn apply(
         &self,
