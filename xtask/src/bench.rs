@@ -8,7 +8,7 @@ mod process;
 mod report;
 mod stats;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use options::{Options, Task};
 use process::{Job, Program, Run};
@@ -25,29 +25,40 @@ pub(crate) fn bench(args: &[&str]) -> Result<u8> {
     };
     // Before the long measuring, not after it.
     if options.write {
-        report::write(options.task, None)?;
+        report::write(&options, None)?;
     }
     if let Some(python) = &options.python {
         process::check(python)?;
     }
-    let code = super::cargo(&["build", "--release", "-p", "cccm-bench"])?;
-    if code != 0 {
-        return Ok(code);
+    if options.program.is_none() {
+        let code = match options.device {
+            "cuda" => {
+                bail!("build it with `cargo xtask cuda-build`, and name its `cccm-bench` by `--program`")
+            }
+            _ => super::cargo(&["build", "--release", "-p", "cccm-bench"])?,
+        };
+        if code != 0 {
+            return Ok(code);
+        }
     }
-    let text = match options.task {
+    let (text, all_done) = match options.task {
         Task::Compare => compare(&options),
         Task::Scaling => scaling(&options),
     };
     print!("{text}");
     if options.write {
-        report::write(options.task, Some(&text))?;
+        report::write(&options, Some(&text))?;
     }
-    Ok(0)
+    Ok(u8::from(!all_done))
 }
 
-/// Every size and work, by every contender.
-fn compare(options: &Options) -> String {
-    let mut programs = vec![Program::cccm()];
+/// Every size and work, by every contender; and whether all of them did it.
+fn compare(options: &Options) -> (String, bool) {
+    let cccm = || Program::cccm(options.program.as_deref());
+    let mut programs = match options.device {
+        "cuda" => vec![cccm().with_dtype("bf16"), cccm().with_dtype("f32")],
+        _ => vec![cccm()],
+    };
     if let Some(python) = &options.python {
         programs.extend(options.modes.iter().map(|mode| Program::torch(python, mode)));
     }
@@ -55,7 +66,8 @@ fn compare(options: &Options) -> String {
     let mut torch_version = None;
     for &size in &options.sizes {
         for &work in &options.works {
-            let job = Job { size, work, batch: batch(size, work), threads: options.threads };
+            let Options { threads, device, .. } = *options;
+            let job = Job { size, work, batch: batch(size, work, device), threads, device };
             let cases: Vec<Case<'_>> = programs.iter().map(|program| (program, job)).collect();
             let outcomes = alternately(&cases, options);
             torch_version =
@@ -70,12 +82,22 @@ fn compare(options: &Options) -> String {
             }));
         }
     }
-    format!("{}\n\n{}", report::header(options, torch_version.as_deref()), report::comparison(&rows))
+    let table = match options.device {
+        "cuda" => report::gpu_comparison(&rows),
+        _ => report::comparison(&rows),
+    };
+    (format!("{}\n\n{table}", report::header(options, torch_version.as_deref())), all_done(&rows))
 }
 
-/// Time against threads, images and pixels.
-fn scaling(options: &Options) -> String {
-    let cccm = Program::cccm();
+/// Whether no contender failed.
+fn all_done(rows: &[Row]) -> bool {
+    rows.iter().all(|row| row.runs.is_some())
+}
+
+/// Time against threads, images and pixels; and whether all of it was done.
+fn scaling(options: &Options) -> (String, bool) {
+    let device = "cpu";
+    let cccm = Program::cccm(options.program.as_deref());
     // Rows with one job to compare all with, the first.
     let series = |jobs: &[Job]| -> Vec<Row> {
         let cases: Vec<Case<'_>> = jobs.iter().map(|&job| (&cccm, job)).collect();
@@ -89,20 +111,24 @@ fn scaling(options: &Options) -> String {
         jobs.iter().zip(&outcomes).map(row).collect()
     };
     let one_and_more = |size, work| {
-        let job = |threads| Job { size, work, batch: batch(size, work), threads };
+        let job = |threads| Job { size, work, batch: batch(size, work, device), threads, device };
         series(&[job(1), job(options.threads)])
     };
-    let forward = |size, batch| Job { size, work: "forward", batch, threads: options.threads };
+    let forward = |size, batch| Job { size, work: "forward", batch, threads: options.threads, device };
     let threads = [one_and_more("L64", "sample4"), one_and_more("S", "step")].concat();
     let images = series(&[1, 2, 4, 8, 16, 32].map(|batch| forward("S", batch)));
     let pixels = series(&["L64", "L128"].map(|size| forward(size, 1)));
     let header = report::header(options, None);
-    format!("{header}\n\n{}", report::scaling(&threads, &images, &pixels))
+    let done = [&threads, &images, &pixels].into_iter().all(|rows| all_done(rows));
+    (format!("{header}\n\n{}", report::scaling(&threads, &images, &pixels)), done)
 }
 
 /// As many images as a user would take at a time.
-fn batch(size: &str, work: &str) -> usize {
+fn batch(size: &str, work: &str, device: &str) -> usize {
     match (size, work) {
+        ("S", "step" | "backward") if device == "cuda" => 256,
+        (_, "step" | "backward" | "forward") if device == "cuda" => 16,
+        _ if device == "cuda" => 64,
         ("S", "step" | "backward") => 16,
         ("S", _) => 8,
         _ => 1,

@@ -24,6 +24,7 @@ tasks:
   bench ...           time whole networks, on request against PyTorch, as a Markdown table:
                       bench [--against-torch PYTHON] [--size S|L64|L128]... [--work WORK]... [--mode MODE]...
                             [--threads N] [--rounds N] [--repeats N] [--write]
+                      bench --device cuda --program PATH ... the same on a GPU, by a cccm-bench that cuda-build has built
                       bench scaling [--threads N] [--rounds N] [--repeats N] [--write]
                       --write puts the table into BENCHMARKS.md
   e2e                 distil the built-in teacher by the best recipe, score both, and fail where the README's promises do not

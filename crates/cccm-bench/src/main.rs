@@ -13,6 +13,8 @@ use std::num::NonZero;
 use std::time::Instant;
 
 use anyhow::Result;
+use candle_core::{DType, Device};
+use cccm_runtime::{F32Products, gpu_peak_bytes, open_gpu};
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 
@@ -33,6 +35,12 @@ struct Args {
     /// Threads; 0 for one per core
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// Device to compute on: cpu, or cuda for the first GPU
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: Place,
+    /// Numbers to compute with; f32 products are TF32 on a GPU
+    #[arg(long, value_enum, default_value = "f32")]
+    dtype: Numbers,
     /// Keep only the results of blocks while training, and compute the blocks twice
     #[arg(long)]
     recompute: bool,
@@ -74,6 +82,20 @@ enum Work {
     Step,
 }
 
+/// Where it is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Place {
+    Cpu,
+    Cuda,
+}
+
+/// What features and the weights of convolutions are.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Numbers {
+    F32,
+    Bf16,
+}
+
 const WARM_UP: usize = 3;
 
 fn main() -> Result<()> {
@@ -81,7 +103,15 @@ fn main() -> Result<()> {
     unsafe { cccm_runtime::prepare() };
     let args = Args::parse();
     cccm_runtime::use_threads(NonZero::new(args.threads))?;
-    let bench = Bench::new(args.size, args.batch)?;
+    let device = match args.device {
+        Place::Cpu => Device::Cpu,
+        Place::Cuda => open_gpu(0, F32Products::Tf32)?,
+    };
+    let dtype = match args.dtype {
+        Numbers::F32 => DType::F32,
+        Numbers::Bf16 => DType::BF16,
+    };
+    let bench = Bench::new(args.size, args.batch, device.clone(), dtype)?;
     let bench = if args.recompute { bench.recomputing() } else { bench };
     let mut secs = bench.measure(args.work, |round| {
         for _ in 0..WARM_UP {
@@ -96,11 +126,17 @@ fn main() -> Result<()> {
         "work": name(args.work.to_possible_value()),
         "mode": if args.recompute { "recompute" } else { "cccm" },
         "batch": args.batch,
+        "device": name(args.device.to_possible_value()),
+        "dtype": name(args.dtype.to_possible_value()),
         "threads": rayon::current_num_threads(),
         "median_s": median(&secs),
         "min_s": secs[0],
         "max_s": secs[secs.len() - 1],
-        "peak_bytes": memory::peak_bytes(),
+        "flops": bench.flops(args.work),
+        "peak_bytes": match args.device {
+            Place::Cpu => memory::peak_bytes(),
+            Place::Cuda => Some(gpu_peak_bytes(&device)?),
+        },
     });
     println!("{line}");
     Ok(())

@@ -1,7 +1,7 @@
 //! The networks, and what is done with them.
 
 use anyhow::Result;
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use cccm_distill::{
     Averaging, DistillConfig, Distillation, MovingAverage, Networks, TrainBatch, TrainConfig, Trainer,
     TrainerParts,
@@ -23,6 +23,7 @@ pub(crate) struct Bench {
     streams: Streams,
     batch: usize,
     pixels: usize,
+    device: Device,
 }
 
 const LABELS: [usize; 2] = [4, 2];
@@ -31,7 +32,8 @@ const LABELS: [usize; 2] = [4, 2];
 pub(crate) type Round<'a> = &'a mut dyn FnMut() -> Result<()>;
 
 impl Bench {
-    pub(crate) fn new(size: Size, batch: usize) -> Result<Self> {
+    /// On a device, computing with numbers of a kind.
+    pub(crate) fn new(size: Size, batch: usize, device: Device, dtype: DType) -> Result<Self> {
         let small = UNetConfig { norm_groups: 32, ..UNetConfig::colored_mnist_32() };
         let (teacher, guidance_dim, pixels) = match size {
             Size::Small => (small, 32, 32),
@@ -39,19 +41,20 @@ impl Bench {
             Size::Large128 => (UNetConfig::celeba_128(), 128, 128),
         };
         let (student, tables) = (teacher.student(guidance_dim), Tables::new(LABELS));
-        let (streams, device) = (Streams::new(1), Device::Cpu);
+        let streams = Streams::new(1);
         let teacher_parameters = Parameters::init(&teacher, tables, &streams, &device)?;
         let parameters = teacher_parameters.student_of(&student, tables, GuidanceInit::Random, &streams)?;
         let averaged = parameters.deep_copy()?;
         Ok(Self {
-            teacher: UNet::frozen(&teacher, tables, &teacher_parameters)?,
-            student: UNet::trainable(&student, tables, &parameters)?,
-            target: UNet::frozen(&student, tables, &averaged)?,
+            teacher: UNet::frozen(&teacher, tables, &teacher_parameters)?.computing_in(dtype),
+            student: UNet::trainable(&student, tables, &parameters)?.computing_in(dtype),
+            target: UNet::frozen(&student, tables, &averaged)?.computing_in(dtype),
             parameters,
             averaged,
             streams,
             batch,
             pixels,
+            device,
         })
     }
 
@@ -60,23 +63,37 @@ impl Bench {
         Self { student: self.student.recomputing(), ..self }
     }
 
+    /// Additions and multiplications of one round, in convolutions; a backward pass takes twice those of a forward pass.
+    pub(crate) fn flops(&self, work: Work) -> u64 {
+        let passes = match work {
+            Work::Forward | Work::Sample1 => 1,
+            Work::Sample2 => 2,
+            Work::Sample4 => 4,
+            Work::Ddim50 => 100,
+            Work::Backward => 3,
+            // The student's, and two evaluations each of teacher and target.
+            Work::Step => 3 + 2 + 2,
+        };
+        passes * self.batch as u64 * self.student.flops(self.pixels)
+    }
+
     /// Hands `measure` the work, to be called once per round.
     pub(crate) fn measure<R>(&self, work: Work, measure: impl FnOnce(Round<'_>) -> Result<R>) -> Result<R> {
         let (x, labels) = (self.images()?, self.labels()?);
-        let t = self.streams.draws(0, 0..self.batch as u64).below("t", 1000)?;
+        let t = self.streams.draws(0, 0..self.batch as u64).below("t", 1000)?.to_device(&self.device)?;
         let w = Tensor::full(1.8f32, self.batch, &Device::Cpu)?;
         let conds = Conditions::new(labels.clone()).with_w(w);
-        let noise = SeededNoise::new(self.streams, 0..self.batch as u64, self.image_shape(), &Device::Cpu);
+        let noise = SeededNoise::new(self.streams, 0..self.batch as u64, self.image_shape(), &self.device);
         let few_steps = |steps| {
             let sampler = few_step_sampler(steps)?;
             let (target, labels, noise) = (&self.target, &labels, &noise);
-            Ok::<_, anyhow::Error>(move || done(sampler.sample(target, labels, noise, &mut ())))
+            Ok::<_, anyhow::Error>(move || self.done(sampler.sample(target, labels, noise, &mut ())))
         };
         match work {
-            Work::Forward => measure(&mut || done(self.target.predict(&x, &t, &conds))),
-            Work::Backward => {
-                measure(&mut || done(backward(&self.student.predict(&x, &t, &conds)?.sqr()?.mean_all()?)))
-            }
+            Work::Forward => measure(&mut || self.done(self.target.predict(&x, &t, &conds))),
+            Work::Backward => measure(&mut || {
+                self.done(backward(&self.student.predict(&x, &t, &conds)?.sqr()?.mean_all()?))
+            }),
             Work::Sample1 => measure(&mut few_steps(1)?),
             Work::Sample2 => measure(&mut few_steps(2)?),
             Work::Sample4 => measure(&mut few_steps(4)?),
@@ -84,24 +101,31 @@ impl Bench {
                 let cfg = DdimConfig { steps: 50, guidance_scale: 2.8 };
                 let sampler =
                     DdimSampler::new(&ScheduleConfig::default(), &self.teacher.null_labels(), &cfg)?;
-                measure(&mut || done(sampler.sample(&self.teacher, &labels, &noise, &mut ())))
+                measure(&mut || self.done(sampler.sample(&self.teacher, &labels, &noise, &mut ())))
             }
             Work::Step => {
                 let batch = TrainBatch::new(x.clamp(-1f32, 1f32)?, labels.clone());
                 let objective = self.distillation()?;
                 let mut trainer = self.trainer(&objective)?;
-                measure(&mut || done(trainer.step(&batch)))
+                measure(&mut || self.done(trainer.step(&batch)))
             }
         }
     }
 
+    /// Whether it worked, the result dropped within the round, and the device through with it.
+    fn done<T, E: Into<anyhow::Error>>(&self, result: Result<T, E>) -> Result<()> {
+        result.map(drop).map_err(Into::into)?;
+        Ok(self.device.synchronize()?)
+    }
+
     fn images(&self) -> Result<Tensor> {
-        Ok(self.streams.draws(0, 0..self.batch as u64).normal("x", &self.image_shape())?)
+        let draws = self.streams.draws(0, 0..self.batch as u64);
+        Ok(draws.normal("x", &self.image_shape())?.to_device(&self.device)?)
     }
 
     fn labels(&self) -> Result<Vec<Tensor>> {
         let draws = self.streams.draws(0, 0..self.batch as u64);
-        let kind = |(kind, count): (&str, usize)| draws.below(kind, count as u32);
+        let kind = |(kind, count): (&str, usize)| draws.below(kind, count as u32)?.to_device(&self.device);
         Ok(["attribute", "object"].into_iter().zip(LABELS).map(kind).collect::<candle_core::Result<_>>()?)
     }
 
@@ -131,11 +155,6 @@ impl Bench {
         };
         Ok(Trainer::new(&TrainConfig::default(), parts)?)
     }
-}
-
-/// Whether it worked, the result dropped within the round.
-fn done<T, E: Into<anyhow::Error>>(result: Result<T, E>) -> Result<()> {
-    result.map(drop).map_err(Into::into)
 }
 
 fn few_step_sampler(steps: usize) -> Result<FewStepSampler> {

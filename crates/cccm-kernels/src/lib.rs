@@ -34,6 +34,8 @@ pub use group_norm_silu::{GroupNormConfig, group_norm_silu};
 pub use isa::{instruction_set, portably};
 pub use layout::ImageLayout;
 pub use recompute::recompute;
+#[cfg(any(feature = "cuda", test))]
+pub use update::UpdateRule;
 #[cfg(feature = "cuda")]
-pub use update::{UpdateRule, Updated, can_update_at_once, squared_norm_at_once, update_at_once};
+pub use update::{Updated, can_update_at_once, squared_norm_at_once, update_at_once};
 pub use upsample::upsample_nearest_2x;

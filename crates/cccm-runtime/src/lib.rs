@@ -7,6 +7,6 @@ mod process;
 pub use error::{Error, Result};
 pub use gpu::{
     CUDA_IN_BUILD, F32Products, FoundLibrary, Gpu, GpuDriver, GpuLibrary, MIN_COMPUTE_CAPABILITY, gpu_driver,
-    gpu_free_bytes, gpu_libraries, gpus, open_gpu,
+    gpu_free_bytes, gpu_libraries, gpu_peak_bytes, gpus, open_gpu,
 };
 pub use process::{prepare, use_threads};

@@ -4,6 +4,7 @@ mod config;
 mod convert;
 mod embed;
 mod error;
+mod flops;
 mod hints;
 mod infer;
 mod inspect;

@@ -123,6 +123,14 @@ impl ResBlock {
             .collect()
     }
 
+    /// Additions and multiplications of its convolutions, at so many pixels; the label map's half of the bottleneck is not
+    /// convolved.
+    pub(crate) fn flops(&self, px: usize) -> u64 {
+        let bottleneck = self.label_mix.iter().map(|mix| mix.bottleneck.flops(px) / 2);
+        let shortcut = self.shortcut.iter().map(|conv| conv.flops(px));
+        self.conv_1.flops(px) + self.conv_2.flops(px) + bottleneck.chain(shortcut).sum::<u64>()
+    }
+
     fn compute(&self, x: &Tensor, skip: Option<&Tensor>, inputs: &BlockInputs<'_>) -> Result<Tensor> {
         let layout = inputs.layout;
         let x = &match skip {

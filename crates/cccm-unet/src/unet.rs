@@ -24,17 +24,17 @@ pub struct UNet {
     time: TimeEmbedding,
     labels: [LabelEmbedding; 2],
     tables: Tables,
-    head: Conv,
-    down: Vec<Layer>,
-    middle: [ResBlock; 2],
-    up: Vec<Layer>,
-    tail: (NormSilu, Conv),
+    pub(crate) head: Conv,
+    pub(crate) down: Vec<Layer>,
+    pub(crate) middle: [ResBlock; 2],
+    pub(crate) up: Vec<Layer>,
+    pub(crate) tail: (NormSilu, Conv),
     keep: Keep,
     dtype: DType,
 }
 
 #[derive(Clone, Debug)]
-enum Layer {
+pub(crate) enum Layer {
     Block(Box<ResBlock>),
     Downsample(Conv),
     Upsample(Conv),

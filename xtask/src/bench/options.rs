@@ -23,6 +23,10 @@ pub(crate) struct Options {
     pub(crate) works: Vec<&'static str>,
     /// Of PyTorch; of no use without its Python.
     pub(crate) modes: Vec<&'static str>,
+    /// `cpu` or `cuda`.
+    pub(crate) device: &'static str,
+    /// A `cccm-bench` that was built before; without it one is built.
+    pub(crate) program: Option<String>,
     pub(crate) threads: usize,
     /// Timed calls within a process.
     pub(crate) rounds: usize,
@@ -47,6 +51,12 @@ const WORKS: Names = Names {
     known: &["forward", "sample1", "sample2", "sample4", "ddim50", "backward", "step"],
     default: &["forward", "sample1", "sample2", "sample4", "step"],
 };
+const DEVICES: Names = Names { flag: "--device", known: &["cpu", "cuda"], default: &["cpu"] };
+/// What a GPU is for: the networks of the smallest and the largest images, sampling many at a time, training.
+const GPU_SIZES: [&str; 2] = ["S", "L128"];
+const GPU_WORKS: [&str; 3] = ["forward", "sample4", "step"];
+const GPU_MODES: [&str; 3] = ["eager", "bf16_channels_last", "bf16_channels_last_compile"];
+
 /// Those of `bench_torch.py`.
 const MODES: Names = Names {
     flag: "--mode",
@@ -82,6 +92,17 @@ pub(crate) fn parse(args: &[&str]) -> Result<Options> {
     if options.python.is_none() && !options.modes.is_empty() {
         bail!("`--mode` is one of PyTorch; name its Python with `--against-torch PYTHON`");
     }
+    if options.device == "cuda" {
+        for (asked, default) in [
+            (&mut options.sizes, &GPU_SIZES[..]),
+            (&mut options.works, &GPU_WORKS[..]),
+            (&mut options.modes, &GPU_MODES[..]),
+        ] {
+            if asked.is_empty() {
+                asked.extend(default);
+            }
+        }
+    }
     options.sizes = SIZES.chosen(&options.sizes);
     options.works = WORKS.chosen(&options.works);
     options.modes = MODES.chosen(&options.modes);
@@ -96,6 +117,8 @@ impl Options {
             sizes: Vec::new(),
             works: Vec::new(),
             modes: Vec::new(),
+            device: "cpu",
+            program: None,
             threads: 2,
             rounds: 5,
             repeats: 3,
@@ -121,12 +144,14 @@ impl Options {
         }
         let value = words.next().filter(|value| !value.starts_with("--"));
         let value = value.with_context(|| format!("`{flag}` needs a value"))?;
-        // Where somebody's Python lies is no part of the result.
-        self.command.extend([" ", if flag == "--against-torch" { "PYTHON" } else { value }]);
+        // Where somebody's programs lie is no part of the result.
+        self.command.extend([" ", shown(flag, value)]);
         match flag {
             "--size" => self.sizes.push(SIZES.find(value)?),
             "--work" => self.works.push(WORKS.find(value)?),
             "--mode" => self.modes.push(MODES.find(value)?),
+            "--device" => self.device = DEVICES.find(value)?,
+            "--program" => self.program = Some(value.to_owned()),
             "--threads" => self.threads = count(flag, value)?,
             "--rounds" => self.rounds = count(flag, value)?,
             "--repeats" => self.repeats = count(flag, value)?,
@@ -136,10 +161,29 @@ impl Options {
     }
 }
 
+/// A flag's value, but for where somebody's programs lie.
+fn shown<'a>(flag: &str, value: &'a str) -> &'a str {
+    match flag {
+        "--against-torch" => "PYTHON",
+        "--program" => "PROGRAM",
+        _ => value,
+    }
+}
+
 /// `scaling` stands before them, or not.
-const FLAGS: [&str; 8] =
-    ["--against-torch", "--size", "--work", "--mode", "--threads", "--rounds", "--repeats", "--write"];
-const SCALING_FLAGS: [&str; 4] = ["--threads", "--rounds", "--repeats", "--write"];
+const FLAGS: [&str; 10] = [
+    "--against-torch",
+    "--device",
+    "--size",
+    "--work",
+    "--mode",
+    "--threads",
+    "--rounds",
+    "--repeats",
+    "--program",
+    "--write",
+];
+const SCALING_FLAGS: [&str; 5] = ["--threads", "--rounds", "--repeats", "--program", "--write"];
 
 impl Names {
     /// The name, if it is known.
@@ -192,6 +236,16 @@ mod tests {
         let options = parse(&["scaling", "--rounds", "1"]).unwrap();
         assert_eq!((options.task, options.rounds), (Task::Scaling, 1));
         assert_eq!(options.command, "cargo xtask bench scaling --rounds 1");
+    }
+
+    #[test]
+    fn a_gpu_has_other_work() {
+        let options = parse(&["--device", "cuda", "--program", "/x/cccm-bench"]).unwrap();
+        assert_eq!((options.device, options.sizes), ("cuda", vec!["S", "L128"]));
+        assert_eq!(options.works, ["forward", "sample4", "step"]);
+        assert_eq!(options.command, "cargo xtask bench --device cuda --program PROGRAM");
+        let options = parse(&["--device", "cuda", "--work", "backward"]).unwrap();
+        assert_eq!(options.works, ["backward"]);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) struct Job {
     pub(crate) work: &'static str,
     pub(crate) batch: usize,
     pub(crate) threads: usize,
+    /// `cpu` or `cuda`.
+    pub(crate) device: &'static str,
 }
 
 /// What a process found out.
@@ -30,19 +32,27 @@ pub(crate) struct Job {
 pub(crate) struct Run {
     /// Of one call.
     pub(crate) median_s: f64,
-    /// Where the system tells.
+    /// Where the system tells; of a GPU's memory if it is computed there.
     pub(crate) peak_bytes: Option<f64>,
+    /// Additions and multiplications of one call, if they were counted.
+    pub(crate) flops: Option<f64>,
     /// The version of PyTorch, if that is what ran.
     pub(crate) torch: Option<String>,
 }
 
 impl Program {
-    /// This project, as `cargo build --release` left it.
-    pub(crate) fn cccm() -> Self {
+    /// This project: the program of that path, or as `cargo build --release` left it.
+    pub(crate) fn cccm(path: Option<&str>) -> Self {
         // Both may be relative to the caller's folder, where `cargo` ran and these processes run.
-        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-        let path = target.join("release").join(format!("cccm-bench{}", env::consts::EXE_SUFFIX));
-        Self { name: "cccm".to_owned(), path, args: Vec::new() }
+        let target = || env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+        let built = || target().join("release").join(format!("cccm-bench{}", env::consts::EXE_SUFFIX));
+        Self { name: "cccm".to_owned(), path: path.map_or_else(built, PathBuf::from), args: Vec::new() }
+    }
+
+    /// The same, computing with these numbers.
+    pub(crate) fn with_dtype(self, dtype: &str) -> Self {
+        let args = vec!["--dtype".to_owned(), dtype.to_owned()];
+        Self { name: format!("{} {dtype}", self.name), args, ..self }
     }
 
     pub(crate) fn torch(python: &str, mode: &str) -> Self {
@@ -60,6 +70,7 @@ impl Program {
         for (flag, value) in [("--batch", job.batch), ("--threads", job.threads), ("--rounds", rounds)] {
             command.arg(flag).arg(value.to_string());
         }
+        command.args(["--device", job.device]);
         // What candle goes by.
         command.env("RAYON_NUM_THREADS", job.threads.to_string());
         Run::from_stdout(&finish(command)?)
@@ -103,6 +114,7 @@ impl Run {
         Ok(Self {
             median_s: number("median_s").context("no `median_s` in the line of JSON")?,
             peak_bytes: number("peak_bytes"),
+            flops: number("flops"),
             torch: value(line, "torch").map(|value| value.trim_matches('"').to_owned()),
         })
     }
@@ -116,8 +128,11 @@ fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
 
 impl fmt::Display for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { size, work, batch, threads } = self;
-        write!(f, "{size} {work}, batch {batch}, threads {threads}")
+        let Self { size, work, batch, threads, device } = self;
+        match *device {
+            "cpu" => write!(f, "{size} {work}, batch {batch}, threads {threads}"),
+            device => write!(f, "{size} {work}, batch {batch}, {device}"),
+        }
     }
 }
 
@@ -127,12 +142,17 @@ mod tests {
 
     #[test]
     fn the_line_of_either_program_is_read() {
-        let ours = "{\"batch\":8,\"median_s\":0.0123,\"min_s\":1e-2,\"mode\":\"cccm\",\"peak_bytes\":null}\n";
-        let run = Run { median_s: 0.0123, peak_bytes: None, torch: None };
+        let ours = "{\"batch\":8,\"flops\":7,\"median_s\":0.0123,\"min_s\":1e-2,\"mode\":\"cccm\",\"peak_bytes\":null}\n";
+        let run = Run { median_s: 0.0123, peak_bytes: None, flops: Some(7.0), torch: None };
         assert_eq!(Run::from_stdout(ours).unwrap(), run);
         let theirs =
             "compiling {\n{\"median_s\": 2.5e-3, \"peak_bytes\": 1024, \"torch\": \"2.11.0+cpu\"}\nbye\n";
-        let run = Run { median_s: 0.0025, peak_bytes: Some(1024.0), torch: Some("2.11.0+cpu".to_owned()) };
+        let run = Run {
+            median_s: 0.0025,
+            peak_bytes: Some(1024.0),
+            flops: None,
+            torch: Some("2.11.0+cpu".to_owned()),
+        };
         assert_eq!(Run::from_stdout(theirs).unwrap(), run);
     }
 

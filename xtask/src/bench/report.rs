@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::num::NonZero;
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 use std::{env, thread};
 
@@ -32,10 +33,14 @@ pub(crate) fn header(options: &Options, torch: Option<&str>) -> String {
     let processor = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| processor_model(&text));
     let processor = processor.unwrap_or_else(|| env::consts::ARCH.to_owned());
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let gpu = match options.device {
+        "cuda" => format!(" {}.", gpu_name().unwrap_or_else(|| "A GPU of unknown name".to_owned())),
+        _ => String::new(),
+    };
     let torch = torch.map_or_else(String::new, |version| format!(" PyTorch {version}."));
     format!(
         "`{command}` on {year}-{month:02}-{day:02} (UTC). {processor}, {cores} logical cores, {threads} threads. \
-         Each time is the median over {repeats} processes of their median of {rounds} calls.{torch}"
+         Each time is the median over {repeats} processes of their median of {rounds} calls.{torch}{gpu}"
     )
 }
 
@@ -55,6 +60,28 @@ pub(crate) fn comparison(rows: &[Row]) -> String {
     })
 }
 
+/// The same on a GPU: how much of what it can do, and of its memory.
+pub(crate) fn gpu_comparison(rows: &[Row]) -> String {
+    let head = "\
+| size | batch | work | contender | ms | smallest to largest | images/s | TFLOP/s | peak MiB | cccm bf16's time / its |
+|---|---:|---|---|---:|---:|---:|---:|---:|---|
+";
+    table(head, rows, |row| {
+        let Job { size, work, batch, .. } = row.job;
+        let ratio = row.ratio().map_or_else(String::new, |Spread { median, min, max }| {
+            format!("{median:.2} ({min:.2} to {max:.2})")
+        });
+        let per_second =
+            |amount: f64| row.times().map_or_else(String::new, |time| digits(amount / time.median));
+        // Only our own program counts; the others do the same.
+        let flops = [&row.runs, &row.base].into_iter().flatten().flatten().find_map(|run| run.flops);
+        let rate = flops.map_or_else(String::new, |flops| per_second(flops / 1e12));
+        let (name, time, images, peak) =
+            (&row.name, row.time_cells(), per_second(batch as f64), row.peak_mib());
+        format!("| {size} | {batch} | {work} | {name} | {time} | {images} | {rate} | {peak} | {ratio} |\n")
+    })
+}
+
 /// A table each for threads, images and pixels.
 pub(crate) fn scaling(threads: &[Row], images: &[Row], pixels: &[Row]) -> String {
     let head = "\
@@ -62,7 +89,7 @@ pub(crate) fn scaling(threads: &[Row], images: &[Row], pixels: &[Row]) -> String
 |---|---:|---|---:|---:|---:|---:|
 ";
     let threads = table(head, threads, |row| {
-        let Job { size, work, batch, threads } = row.job;
+        let Job { size, work, batch, threads, .. } = row.job;
         let ratio = row.ratio().map_or_else(String::new, |ratio| format!("{:.2}", ratio.median));
         format!("| {size} | {batch} | {work} | {threads} | {} | {ratio} |\n", row.time_cells())
     });
@@ -94,12 +121,13 @@ fn table(head: &str, rows: &[Row], line: impl Fn(&Row) -> String) -> String {
 }
 
 /// Puts the text where `BENCHMARKS.md` has the task's; without a text only looks whether it can be done.
-pub(crate) fn write(task: Task, text: Option<&str>) -> Result<()> {
+pub(crate) fn write(options: &Options, text: Option<&str>) -> Result<()> {
     let path = root().join("BENCHMARKS.md");
     let page = fs::read_to_string(&path).with_context(|| format!("reading `{}`", path.display()))?;
-    let name = match task {
-        Task::Compare => "bench",
-        Task::Scaling => "scaling",
+    let name = match (options.task, options.device) {
+        (Task::Compare, "cuda") => "cuda",
+        (Task::Compare, _) => "bench",
+        (Task::Scaling, _) => "scaling",
     };
     let page = splice(&page, name, text.unwrap_or_default()).context("`BENCHMARKS.md`")?;
     if text.is_some() {
@@ -181,6 +209,14 @@ pub(crate) fn digits(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
+/// The first GPU's name, as the driver's own program tells it.
+fn gpu_name() -> Option<String> {
+    let output =
+        Command::new("nvidia-smi").args(["--query-gpu=name", "--format=csv,noheader"]).output().ok()?;
+    let names = String::from_utf8(output.stdout).ok()?;
+    names.lines().next().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
 /// The first processor's name in `/proc/cpuinfo`; ARM has none there.
 fn processor_model(cpuinfo: &str) -> Option<String> {
     let line = cpuinfo.lines().find(|line| line.starts_with("model name"))?;
@@ -204,11 +240,13 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::options::parse;
 
-    const JOB: Job = Job { size: "L64", work: "forward", batch: 1, threads: 2 };
+    const JOB: Job = Job { size: "L64", work: "forward", batch: 1, threads: 2, device: "cpu" };
 
     fn runs(medians: &[f64]) -> Vec<Run> {
-        let run = |&median_s| Run { median_s, peak_bytes: Some(median_s * 100.0 * MIB), torch: None };
+        let run =
+            |&median_s| Run { median_s, peak_bytes: Some(median_s * 100.0 * MIB), flops: None, torch: None };
         medians.iter().map(run).collect()
     }
 
@@ -236,6 +274,22 @@ mod tests {
         assert_eq!(body, want);
         let cells = |line: &str| line.matches('|').count();
         assert!(table.lines().all(|line| cells(line) == cells(want[0])), "{table}");
+    }
+
+    #[test]
+    fn a_gpu_is_measured_by_what_it_computes() {
+        let ours: Vec<Run> = runs(&[0.5]).into_iter().map(|run| Run { flops: Some(4e12), ..run }).collect();
+        let job = Job { size: "L128", work: "step", batch: 16, threads: 2, device: "cuda" };
+        let row = |name: &str, runs, base| Row { job, name: name.to_owned(), runs: Some(runs), base };
+        let table = gpu_comparison(&[
+            row("cccm bf16", ours.clone(), None),
+            row("PyTorch eager", runs(&[1.0]), Some(ours)),
+        ]);
+        let want = [
+            "| L128 | 16 | step | cccm bf16 | 500 | 500 to 500 | 32.0 | 8.00 | 50 |  |",
+            "| L128 | 16 | step | PyTorch eager | 1000 | 1000 to 1000 | 16.0 | 4.00 | 100 | 0.50 (0.50 to 0.50) |",
+        ];
+        assert_eq!(table.lines().skip(2).collect::<Vec<_>>(), want);
     }
 
     #[test]
@@ -269,8 +323,8 @@ mod tests {
 
     #[test]
     fn the_page_has_a_place_for_both() {
-        for task in [Task::Compare, Task::Scaling] {
-            write(task, None).unwrap();
+        for args in [&[][..], &["scaling"], &["--device", "cuda"]] {
+            write(&parse(args).unwrap(), None).unwrap();
         }
     }
 

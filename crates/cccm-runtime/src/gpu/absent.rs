@@ -21,6 +21,10 @@ pub(super) fn free_bytes(_device: &Device) -> Result<u64> {
     Err(Error::CpuOnlyBuild)
 }
 
+pub(super) fn peak_bytes(_device: &Device) -> Result<u64> {
+    Err(Error::CpuOnlyBuild)
+}
+
 pub(super) fn libraries() -> Vec<GpuLibrary> {
     Vec::new()
 }

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "calls of the driver")]
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::cuda_backend::cudarc::driver::{CudaContext, DriverError, result, sys};
@@ -80,25 +81,30 @@ pub(super) fn open(ordinal: usize, products: F32Products) -> Result<Device> {
     /// What is open, by number.
     static OPEN: Mutex<BTreeMap<usize, CudaDevice>> = Mutex::new(BTreeMap::new());
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if !open.contains_key(&ordinal) {
-        let mut gpus = gpus()?;
-        let count = gpus.len();
-        if ordinal >= count {
-            return Err(Error::NoSuchGpu { ordinal, count });
-        }
-        let gpu = gpus.swap_remove(ordinal);
-        if !gpu.is_new_enough() {
-            return Err(Error::OldGpu { ordinal, name: gpu.name, found: gpu.compute_capability });
-        }
-        // Not candle's default, the stream of the calling thread: tensors of one thread may be used and dropped by another.
-        let device = CudaDevice::new_with_stream(ordinal)?;
-        // SAFETY: all work on this device is queued on the one stream that it has, hence in order.
-        unsafe { device.disable_event_tracking() };
-        keep_memory(device.cuda_stream().context()).map_err(|error| failed("keep memory", error))?;
-        open.insert(ordinal, device);
-    }
+    let device = match open.entry(ordinal) {
+        Entry::Occupied(device) => device.into_mut(),
+        Entry::Vacant(place) => place.insert(new(ordinal)?),
+    };
     set_gemm_reduced_precision_f32(products == F32Products::Tf32);
-    Ok(Device::Cuda(open[&ordinal].clone()))
+    Ok(Device::Cuda(device.clone()))
+}
+
+fn new(ordinal: usize) -> Result<CudaDevice> {
+    let mut gpus = gpus()?;
+    let count = gpus.len();
+    if ordinal >= count {
+        return Err(Error::NoSuchGpu { ordinal, count });
+    }
+    let gpu = gpus.swap_remove(ordinal);
+    if !gpu.is_new_enough() {
+        return Err(Error::OldGpu { ordinal, name: gpu.name, found: gpu.compute_capability });
+    }
+    // Not candle's default, the stream of the calling thread: tensors of one thread may be used and dropped by another.
+    let device = CudaDevice::new_with_stream(ordinal)?;
+    // SAFETY: all work on this device is queued on the one stream that it has, hence in order.
+    unsafe { device.disable_event_tracking() };
+    keep_memory(device.cuda_stream().context()).map_err(|error| failed("keep memory", error))?;
+    Ok(device)
 }
 
 /// Has freed memory stay in the process's pool; by default it goes back at every synchronisation.
@@ -124,6 +130,25 @@ pub(super) fn free_bytes(device: &Device) -> Result<u64> {
     let stream = device.as_cuda_device()?.cuda_stream();
     let (free, _) = stream.context().mem_get_info().map_err(|error| failed("tell the free memory", error))?;
     Ok(free as u64)
+}
+
+pub(super) fn peak_bytes(device: &Device) -> Result<u64> {
+    let stream = device.as_cuda_device()?.cuda_stream();
+    let told = |error| failed("tell the memory that was used", error);
+    // SAFETY: the GPU is the context's own.
+    let pool = unsafe { result::device::get_default_mem_pool(stream.context().cu_device()) }.map_err(told)?;
+    let mut bytes = 0_u64;
+    // SAFETY: the attribute's value is a 64-bit number, which the driver writes during the call.
+    unsafe {
+        sys::cuMemPoolGetAttribute(
+            pool,
+            sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH,
+            (&raw mut bytes).cast(),
+        )
+    }
+    .result()
+    .map_err(told)?;
+    Ok(bytes)
 }
 
 fn failed(action: &'static str, error: DriverError) -> Error {

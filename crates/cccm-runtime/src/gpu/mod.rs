@@ -133,6 +133,14 @@ pub fn gpu_free_bytes(device: &Device) -> Result<u64> {
     backend::free_bytes(device)
 }
 
+/// The most memory of a GPU that this process's tensors have taken at once.
+///
+/// # Errors
+/// As [`gpu_free_bytes`].
+pub fn gpu_peak_bytes(device: &Device) -> Result<u64> {
+    backend::peak_bytes(device)
+}
+
 /// The libraries that this build loads, in the order in which it needs them; none without feature `cuda`, and none looked for
 /// on other systems than Linux.
 pub fn gpu_libraries() -> Vec<GpuLibrary> {
