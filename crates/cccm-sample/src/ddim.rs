@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use cccm_sched::{Conditions, Denoiser, NoiseSchedule, ScheduleConfig, ddim_timesteps, guided, predict_pair};
 use serde::{Deserialize, Serialize};
 
-use crate::sampler::{evaluate, guidance_weights, start, timestep, w_from_guidance_scale};
+use crate::sampler::{Evaluations, guidance_weights, start, timestep, w_from_guidance_scale};
 use crate::{Error, NoiseSource, Observer, Result, SampleStep, Sampler};
 
 /// How a teacher is sampled.
@@ -87,11 +87,13 @@ impl Sampler for DdimSampler {
         }
         let mut x_t = start(labels, noise)?;
         let conds = Conditions::new(labels.to_vec());
+        let mut evaluations = Evaluations::default();
         for (index, at) in (0..self.timesteps.len()).rev().enumerate() {
             let t = self.timesteps[at];
             let t_prev = if at == 0 { 0 } else { self.timesteps[at - 1] };
             let times = timestep(t, &x_t)?;
-            let prediction = evaluate(&x_t, t, |times| self.predict(denoiser, &x_t, times, &conds))?;
+            let prediction =
+                evaluations.evaluate(&x_t, t, |times| self.predict(denoiser, &x_t, times, &conds))?;
             let x0_pred = self.schedule.x0_from_prediction(&x_t, &times, &prediction)?;
             let eps = self.schedule.eps_from_prediction(&x_t, &times, &prediction)?;
             x_t = self.schedule.ddim_step(&x_t, &eps, t, t_prev)?;
@@ -103,6 +105,7 @@ impl Sampler for DdimSampler {
                 evaluations: (index + 1) * self.evaluations_per_step(),
             })?;
         }
+        evaluations.check()?;
         Ok(x_t)
     }
 

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use cccm_sched::{Boundary, Conditions, Denoiser, NoiseSchedule, ScheduleConfig, StudentConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::sampler::{evaluate, expect_shape, guidance_weights, start, timestep, w_from_guidance_scale};
+use crate::sampler::{Evaluations, expect_shape, guidance_weights, start, timestep, w_from_guidance_scale};
 use crate::{NoiseSource, Observer, Result, SampleStep, Sampler};
 
 /// How a student is sampled.
@@ -76,6 +76,7 @@ impl Sampler for FewStepSampler {
         let mut x_t = start(labels, noise)?;
         let conds = Conditions::new(labels.to_vec()).with_w(guidance_weights(self.w, &x_t)?);
         let mut image = x_t.clone();
+        let mut evaluations = Evaluations::default();
         for (index, &t) in self.timesteps.iter().enumerate() {
             let times = timestep(t, &x_t)?;
             if index > 0 {
@@ -83,7 +84,7 @@ impl Sampler for FewStepSampler {
                 expect_shape(|| format!("noise of step {index}"), &eps, image.dims())?;
                 x_t = self.schedule.add_noise(&image, &times, &eps)?;
             }
-            let prediction = evaluate(&x_t, t, |times| denoiser.predict(&x_t, times, &conds))?;
+            let prediction = evaluations.evaluate(&x_t, t, |times| denoiser.predict(&x_t, times, &conds))?;
             let x0_pred = self.schedule.x0_from_prediction(&x_t, &times, &prediction)?;
             image = self.boundary.apply(&x_t, &times, &x0_pred.clamp(-1f32, 1f32)?)?;
             observer.step(&SampleStep {
@@ -94,6 +95,7 @@ impl Sampler for FewStepSampler {
                 evaluations: index + 1,
             })?;
         }
+        evaluations.check()?;
         Ok(image)
     }
 

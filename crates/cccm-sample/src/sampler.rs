@@ -45,18 +45,39 @@ pub(crate) fn timestep(t: u32, x_t: &Tensor) -> candle_core::Result<Tensor> {
     Tensor::full(t, x_t.dim(0)?, &Device::Cpu)
 }
 
-/// One evaluation: `predict` gets the timesteps on the device of `x_t`, and its answer is checked.
-pub(crate) fn evaluate(
-    x_t: &Tensor,
-    t: u32,
-    predict: impl FnOnce(&Tensor) -> candle_core::Result<Tensor>,
-) -> Result<Tensor> {
-    // A network in training holds variables, whose graph would keep every step's activations alive.
-    let prediction = predict(&timestep(t, x_t)?.to_device(x_t.device())?)?.detach();
-    expect_shape(|| "the network's prediction".to_owned(), &prediction, x_t.dims())?;
-    // Clamping turns NaN into a proper pixel, so that a broken network would go unnoticed.
-    let sum = prediction.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?;
-    if sum.is_finite() { Ok(prediction) } else { Err(Error::NonFinite { t }) }
+/// The evaluations of one run of a sampler, which are checked all at once at its end: a GPU is waited for only then.
+#[derive(Default)]
+pub(crate) struct Evaluations {
+    /// Sums of the network's answers, by their timesteps.
+    sums: Vec<(u32, Tensor)>,
+}
+
+impl Evaluations {
+    /// One more: `predict` gets the timesteps on the device of `x_t`.
+    pub(crate) fn evaluate(
+        &mut self,
+        x_t: &Tensor,
+        t: u32,
+        predict: impl FnOnce(&Tensor) -> candle_core::Result<Tensor>,
+    ) -> Result<Tensor> {
+        // A network in training holds variables, whose graph would keep every step's activations alive.
+        let prediction = predict(&timestep(t, x_t)?.to_device(x_t.device())?)?.detach();
+        expect_shape(|| "the network's prediction".to_owned(), &prediction, x_t.dims())?;
+        // Image by image first: on a GPU, candle adds up a whole tensor in a single block.
+        let sum = prediction.to_dtype(DType::F32)?.flatten_from(1)?.sum(1)?.sum_all()?;
+        self.sums.push((t, sum));
+        Ok(prediction)
+    }
+
+    /// Fails if an answer was not finite: clamping turns NaN into a proper pixel, so that a broken network would go unnoticed.
+    pub(crate) fn check(self) -> Result<()> {
+        let (timesteps, sums): (Vec<_>, Vec<_>) = self.sums.into_iter().unzip();
+        let sums: Vec<f32> = Tensor::stack(&sums, 0)?.to_vec1()?;
+        match timesteps.into_iter().zip(sums).find(|(_, sum)| !sum.is_finite()) {
+            Some((t, _)) => Err(Error::NonFinite { t }),
+            None => Ok(()),
+        }
+    }
 }
 
 pub(crate) fn expect_shape(what: impl FnOnce() -> String, got: &Tensor, want: &[usize]) -> Result<()> {

@@ -163,8 +163,9 @@ impl ResBlock {
             ImageLayout::ChannelsLast => h.permute((0, 3, 1, 2))?.dims4()?,
         };
         let purpose = format!("dropout.{}", self.name);
-        let mask = draws.dropout_mask(&purpose, &[channels, height, width], self.dropout)?;
-        let mask = ImageLayout::ChannelsFirst.convert(&mask, inputs.layout)?;
-        &h * mask.to_dtype(h.dtype())?.to_device(h.device())?
+        // Drawn on the CPU; all else is done where the features are.
+        let mask =
+            draws.dropout_mask(&purpose, &[channels, height, width], self.dropout)?.to_device(h.device())?;
+        &h * ImageLayout::ChannelsFirst.convert(&mask, inputs.layout)?.to_dtype(h.dtype())?
     }
 }

@@ -67,7 +67,7 @@ pub(super) unsafe fn channel_sums<Q: Queue>(
             Bias::OfAll => (1, images.batch * chunks),
             Bias::PerSample => (images.batch, chunks),
         };
-        let grid = Grid::of_items(images.channels, rows)?;
+        let grid = Grid::of_sums(images.channels, rows)?;
         queue.launch(&KERNELS, "chunk_sums", grid, &[partial, out, channels, Arg::Int(summands as i32)])
     }
 }
@@ -105,7 +105,12 @@ impl Transposition {
             ],
             threads: [TILE as u32, ROWS, 1],
         };
-        let kernel = format!("transpose_{}_{}", of_x.name(), of_y.name());
+        let (kernel, grid) = if rows.min(columns) < TILE / 2 {
+            ("reorder", Grid::of_items(count * rows * columns, 1)?)
+        } else {
+            ("transpose", grid)
+        };
+        let kernel = format!("{kernel}_{}_{}", of_x.name(), of_y.name());
         let args = [x, y, Arg::Size(count), Arg::Int(rows as i32), Arg::Int(columns as i32)];
         // SAFETY: arguments in the kernel's order, by this function's contract large enough.
         unsafe { queue.launch(&KERNELS, &kernel, grid, &args) }

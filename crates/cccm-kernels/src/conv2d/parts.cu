@@ -42,13 +42,24 @@ FOR(float, 4, f32_4)
 FOR(bf16, 1, bf16_1)
 FOR(bf16, 8, bf16_8)
 
-// (rows, chunks, channels) to (rows, channels).
+// (rows, chunks, channels) to (rows, channels); the threads of a column share the chunks.
 extern "C" __global__ void chunk_sums(const float *partial, float *out, int channels, int chunks) {
   int channel = blockIdx.x * blockDim.x + threadIdx.x;
-  if (channel >= channels) return;
-  float sum = 0.f;
-  for (int k = 0; k < chunks; k++) sum += partial[((size_t)blockIdx.y * chunks + k) * channels + channel];
-  out[(size_t)blockIdx.y * channels + channel] = sum;
+  float sum[1] = {};
+  if (channel < channels)
+    for (int k = threadIdx.y; k < chunks; k += blockDim.y)
+      sum[0] += partial[((size_t)blockIdx.y * chunks + k) * channels + channel];
+  sum_over_rows(sum);
+  if (threadIdx.y == 0 && channel < channels) out[(size_t)blockIdx.y * channels + channel] = sum[0];
+}
+
+// (count, rows, columns) to (count, columns, rows), a thread per number: for few rows or columns, of which a tile would be
+// mostly empty.
+template <class A, class B> __device__ void reorder(const A *x, B *y, size_t count, int rows, int columns) {
+  size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= count * rows * columns) return;
+  size_t rest = i / rows, row = i - rest * rows, matrix = rest / columns, column = rest - matrix * columns;
+  round_to(to_float(x[(matrix * rows + row) * columns + column]), y[i]);
 }
 
 #define TILE 32
@@ -77,6 +88,9 @@ template <class A, class B> __device__ void transpose(const A *x, B *y, size_t c
 #define BETWEEN(A, B, suffix)                                                                                         \
   extern "C" __global__ void transpose_##suffix(const A *x, B *y, size_t count, int rows, int columns) {              \
     transpose(x, y, count, rows, columns);                                                                            \
+  }                                                                                                                   \
+  extern "C" __global__ void reorder_##suffix(const A *x, B *y, size_t count, int rows, int columns) {                \
+    reorder(x, y, count, rows, columns);                                                                              \
   }
 BETWEEN(float, float, f32_f32)
 BETWEEN(float, bf16, f32_bf16)

@@ -1,14 +1,16 @@
 //! Kernels are compiled for the GPU at hand when they are first used, and kept on disk for the next process.
 
 use std::collections::HashMap;
+use std::ffi::CString;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fs, process};
 
 use candle_core::cuda_backend::cudarc::driver::{CudaFunction, CudaModule};
-use candle_core::cuda_backend::cudarc::nvrtc::{self, CompileError, CompileOptions, Ptx};
+use candle_core::cuda_backend::cudarc::nvrtc::{self, Ptx};
 use candle_core::cuda_backend::{DeviceId, WrapErr};
-use candle_core::{CudaDevice, Result, bail};
+use candle_core::{CudaDevice, Error, Result, bail};
 use sha2::{Digest, Sha256};
 
 use crate::gpu::Source;
@@ -44,9 +46,20 @@ pub(super) fn function(device: &CudaDevice, source: &'static Source, kernel: &st
 fn load(device: &CudaDevice, source: &Source) -> Result<Arc<CudaModule>> {
     let stream = device.cuda_stream();
     let context = stream.context();
-    let capability = context.compute_capability().w()?;
-    let text = compiled(source, capability)?;
-    match context.load_module(Ptx::from_src(text)) {
+    let (major, minor) = context.compute_capability().w()?;
+    // Machine code of the GPU at hand, and not PTX: a driver refuses PTX of a newer minor version of CUDA than its own.
+    let architecture = format!("--gpu-architecture=sm_{major}{minor}");
+    let kept = cache_dir().map(|dir| dir.join(format!("{}.cubin", digest(source, &architecture))));
+    if let Some(code) = kept.as_deref().and_then(|path| fs::read(path).ok())
+        && let Ok(module) = context.load_module(Ptx::from_binary(code))
+    {
+        return Ok(module);
+    }
+    let code = compile(source, &architecture)?;
+    if let Some(path) = kept {
+        keep(&path, &code);
+    }
+    match context.load_module(Ptx::from_binary(code)) {
         Ok(module) => Ok(module),
         Err(error) => bail!(
             "the driver refuses the kernels `{}`: {error}; is it older than the CUDA libraries? `nvidia-smi` shows the \
@@ -56,26 +69,40 @@ fn load(device: &CudaDevice, source: &Source) -> Result<Arc<CudaModule>> {
     }
 }
 
-/// The source as PTX, from the disk if it was compiled before.
-fn compiled(source: &Source, (major, minor): (i32, i32)) -> Result<String> {
-    let architecture = format!("--gpu-architecture=compute_{major}{minor}");
-    let kept = cache_dir().map(|dir| dir.join(format!("{}.ptx", digest(source, &architecture))));
-    if let Some(text) = kept.as_deref().and_then(|path| fs::read_to_string(path).ok()) {
-        return Ok(text);
-    }
-    let options = vec![architecture, "--std=c++17".to_owned()];
-    let options = CompileOptions { options, name: Some(format!("{}.cu", source.name)), ..Default::default() };
-    let text = match nvrtc::compile_ptx_with_opts(source.text, options) {
-        Ok(ptx) => ptx.to_src(),
-        Err(CompileError::CompileError { log, .. }) => {
-            bail!("NVRTC cannot compile the kernels `{}`: {}", source.name, log.to_string_lossy())
-        }
-        Err(error) => bail!("NVRTC cannot compile the kernels `{}`: {error:?}", source.name),
+/// The source as machine code.
+fn compile(source: &Source, architecture: &str) -> Result<Vec<u8>> {
+    let failed = |what: &dyn Display| {
+        Error::Msg(format!("NVRTC cannot compile the kernels `{}`: {what}", source.name)).bt()
     };
-    if let Some(path) = kept {
-        keep(&path, &text);
+    let text = CString::new(source.text).map_err(|error| failed(&error))?;
+    let program = Program(nvrtc::result::create_program(&text, None).map_err(|error| failed(&error))?);
+    // SAFETY: a living program.
+    let compiled = unsafe { nvrtc::result::compile_program(program.0, &[architecture, "--std=c++17"]) };
+    if let Err(error) = compiled {
+        // SAFETY: the same. The log ends with a zero.
+        let log = unsafe { nvrtc::result::get_program_log(program.0) }.unwrap_or_default();
+        let log: Vec<u8> = log.into_iter().map(|c| c as u8).take_while(|c| *c != 0).collect();
+        return Err(failed(&format!("{error}\n{}", String::from_utf8_lossy(&log))));
     }
-    Ok(text)
+    let mut len = 0;
+    // SAFETY: the same; writes one number.
+    unsafe { nvrtc::sys::nvrtcGetCUBINSize(program.0, &raw mut len) }.result().map_err(|e| failed(&e))?;
+    let mut code = vec![0; len];
+    // SAFETY: the same; writes so many bytes.
+    unsafe { nvrtc::sys::nvrtcGetCUBIN(program.0, code.as_mut_ptr().cast()) }
+        .result()
+        .map_err(|error| failed(&error))?;
+    Ok(code)
+}
+
+/// A program of NVRTC's, destroyed with its owner.
+struct Program(nvrtc::sys::nvrtcProgram);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // SAFETY: made once, destroyed once. There is nobody to tell of a failure.
+        let _ = unsafe { nvrtc::result::destroy_program(self.0) };
+    }
 }
 
 fn cache_dir() -> Option<PathBuf> {
@@ -96,12 +123,12 @@ fn nvrtc_version() -> (i32, i32) {
 }
 
 /// Written beside its place and renamed. Where that fails the next process compiles once more, and nothing else is lost.
-fn keep(path: &Path, text: &str) {
+fn keep(path: &Path, code: &[u8]) {
     let partial = path.with_extension(format!("{}.partial", process::id()));
     let written = path
         .parent()
         .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| fs::write(&partial, text))
+        .and_then(|()| fs::write(&partial, code))
         .and_then(|()| fs::rename(&partial, path));
     if written.is_err() {
         let _ = fs::remove_file(&partial);

@@ -60,8 +60,9 @@ pub(crate) fn cuda_storage(storage: &Storage) -> Result<&CudaStorage> {
 
 /// New numbers, of any values.
 pub(crate) fn allocate<T: Element>(device: &CudaDevice, len: usize) -> Result<CudaSlice<T>> {
+    // Nothing is no size that CUDA knows.
     // SAFETY: whoever allocates has a kernel write every number.
-    unsafe { device.alloc::<T>(len) }
+    unsafe { device.alloc::<T>(len.max(1)) }
 }
 
 /// A tensor of its own.
@@ -98,7 +99,7 @@ impl Queue for Stream<'_> {
 
     fn allocate(&self, numbers: usize) -> Result<Self::Memory> {
         // SAFETY: whoever allocates has a kernel write every number.
-        unsafe { self.0.alloc::<u32>(numbers) }
+        unsafe { self.0.alloc::<u32>(numbers.max(1)) }
     }
 
     fn upload(&self, words: &[u64]) -> Result<Self::Memory> {
@@ -114,12 +115,12 @@ impl Queue for Stream<'_> {
         if grid.blocks.contains(&0) {
             return Ok(()); // Of an empty batch.
         }
+        let stream = self.0.cuda_stream();
+        stream.context().bind_to_thread().w()?;
         let function = compile::function(self.0, source, kernel)?;
         let mut addresses: Vec<_> = args.iter().map(Arg::address).collect();
         let [x, y, z] = grid.blocks;
         let [threads_x, threads_y, threads_z] = grid.threads;
-        let stream = self.0.cuda_stream();
-        stream.context().bind_to_thread().w()?;
         // SAFETY: by the caller's promise; one stream has the kernels and allocations of a device in order.
         unsafe {
             result::launch_kernel(

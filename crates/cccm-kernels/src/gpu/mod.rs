@@ -77,6 +77,17 @@ impl Grid {
     }
 }
 
+impl Grid {
+    /// A column of threads for each of so many sums, over `rows`.
+    pub(crate) fn of_sums(sums: usize, rows: usize) -> Result<Self> {
+        const SIDE: usize = 16;
+        Ok(Self {
+            blocks: [blocks(sums.div_ceil(SIDE))?, second_blocks(rows)?, 1],
+            threads: [SIDE as u32, SIDE as u32, 1],
+        })
+    }
+}
+
 /// A count of blocks along the first dimension of a grid.
 pub(crate) fn blocks(count: usize) -> Result<u32> {
     match i32::try_from(count) {

@@ -57,7 +57,7 @@ pub(super) unsafe fn forward<Q: Queue>(
     run(
         &format!("gn_moments_{}", elements.name()),
         images.grid_of_groups(sizes.groups)?,
-        &[of.x, sums, of.moments, pixels, channels, groups, Arg::Int(chunks as i32), eps],
+        &[of.x, sums, of.moments, pixels, channels, chunk, groups, Arg::Int(chunks as i32), eps],
     )?;
     run(
         &format!("gn_apply_{}", vector.suffix),
@@ -104,10 +104,16 @@ pub(super) unsafe fn backward<Q: Queue>(
         grid,
         &[of.x, dy, of.weight, of.bias, of.moments, sums, pixels, channels, chunk, groups],
     )?;
+    let columns = 2 * images.channels;
     run(
-        "gn_group_sums",
+        "gn_chunk_sums",
+        Grid::of_sums(columns, images.batch)?,
+        &[sums, per_channel, Arg::Int(columns as i32), Arg::Int(chunks as i32)],
+    )?;
+    run(
+        "gn_group_means",
         images.grid_of_groups(sizes.groups)?,
-        &[sums, of.weight, per_channel, means, pixels, channels, groups, Arg::Int(chunks as i32)],
+        &[per_channel, of.weight, means, pixels, channels, groups],
     )?;
     run(
         "gn_grad_parameters",

@@ -44,16 +44,14 @@ __device__ void moments(const T *x, const float *partial, float *out, Images ima
   size_t sample = blockIdx.y;
   int per_group = images.channels / groups, at = threadIdx.x;
   Moments sum = {0.f, 0.f, 0.f};
-  for (int i = threadIdx.x; i < per_group; i += blockDim.x) {
-    int channel = blockIdx.x * per_group + i;
-    float s = 0.f, q = 0.f;
-    for (int k = 0; k < chunks; k++) {
-      const float *from = partial + (sample * chunks + k) * 2 * images.channels + channel;
-      s += from[0];
-      q += from[images.channels];
-    }
-    float n = (float)images.pixels, d = s / n, square = q - s * d;
-    Moments m = {n, to_float(x[sample * images.pixels * images.channels + channel]) + d, square > 0.f ? square : 0.f};
+  for (int i = threadIdx.x; i < per_group * chunks; i += blockDim.x) {
+    int k = i / per_group, channel = blockIdx.x * per_group + i - k * per_group;
+    const float *from = partial + (sample * chunks + k) * 2 * images.channels + channel;
+    size_t rest = images.pixels - (size_t)k * images.chunk;
+    float n = rest < images.chunk ? (float)rest : (float)images.chunk;
+    float d = from[0] / n, square = from[images.channels] - from[0] * d;
+    float shift = to_float(x[sample * images.pixels * images.channels + channel]);
+    Moments m = {n, shift + d, square > 0.f ? square : 0.f};
     sum = together(sum, m);
   }
   shared[at] = sum;
@@ -138,22 +136,28 @@ __device__ void grad_sums(const T *x, const T *dy, const float *weight, const fl
   }
 }
 
-// Sums over the chunks, per channel (batch, 2, channels), and weighted over each group (batch, groups, 2), both divided by
-// the number of a group's values. A block is one group of one sample.
-__device__ void group_sums(const float *partial, const float *weight, float *per_channel, float *per_group_out,
-                           Images images, int groups, int chunks) {
+// Sums over the chunks: (batch, chunks, columns) to (batch, columns). The threads of a column share the chunks.
+__device__ void chunk_sums(const float *partial, float *out, int columns, int chunks) {
+  int column = blockIdx.x * blockDim.x + threadIdx.x;
+  float sum[1] = {};
+  if (column < columns)
+    for (int k = threadIdx.y; k < chunks; k += blockDim.y)
+      sum[0] += partial[((size_t)blockIdx.y * chunks + k) * columns + column];
+  sum_over_rows(sum);
+  if (threadIdx.y == 0 && column < columns) out[(size_t)blockIdx.y * columns + column] = sum[0];
+}
+
+// Both sums of each channel (batch, 2, channels), weighted over each group and divided by the number of its values:
+// (batch, groups, 2). A block is one group of one sample.
+__device__ void group_means(const float *per_channel, const float *weight, float *out, Images images, int groups) {
   __shared__ float shared[2][THREADS];
   size_t sample = blockIdx.y;
   int per_group = images.channels / groups, at = threadIdx.x;
   float sums[2] = {};
   for (int i = threadIdx.x; i < per_group; i += blockDim.x) {
     int channel = blockIdx.x * per_group + i;
-    for (int which = 0; which < 2; which++) {
-      float sum = 0.f;
-      for (int k = 0; k < chunks; k++) sum += partial[((sample * chunks + k) * 2 + which) * images.channels + channel];
-      per_channel[(sample * 2 + which) * images.channels + channel] = sum;
-      sums[which] += weight[channel] * sum;
-    }
+    for (int which = 0; which < 2; which++)
+      sums[which] += weight[channel] * per_channel[(sample * 2 + which) * images.channels + channel];
   }
   shared[0][at] = sums[0];
   shared[1][at] = sums[1];
@@ -166,8 +170,8 @@ __device__ void group_sums(const float *partial, const float *weight, float *per
   }
   if (threadIdx.x != 0) return;
   float count = (float)images.pixels * per_group;
-  per_group_out[(sample * groups + blockIdx.x) * 2] = shared[0][0] / count;
-  per_group_out[(sample * groups + blockIdx.x) * 2 + 1] = shared[1][0] / count;
+  out[(sample * groups + blockIdx.x) * 2] = shared[0][0] / count;
+  out[(sample * groups + blockIdx.x) * 2 + 1] = shared[1][0] / count;
 }
 
 // Gradients of weight and bias: the channels' sums over the batch.
@@ -233,16 +237,19 @@ FOR(bf16, 1, bf16_1)
 FOR(bf16, 8, bf16_8)
 
 extern "C" __global__ void gn_moments_f32(const float *x, const float *partial, float *out, size_t pixels, int channels,
-                                          int groups, int chunks, float eps) {
-  moments(x, partial, out, {pixels, channels, 0}, groups, chunks, eps);
+                                          int chunk, int groups, int chunks, float eps) {
+  moments(x, partial, out, {pixels, channels, chunk}, groups, chunks, eps);
 }
 extern "C" __global__ void gn_moments_bf16(const bf16 *x, const float *partial, float *out, size_t pixels, int channels,
-                                           int groups, int chunks, float eps) {
-  moments(x, partial, out, {pixels, channels, 0}, groups, chunks, eps);
+                                           int chunk, int groups, int chunks, float eps) {
+  moments(x, partial, out, {pixels, channels, chunk}, groups, chunks, eps);
 }
-extern "C" __global__ void gn_group_sums(const float *partial, const float *weight, float *per_channel,
-                                         float *group_means, size_t pixels, int channels, int groups, int chunks) {
-  group_sums(partial, weight, per_channel, group_means, {pixels, channels, 0}, groups, chunks);
+extern "C" __global__ void gn_chunk_sums(const float *partial, float *out, int columns, int chunks) {
+  chunk_sums(partial, out, columns, chunks);
+}
+extern "C" __global__ void gn_group_means(const float *per_channel, const float *weight, float *out, size_t pixels,
+                                          int channels, int groups) {
+  group_means(per_channel, weight, out, {pixels, channels, 0}, groups);
 }
 extern "C" __global__ void gn_grad_parameters(const float *per_channel, float *d_weight, float *d_bias, int batch,
                                               int channels) {

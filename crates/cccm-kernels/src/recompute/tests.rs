@@ -108,6 +108,24 @@ fn unusual_sources_and_results() -> Result<()> {
     Ok(())
 }
 
+/// As a network in half precision has it: features in 16 bits, parameters in 32.
+#[test]
+fn half_precision_is_recomputed() -> Result<()> {
+    let (w, x) = (Var::from_tensor(&values(&[3], 1)?)?, Var::from_tensor(&values(&[3], 2)?)?);
+    let f = {
+        let w = w.as_tensor().clone();
+        move |x: &[Tensor]| x[0].mul(&w.to_dtype(DType::BF16)?)?.sqr()
+    };
+    let inputs = [x.to_dtype(DType::BF16)?];
+    let loss = |y: &Tensor| y.to_dtype(DType::F32)?.sum_all();
+    let got = loss(&recompute(f.clone(), &inputs, &[w.as_tensor().clone()])?)?.backward()?;
+    let want = loss(&f(&inputs)?)?.backward()?;
+    for source in [&w, &x] {
+        assert_close("gradient", got.get(source).unwrap(), want.get(source).unwrap(), 1e-6);
+    }
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_recomputed_is_named() -> Result<()> {
     let w = Var::from_tensor(&values(&[3], 1)?)?;
@@ -115,8 +133,8 @@ fn what_cannot_be_recomputed_is_named() -> Result<()> {
     let x = [w.as_tensor().clone()];
     let message = recompute(|x| x[0].sqr(), &x, &[computed]).unwrap_err().to_string();
     assert!(message.contains("is no variable; make it an input"), "{message}");
-    let message = recompute(|x| x[0].to_dtype(DType::BF16), &x, &[]).unwrap_err().to_string();
-    assert!(message.contains("must be f32 or f64, got BF16"), "{message}");
+    let message = recompute(|x| x[0].to_dtype(DType::F16), &x, &[]).unwrap_err().to_string();
+    assert!(message.contains("must be f32, f64 or bf16, got F16"), "{message}");
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! cuDNN on each device, with the plans it has made: found once per convolution, and kept.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ffi::c_void;
@@ -16,7 +16,7 @@ use candle_core::cuda_backend::{DeviceId, gemm_reduced_precision_f32};
 use candle_core::{CudaDevice, Error, Result, bail};
 
 use super::Transposition;
-use super::plan::{Plan, Precision};
+use super::plan::{Candidate, Plan, Precision};
 use crate::conv2d::geometry::Geometry;
 use crate::cuda::{Stream, allocate};
 use crate::gpu::{Arg, Elements};
@@ -35,10 +35,31 @@ pub(super) enum Direction {
 /// All that a plan depends on.
 type Key = (Geometry, Elements, Direction, Precision);
 
-/// A plan, in the order of images that cuDNN has it for.
+/// A convolution in both orders of images, and what is tried of them: the first that works is kept.
 struct Planned {
-    plan: Plan,
-    format: sys::cudnnTensorFormat_t,
+    plans: Vec<(sys::cudnnTensorFormat_t, Plan)>,
+    /// Index of a plan and of its candidate, the best first.
+    attempts: Vec<(usize, usize)>,
+    /// The attempt that is on.
+    now: Cell<usize>,
+}
+
+impl Planned {
+    fn new(plans: Vec<(sys::cudnnTensorFormat_t, Plan)>) -> Self {
+        /// Bytes beside its arguments that an algorithm may want and still be preferred.
+        const MUCH: usize = 1 << 30;
+        let mut attempts: Vec<_> = plans
+            .iter()
+            .enumerate()
+            .flat_map(|(plan, (_, of))| (0..of.candidates.len()).map(move |candidate| (plan, candidate)))
+            .collect();
+        // Stable: else in the order of plans, and in that of cuDNN.
+        attempts.sort_by_key(|&(plan, candidate)| {
+            let candidate = &plans[plan].1.candidates[candidate];
+            (!candidate.repeats, candidate.workspace > MUCH)
+        });
+        Self { plans, attempts, now: Cell::new(0) }
+    }
 }
 
 /// cuDNN on one device, as one thread has it: its handles are of one thread.
@@ -96,10 +117,35 @@ impl Engine {
         to: Arg,
     ) -> Result<()> {
         let planned = self.planned(g, elements, direction)?;
-        if planned.format == CUDNN_TENSOR_NHWC {
-            return self.run(device, &planned.plan, from, to);
+        loop {
+            let (plan, candidate) = planned.attempts[planned.now.get()];
+            let (format, plan) = &planned.plans[plan];
+            let candidate = &plan.candidates[candidate];
+            let done = match *format {
+                CUDNN_TENSOR_NHWC => self.run(device, plan, candidate, from, to),
+                _ => self.run_turned(device, plan, candidate, (g, elements, direction), from, to),
+            };
+            let next = planned.now.get() + 1;
+            match done {
+                Err(error) if next < planned.attempts.len() => {
+                    tracing::debug!("conv2d: {candidate:?} for {g:?} does not work: {error}");
+                    planned.now.set(next);
+                }
+                done => return done,
+            }
         }
-        // Around a convolution that cuDNN has in the other order only.
+    }
+
+    /// Around a convolution that cuDNN has in the other order only.
+    fn run_turned(
+        &mut self,
+        device: &CudaDevice,
+        plan: &Plan,
+        candidate: &Candidate,
+        (g, elements, direction): (&Geometry, Elements, Direction),
+        from: [Arg; 2],
+        to: Arg,
+    ) -> Result<()> {
         let turns = Turns::new(g, direction);
         let room = |turn: Transposition| allocate::<f32>(device, turn.count * turn.rows * turn.columns);
         let stream = Stream(device);
@@ -112,7 +158,7 @@ impl Engine {
             *arg = to;
         }
         let result = stream.write(&mut turned_to);
-        self.run(device, &planned.plan, arguments, result)?;
+        self.run(device, plan, candidate, arguments, result)?;
         super::turned(device, elements, turns.to, result, to)
     }
 
@@ -123,30 +169,47 @@ impl Engine {
         if let Some(planned) = self.plans.get(&key) {
             return Ok(Rc::clone(planned));
         }
+        let mut plans = Vec::new();
+        let mut refusal = None;
         for format in [CUDNN_TENSOR_NHWC, CUDNN_TENSOR_NCHW] {
-            let plan = Plan::new(self.handle, g, elements, direction, format, precision);
-            match plan {
-                Ok(Some(plan)) => {
-                    let planned = Rc::new(Planned { plan, format });
-                    self.plans.insert(key, Rc::clone(&planned));
-                    return Ok(planned);
+            match Plan::new(self.handle, g, elements, direction, format, precision) {
+                Ok(plan) => plans.push((format, plan)),
+                // Of an order that it does not know for these numbers it says so, in one of many ways.
+                Err(error) => {
+                    refusal.get_or_insert(error);
                 }
-                // It says of some orders that it does not know them, of others that it has no algorithm.
-                Ok(None) | Err(CudnnError(sys::cudnnStatus_t::CUDNN_STATUS_NOT_SUPPORTED)) => {}
-                Err(error) => return Err(wrap(error)),
             }
         }
-        bail!("conv2d: cuDNN has no algorithm for {g:?}, {elements:?}, {direction:?}")
+        let planned = Rc::new(Planned::new(plans));
+        let Some(&(plan, candidate)) = planned.attempts.first() else {
+            let why = refusal.map_or_else(String::new, |error| format!(": {error}"));
+            bail!("conv2d: cuDNN has no algorithm for {g:?}, {elements:?}, {direction:?}{why}")
+        };
+        if !planned.plans[plan].1.candidates[candidate].repeats {
+            tracing::warn!(
+                "conv2d: for {g:?}, {direction:?}, cuDNN has no algorithm that gives the same bits every time"
+            );
+        }
+        self.plans.insert(key, Rc::clone(&planned));
+        Ok(planned)
     }
 
-    fn run(&mut self, device: &CudaDevice, plan: &Plan, from: [Arg; 2], to: Arg) -> Result<()> {
-        let numbers = plan.workspace.div_ceil(size_of::<f32>());
+    fn run(
+        &mut self,
+        device: &CudaDevice,
+        plan: &Plan,
+        candidate: &Candidate,
+        from: [Arg; 2],
+        to: Arg,
+    ) -> Result<()> {
+        let numbers = candidate.workspace.div_ceil(size_of::<f32>());
         if numbers > self.workspace.as_ref().map_or(0, CudaSlice::len) {
             // The old one first, so that both need not be there at once.
             self.workspace = None;
             self.workspace = Some(allocate(device, numbers)?);
         }
         let stream = device.cuda_stream();
+        stream.context().bind_to_thread().map_err(Error::wrap)?;
         let workspace = match &mut self.workspace {
             Some(workspace) => workspace.device_ptr_mut(&stream).0 as *mut c_void,
             None => std::ptr::null_mut(),
@@ -157,7 +220,7 @@ impl Engine {
         };
         let [a, b] = from.map(|arg| address(arg).cast_const());
         // SAFETY: the callers have memory of the geometry's sizes, the workspace was made large enough.
-        unsafe { plan.run(self.handle, [a, b], address(to), workspace) }.map_err(wrap)
+        unsafe { plan.run(self.handle, candidate, [a, b], address(to), workspace) }.map_err(wrap)
     }
 }
 

@@ -9,15 +9,25 @@ use super::engine::Direction;
 use crate::conv2d::geometry::Geometry;
 use crate::gpu::Elements;
 
-/// Descriptors of one convolution, and its algorithm.
+/// Descriptors of one convolution in one order of its images, and how cuDNN would compute it.
 pub(super) struct Plan {
     x: TensorDescriptor,
     y: TensorDescriptor,
     weight: FilterDescriptor,
     conv: ConvolutionDescriptor,
+    /// The fastest first, as cuDNN thinks.
+    pub(super) candidates: Vec<Candidate>,
+}
+
+/// One way to compute it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
     algorithm: Algorithm,
+    math: sys::cudnnMathType_t,
     /// Bytes that the algorithm wants beside its arguments.
     pub(super) workspace: usize,
+    /// Whether it gives the same bits every time.
+    pub(super) repeats: bool,
 }
 
 /// How a direction is computed.
@@ -38,24 +48,28 @@ pub(super) enum Precision {
 /// As many algorithms as cuDNN has for a direction, and more.
 const MOST: usize = 16;
 
-/// Of those that cuDNN thinks fastest, the first that is there and gives the same bits every time.
-macro_rules! first_usable {
-    ($get:path, $handle:expr, $a:expr, $b:expr, $conv:expr, $c:expr) => {{
+/// What cuDNN answers for a direction.
+macro_rules! candidates {
+    ($get:path, $wrap:path, $handle:expr, $a:expr, $b:expr, $conv:expr, $c:expr) => {{
         let mut count: c_int = 0;
         // SAFETY: plain numbers, for which all bits zero are a value.
         let mut found = [unsafe { std::mem::zeroed() }; MOST];
         // SAFETY: living handle and descriptors, and room for so many answers.
         unsafe { $get($handle, $a, $b, $conv, $c, MOST as c_int, &raw mut count, found.as_mut_ptr()) }?;
-        let usable = found.iter().take(count.max(0) as usize).find(|found| {
-            found.status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS
-                && found.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC
+        let usable = found.iter().take(count.max(0) as usize);
+        let usable = usable.filter(|found| found.status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS);
+        let candidates = usable.map(|found| Candidate {
+            algorithm: $wrap(found.algo),
+            math: found.mathType,
+            workspace: found.memory,
+            repeats: found.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC,
         });
-        usable.map(|found| (found.algo, found.mathType, found.memory))
+        candidates.collect::<Vec<_>>()
     }};
 }
 
 impl Plan {
-    /// Nothing, if cuDNN cannot do it in this order of the images.
+    /// Without candidates, if cuDNN knows this order of images but no way to compute it in.
     pub(super) fn new(
         handle: sys::cudnnHandle_t,
         g: &Geometry,
@@ -63,7 +77,7 @@ impl Plan {
         direction: Direction,
         format: sys::cudnnTensorFormat_t,
         precision: Precision,
-    ) -> Result<Option<Self>, CudnnError> {
+    ) -> Result<Self, CudnnError> {
         let int = |n: usize| n as c_int;
         let data = match elements {
             Elements::F32 => sys::cudnnDataType_t::CUDNN_DATA_FLOAT,
@@ -73,47 +87,60 @@ impl Plan {
         let y = TensorDescriptor::new(data, format, [g.batch, g.c_out, g.out_h(), g.out_w()].map(int))?;
         let weight = FilterDescriptor::new(data, format, [g.c_out, g.c_in, g.k, g.k].map(int))?;
         let conv = ConvolutionDescriptor::new(int(g.padding), int(g.stride))?;
-        conv.set_math(match (elements, precision) {
-            (Elements::F32, Precision::Full) => sys::cudnnMathType_t::CUDNN_FMA_MATH,
-            _ => sys::cudnnMathType_t::CUDNN_TENSOR_OP_MATH,
-        })?;
-        let found = match direction {
-            Direction::Forward => {
-                first_usable!(result::get_convolution_forward_algorithm, handle, x.0, weight.0, conv.0, y.0)
-                    .map(|(algo, math, memory)| (Algorithm::Forward(algo), math, memory))
-            }
-            Direction::GradX => first_usable!(
+        let exact = elements == Elements::F32 && precision == Precision::Full;
+        let math = if exact {
+            sys::cudnnMathType_t::CUDNN_FMA_MATH
+        } else {
+            // Allows TF32 for `f32`, and tensor cores for `bf16`.
+            sys::cudnnMathType_t::CUDNN_DEFAULT_MATH
+        };
+        conv.set_math(math)?;
+        let mut candidates = match direction {
+            Direction::Forward => candidates!(
+                result::get_convolution_forward_algorithm,
+                Algorithm::Forward,
+                handle,
+                x.0,
+                weight.0,
+                conv.0,
+                y.0
+            ),
+            Direction::GradX => candidates!(
                 result::get_convolution_backward_data_algorithm,
+                Algorithm::GradX,
                 handle,
                 weight.0,
                 y.0,
                 conv.0,
                 x.0
-            )
-            .map(|(algo, math, memory)| (Algorithm::GradX(algo), math, memory)),
-            Direction::GradWeight => first_usable!(
+            ),
+            Direction::GradWeight => candidates!(
                 result::get_convolution_backward_filter_algorithm,
+                Algorithm::GradWeight,
                 handle,
                 x.0,
                 y.0,
                 conv.0,
                 weight.0
-            )
-            .map(|(algo, math, memory)| (Algorithm::GradWeight(algo), math, memory)),
+            ),
         };
-        let Some((algorithm, math, workspace)) = found else { return Ok(None) };
-        // The answer holds for this kind of arithmetic, which may be less than what was allowed.
-        conv.set_math(math)?;
-        Ok(Some(Self { x, y, weight, conv, algorithm, workspace }))
+        if exact {
+            // An answer may come with arithmetic that is faster than what was allowed.
+            for candidate in &mut candidates {
+                candidate.math = math;
+            }
+        }
+        Ok(Self { x, y, weight, conv, candidates })
     }
 
     /// Computes `to` of two arguments: `[x, weight]`, `[dy, weight]` or `[x, dy]`, as the direction has them.
     ///
     /// # Safety
-    /// Addresses must be of memory as the descriptors say, and of a workspace of [`Self::workspace`] bytes.
+    /// Addresses must be of memory as the descriptors say, and of a workspace as large as the candidate wants.
     pub(super) unsafe fn run(
         &self,
         handle: sys::cudnnHandle_t,
+        candidate: &Candidate,
         [a, b]: [*const c_void; 2],
         to: *mut c_void,
         workspace: *mut c_void,
@@ -121,18 +148,20 @@ impl Plan {
         let (one, zero) = (1f32, 0f32);
         let one = std::ptr::from_ref(&one).cast();
         let zero = std::ptr::from_ref(&zero).cast();
-        let Self { x, y, weight, conv, workspace: bytes, .. } = self;
+        let Self { x, y, weight, conv, .. } = self;
+        let bytes = candidate.workspace;
+        conv.set_math(candidate.math)?;
         // SAFETY: by the caller's promise; the scalings are f32 for all types of numbers here.
         unsafe {
-            match self.algorithm {
+            match candidate.algorithm {
                 Algorithm::Forward(algorithm) => result::convolution_forward(
-                    handle, one, x.0, a, weight.0, b, conv.0, algorithm, workspace, *bytes, zero, y.0, to,
+                    handle, one, x.0, a, weight.0, b, conv.0, algorithm, workspace, bytes, zero, y.0, to,
                 ),
                 Algorithm::GradX(algorithm) => result::convolution_backward_data(
-                    handle, one, weight.0, b, y.0, a, conv.0, algorithm, workspace, *bytes, zero, x.0, to,
+                    handle, one, weight.0, b, y.0, a, conv.0, algorithm, workspace, bytes, zero, x.0, to,
                 ),
                 Algorithm::GradWeight(algorithm) => result::convolution_backward_filter(
-                    handle, one, x.0, a, y.0, b, conv.0, algorithm, workspace, *bytes, zero, weight.0, to,
+                    handle, one, x.0, a, y.0, b, conv.0, algorithm, workspace, bytes, zero, weight.0, to,
                 ),
             }
         }
