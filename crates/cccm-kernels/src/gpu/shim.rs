@@ -7,6 +7,7 @@ use std::ffi::c_void;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
 use candle_core::{Error, Result};
@@ -88,12 +89,16 @@ impl Queue for Shim {
     }
 
     unsafe fn launch(&self, source: &'static Source, kernel: &str, grid: Grid, args: &[Arg]) -> Result<()> {
+        /// One kernel runs at a time: what a template has for a block is there once in a process, whichever libraries the
+        /// template is in.
+        static TURN: Mutex<()> = Mutex::new(());
         let mut libraries = self.libraries.borrow_mut();
         let library = libraries.entry(source.name).or_insert_with(|| self.compile(source));
         // SAFETY: `compile` has made a function of this type for every kernel.
         let run = unsafe { library.get::<Run>(format!("run_{kernel}").as_bytes()) }.map_err(Error::wrap)?;
         let mut addresses: Vec<_> = args.iter().map(Arg::address).collect();
         let dims: Vec<u32> = grid.blocks.into_iter().chain(grid.threads).collect();
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: by the caller's promise.
         unsafe { run(dims.as_ptr(), addresses.as_mut_ptr()) };
         Ok(())
