@@ -13,6 +13,8 @@ use std::num::NonZero;
 use std::time::Instant;
 
 use anyhow::Result;
+use candle_core::Device;
+use cccm_runtime::{DeviceChoice, F32Products, best_gpu, open_gpu};
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 
@@ -33,6 +35,9 @@ struct Args {
     /// Threads; 0 for one per core
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// Device: cpu, or cuda, or cuda:1 for the second GPU, or auto
+    #[arg(long, default_value = "cpu")]
+    device: DeviceChoice,
     /// Keep only the results of blocks while training, and compute the blocks twice
     #[arg(long)]
     recompute: bool,
@@ -81,13 +86,14 @@ fn main() -> Result<()> {
     unsafe { cccm_runtime::prepare() };
     let args = Args::parse();
     cccm_runtime::use_threads(NonZero::new(args.threads))?;
-    let bench = Bench::new(args.size, args.batch)?;
+    let device = open(args.device)?;
+    let bench = Bench::new(args.size, args.batch, &device)?;
     let bench = if args.recompute { bench.recomputing() } else { bench };
     let mut secs = bench.measure(args.work, |round| {
         for _ in 0..WARM_UP {
             round()?;
         }
-        (0..args.rounds.max(1)).map(|_| timed(&mut *round)).collect::<Result<Vec<_>>>()
+        (0..args.rounds.max(1)).map(|_| timed(&mut *round, &device)).collect::<Result<Vec<_>>>()
     })?;
     secs.sort_by(f64::total_cmp);
     let name = |value: Option<clap::builder::PossibleValue>| value.map(|v| v.get_name().to_owned());
@@ -106,10 +112,21 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Seconds of one round.
-fn timed(round: Round<'_>) -> Result<f64> {
+/// Products of `f32` are rounded to TF32 on a GPU, as `cccm` has it.
+fn open(choice: DeviceChoice) -> Result<Device> {
+    Ok(match choice {
+        DeviceChoice::Cpu => Device::Cpu,
+        DeviceChoice::Cuda(ordinal) => open_gpu(ordinal, F32Products::Tf32)?,
+        DeviceChoice::Auto => open_gpu(best_gpu()?.ordinal, F32Products::Tf32)?,
+    })
+}
+
+/// Seconds of one round, from an idle device to an idle device.
+fn timed(round: Round<'_>, device: &Device) -> Result<f64> {
+    device.synchronize()?;
     let started = Instant::now();
     round()?;
+    device.synchronize()?;
     Ok(started.elapsed().as_secs_f64())
 }
 

@@ -23,6 +23,7 @@ pub(crate) struct Bench {
     streams: Streams,
     batch: usize,
     pixels: usize,
+    device: Device,
 }
 
 const LABELS: [usize; 2] = [4, 2];
@@ -31,7 +32,7 @@ const LABELS: [usize; 2] = [4, 2];
 pub(crate) type Round<'a> = &'a mut dyn FnMut() -> Result<()>;
 
 impl Bench {
-    pub(crate) fn new(size: Size, batch: usize) -> Result<Self> {
+    pub(crate) fn new(size: Size, batch: usize, device: &Device) -> Result<Self> {
         let small = UNetConfig { norm_groups: 32, ..UNetConfig::colored_mnist_32() };
         let (teacher, guidance_dim, pixels) = match size {
             Size::Small => (small, 32, 32),
@@ -39,8 +40,8 @@ impl Bench {
             Size::Large128 => (UNetConfig::celeba_128(), 128, 128),
         };
         let (student, tables) = (teacher.student(guidance_dim), Tables::new(LABELS));
-        let (streams, device) = (Streams::new(1), Device::Cpu);
-        let teacher_parameters = Parameters::init(&teacher, tables, &streams, &device)?;
+        let streams = Streams::new(1);
+        let teacher_parameters = Parameters::init(&teacher, tables, &streams, device)?;
         let parameters = teacher_parameters.student_of(&student, tables, GuidanceInit::Random, &streams)?;
         let averaged = parameters.deep_copy()?;
         Ok(Self {
@@ -52,6 +53,7 @@ impl Bench {
             streams,
             batch,
             pixels,
+            device: device.clone(),
         })
     }
 
@@ -66,7 +68,7 @@ impl Bench {
         let t = self.streams.draws(0, 0..self.batch as u64).below("t", 1000)?;
         let w = Tensor::full(1.8f32, self.batch, &Device::Cpu)?;
         let conds = Conditions::new(labels.clone()).with_w(w);
-        let noise = SeededNoise::new(self.streams, 0..self.batch as u64, self.image_shape(), &Device::Cpu);
+        let noise = SeededNoise::new(self.streams, 0..self.batch as u64, self.image_shape(), &self.device);
         let few_steps = |steps| {
             let sampler = few_step_sampler(steps)?;
             let (target, labels, noise) = (&self.target, &labels, &noise);
@@ -96,12 +98,16 @@ impl Bench {
     }
 
     fn images(&self) -> Result<Tensor> {
-        Ok(self.streams.draws(0, 0..self.batch as u64).normal("x", &self.image_shape())?)
+        Ok(self
+            .streams
+            .draws(0, 0..self.batch as u64)
+            .normal("x", &self.image_shape())?
+            .to_device(&self.device)?)
     }
 
     fn labels(&self) -> Result<Vec<Tensor>> {
         let draws = self.streams.draws(0, 0..self.batch as u64);
-        let kind = |(kind, count): (&str, usize)| draws.below(kind, count as u32);
+        let kind = |(kind, count): (&str, usize)| draws.below(kind, count as u32)?.to_device(&self.device);
         Ok(["attribute", "object"].into_iter().zip(LABELS).map(kind).collect::<candle_core::Result<_>>()?)
     }
 

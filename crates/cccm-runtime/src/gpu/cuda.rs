@@ -80,25 +80,31 @@ pub(super) fn open(ordinal: usize, products: F32Products) -> Result<Device> {
     /// What is open, by number.
     static OPEN: Mutex<BTreeMap<usize, CudaDevice>> = Mutex::new(BTreeMap::new());
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if !open.contains_key(&ordinal) {
-        let mut gpus = gpus()?;
-        let count = gpus.len();
-        if ordinal >= count {
-            return Err(Error::NoSuchGpu { ordinal, count });
-        }
-        let gpu = gpus.swap_remove(ordinal);
-        if !gpu.is_new_enough() {
-            return Err(Error::OldGpu { ordinal, name: gpu.name, found: gpu.compute_capability });
-        }
-        // Not candle's default, the stream of the calling thread: tensors of one thread may be used and dropped by another.
-        let device = CudaDevice::new_with_stream(ordinal)?;
-        // SAFETY: all work on this device is queued on the one stream that it has, hence in order.
-        unsafe { device.disable_event_tracking() };
-        keep_memory(device.cuda_stream().context()).map_err(|error| failed("keep memory", error))?;
-        open.insert(ordinal, device);
-    }
+    let device = match open.get(&ordinal) {
+        Some(device) => device.clone(),
+        None => set_up(ordinal)?,
+    };
+    open.insert(ordinal, device.clone());
     set_gemm_reduced_precision_f32(products == F32Products::Tf32);
-    Ok(Device::Cuda(open[&ordinal].clone()))
+    Ok(Device::Cuda(device))
+}
+
+fn set_up(ordinal: usize) -> Result<CudaDevice> {
+    let mut gpus = gpus()?;
+    let count = gpus.len();
+    if ordinal >= count {
+        return Err(Error::NoSuchGpu { ordinal, count });
+    }
+    let gpu = gpus.swap_remove(ordinal);
+    if !gpu.is_new_enough() {
+        return Err(Error::OldGpu { ordinal, name: gpu.name, found: gpu.compute_capability });
+    }
+    // Not candle's default, the stream of the calling thread: tensors of one thread may be used and dropped by another.
+    let device = CudaDevice::new_with_stream(ordinal)?;
+    // SAFETY: all work on this device is queued on the one stream that it has, hence in order.
+    unsafe { device.disable_event_tracking() };
+    keep_memory(device.cuda_stream().context()).map_err(|error| failed("keep memory", error))?;
+    Ok(device)
 }
 
 /// Has freed memory stay in the process's pool; by default it goes back at every synchronisation.
