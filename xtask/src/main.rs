@@ -1,11 +1,12 @@
 //! Development tasks of the workspace: `cargo xtask TASK`.
 //!
-//! It stays light, std, anyhow and a JSON parser, because every task waits for its build. What needs the
-//! workspace's crates runs their binary instead.
+//! It stays light, std, anyhow, a JSON parser and a loader of libraries, because every task waits for its build. What needs
+//! the workspace's crates runs their binary instead.
 
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program for the terminal")]
 
 mod bench;
+mod cuda;
 mod results;
 
 use std::env;
@@ -21,6 +22,8 @@ usage: cargo xtask TASK
 tasks:
   verify              every check that a commit must pass: format, lints, tests, documentation
   package             build every published crate from the files that its package holds
+  cuda-check          check the code for GPUs, with no GPU and no CUDA at hand; compile its kernels where NVRTC can be had
+  cuda-build          build programs for GPUs with no CUDA at hand; they start anywhere. Downloads a compiler, 104 MB
   bench ...           time whole networks, on request against PyTorch, as a Markdown table:
                       bench [--against-torch PYTHON] [--size S|L64|L128]... [--work WORK]... [--mode MODE]...
                             [--threads N] [--rounds N] [--repeats N] [--write]
@@ -51,9 +54,14 @@ const CCCM: &str = "run --release -p cccm-cli --";
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
+    if let Some(real) = env::var_os(cuda::AS_NVCC) {
+        return exit_code(cuda::run_as_nvcc(real, &args));
+    }
     let outcome = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["verify"] => run_all(&VERIFY),
         ["package"] => run_all(&PACKAGE),
+        ["cuda-check"] => cuda::check(),
+        ["cuda-build"] => cuda::build(),
         ["bench", ref args @ ..] => bench::bench(args),
         ["e2e", ref args @ ..] => results::e2e(args),
         ["results", ref args @ ..] => results::results(args),
@@ -66,6 +74,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    exit_code(outcome)
+}
+
+fn exit_code(outcome: anyhow::Result<u8>) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -95,14 +107,21 @@ fn run_all(commands: &[&str]) -> anyhow::Result<u8> {
 /// Runs `cargo ARGS` in the caller's folder and gives its exit code; shows the command before and
 /// its seconds after.
 fn cargo(args: &[&str]) -> anyhow::Result<u8> {
-    let shown = shown(args);
+    run_cargo(cargo_command().args(args), &shown(args))
+}
+
+/// The `cargo` that started this program.
+pub(crate) fn cargo_command() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Runs a command of cargo, `shown` being its arguments.
+pub(crate) fn run_cargo(command: &mut Command, shown: &str) -> anyhow::Result<u8> {
     eprintln!("$ cargo {shown}");
     let start = Instant::now();
-    let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(program);
     // `cargo doc` takes no flag for this; doc tests read it too.
-    command.args(args).env("RUSTDOCFLAGS", "-D warnings");
-    let status = command.status().with_context(|| format!("starting `cargo {shown}`"))?;
+    let status = command.env("RUSTDOCFLAGS", "-D warnings").status();
+    let status = status.with_context(|| format!("starting `cargo {shown}`"))?;
     let secs = start.elapsed().as_secs();
     if status.success() {
         eprintln!("ok after {secs} s: cargo {shown}");

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use candle_core::{DType, Device};
-use cccm_runtime::{F32Products, gpu_peak_bytes, open_gpu};
+use cccm_runtime::{DeviceChoice, F32Products, best_gpu, gpu_peak_bytes, open_gpu};
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 
@@ -35,9 +35,9 @@ struct Args {
     /// Threads; 0 for one per core
     #[arg(long, default_value_t = 0)]
     threads: usize,
-    /// Device to compute on: cpu, or cuda for the first GPU
-    #[arg(long, value_enum, default_value = "cpu")]
-    device: Place,
+    /// Device: cpu, or cuda, or cuda:1 for the second GPU, or auto
+    #[arg(long, default_value = "cpu")]
+    device: DeviceChoice,
     /// Numbers to compute with; f32 products are TF32 on a GPU
     #[arg(long, value_enum, default_value = "f32")]
     dtype: Numbers,
@@ -82,13 +82,6 @@ enum Work {
     Step,
 }
 
-/// Where it is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Place {
-    Cpu,
-    Cuda,
-}
-
 /// What features and the weights of convolutions are.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Numbers {
@@ -103,21 +96,18 @@ fn main() -> Result<()> {
     unsafe { cccm_runtime::prepare() };
     let args = Args::parse();
     cccm_runtime::use_threads(NonZero::new(args.threads))?;
-    let device = match args.device {
-        Place::Cpu => Device::Cpu,
-        Place::Cuda => open_gpu(0, F32Products::Tf32)?,
-    };
+    let device = open(args.device)?;
     let dtype = match args.dtype {
         Numbers::F32 => DType::F32,
         Numbers::Bf16 => DType::BF16,
     };
-    let bench = Bench::new(args.size, args.batch, device.clone(), dtype)?;
+    let bench = Bench::new(args.size, args.batch, &device, dtype)?;
     let bench = if args.recompute { bench.recomputing() } else { bench };
     let mut secs = bench.measure(args.work, |round| {
         for _ in 0..WARM_UP {
             round()?;
         }
-        (0..args.rounds.max(1)).map(|_| timed(&mut *round)).collect::<Result<Vec<_>>>()
+        (0..args.rounds.max(1)).map(|_| timed(&mut *round, &device)).collect::<Result<Vec<_>>>()
     })?;
     secs.sort_by(f64::total_cmp);
     let name = |value: Option<clap::builder::PossibleValue>| value.map(|v| v.get_name().to_owned());
@@ -126,26 +116,34 @@ fn main() -> Result<()> {
         "work": name(args.work.to_possible_value()),
         "mode": if args.recompute { "recompute" } else { "cccm" },
         "batch": args.batch,
-        "device": name(args.device.to_possible_value()),
+        "device": if device.is_cpu() { "cpu" } else { "cuda" },
         "dtype": name(args.dtype.to_possible_value()),
         "threads": rayon::current_num_threads(),
         "median_s": median(&secs),
         "min_s": secs[0],
         "max_s": secs[secs.len() - 1],
         "flops": bench.flops(args.work),
-        "peak_bytes": match args.device {
-            Place::Cpu => memory::peak_bytes(),
-            Place::Cuda => Some(gpu_peak_bytes(&device)?),
-        },
+        "peak_bytes": if device.is_cpu() { memory::peak_bytes() } else { Some(gpu_peak_bytes(&device)?) },
     });
     println!("{line}");
     Ok(())
 }
 
-/// Seconds of one round.
-fn timed(round: Round<'_>) -> Result<f64> {
+/// Products of `f32` are rounded to TF32 on a GPU, as `cccm` has it.
+fn open(choice: DeviceChoice) -> Result<Device> {
+    Ok(match choice {
+        DeviceChoice::Cpu => Device::Cpu,
+        DeviceChoice::Cuda(ordinal) => open_gpu(ordinal, F32Products::Tf32)?,
+        DeviceChoice::Auto => open_gpu(best_gpu()?.ordinal, F32Products::Tf32)?,
+    })
+}
+
+/// Seconds of one round, from an idle device to an idle device.
+fn timed(round: Round<'_>, device: &Device) -> Result<f64> {
+    device.synchronize()?;
     let started = Instant::now();
     round()?;
+    device.synchronize()?;
     Ok(started.elapsed().as_secs_f64())
 }
 

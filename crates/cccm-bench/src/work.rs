@@ -33,7 +33,7 @@ pub(crate) type Round<'a> = &'a mut dyn FnMut() -> Result<()>;
 
 impl Bench {
     /// On a device, computing with numbers of a kind.
-    pub(crate) fn new(size: Size, batch: usize, device: Device, dtype: DType) -> Result<Self> {
+    pub(crate) fn new(size: Size, batch: usize, device: &Device, dtype: DType) -> Result<Self> {
         let small = UNetConfig { norm_groups: 32, ..UNetConfig::colored_mnist_32() };
         let (teacher, guidance_dim, pixels) = match size {
             Size::Small => (small, 32, 32),
@@ -42,7 +42,7 @@ impl Bench {
         };
         let (student, tables) = (teacher.student(guidance_dim), Tables::new(LABELS));
         let streams = Streams::new(1);
-        let teacher_parameters = Parameters::init(&teacher, tables, &streams, &device)?;
+        let teacher_parameters = Parameters::init(&teacher, tables, &streams, device)?;
         let parameters = teacher_parameters.student_of(&student, tables, GuidanceInit::Random, &streams)?;
         let averaged = parameters.deep_copy()?;
         Ok(Self {
@@ -54,7 +54,7 @@ impl Bench {
             streams,
             batch,
             pixels,
-            device,
+            device: device.clone(),
         })
     }
 
@@ -87,13 +87,13 @@ impl Bench {
         let few_steps = |steps| {
             let sampler = few_step_sampler(steps)?;
             let (target, labels, noise) = (&self.target, &labels, &noise);
-            Ok::<_, anyhow::Error>(move || self.done(sampler.sample(target, labels, noise, &mut ())))
+            Ok::<_, anyhow::Error>(move || done(sampler.sample(target, labels, noise, &mut ())))
         };
         match work {
-            Work::Forward => measure(&mut || self.done(self.target.predict(&x, &t, &conds))),
-            Work::Backward => measure(&mut || {
-                self.done(backward(&self.student.predict(&x, &t, &conds)?.sqr()?.mean_all()?))
-            }),
+            Work::Forward => measure(&mut || done(self.target.predict(&x, &t, &conds))),
+            Work::Backward => {
+                measure(&mut || done(backward(&self.student.predict(&x, &t, &conds)?.sqr()?.mean_all()?)))
+            }
             Work::Sample1 => measure(&mut few_steps(1)?),
             Work::Sample2 => measure(&mut few_steps(2)?),
             Work::Sample4 => measure(&mut few_steps(4)?),
@@ -101,21 +101,15 @@ impl Bench {
                 let cfg = DdimConfig { steps: 50, guidance_scale: 2.8 };
                 let sampler =
                     DdimSampler::new(&ScheduleConfig::default(), &self.teacher.null_labels(), &cfg)?;
-                measure(&mut || self.done(sampler.sample(&self.teacher, &labels, &noise, &mut ())))
+                measure(&mut || done(sampler.sample(&self.teacher, &labels, &noise, &mut ())))
             }
             Work::Step => {
                 let batch = TrainBatch::new(x.clamp(-1f32, 1f32)?, labels.clone());
                 let objective = self.distillation()?;
                 let mut trainer = self.trainer(&objective)?;
-                measure(&mut || self.done(trainer.step(&batch)))
+                measure(&mut || done(trainer.step(&batch)))
             }
         }
-    }
-
-    /// Whether it worked, the result dropped within the round, and the device through with it.
-    fn done<T, E: Into<anyhow::Error>>(&self, result: Result<T, E>) -> Result<()> {
-        result.map(drop).map_err(Into::into)?;
-        Ok(self.device.synchronize()?)
     }
 
     fn images(&self) -> Result<Tensor> {
@@ -155,6 +149,11 @@ impl Bench {
         };
         Ok(Trainer::new(&TrainConfig::default(), parts)?)
     }
+}
+
+/// Whether it worked, the result dropped within the round.
+fn done<T, E: Into<anyhow::Error>>(result: Result<T, E>) -> Result<()> {
+    result.map(drop).map_err(Into::into)
 }
 
 fn few_step_sampler(steps: usize) -> Result<FewStepSampler> {

@@ -7,6 +7,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// Not the name of a device.
+    #[error(
+        "no device `{name}`: there are `cpu`, `cuda` or `cuda:0` for the first GPU, `cuda:1` for the second and so on, and \
+         `auto` for the best of them"
+    )]
+    UnknownDevice {
+        /// What was given.
+        name: String,
+    },
     /// The program was built without feature `cuda`.
     #[error(
         "this build computes on CPUs alone; one for GPUs is made by `cargo xtask cuda-build`, or where CUDA is installed by \
@@ -56,6 +65,12 @@ pub enum Error {
         /// Its compute capability.
         found: (u32, u32),
     },
+    /// No GPU that our kernels run on.
+    #[error("{}", unusable(*.count))]
+    NoUsableGpu {
+        /// How many others there are.
+        count: usize,
+    },
     /// A call of the driver failed.
     #[error("the NVIDIA driver fails to {action}: {reason}")]
     Driver {
@@ -67,6 +82,14 @@ pub enum Error {
     /// An error of candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+fn unusable(count: usize) -> String {
+    let (major, minor) = crate::MIN_COMPUTE_CAPABILITY;
+    match count {
+        0 => "the NVIDIA driver sees no GPU".to_owned(),
+        count => format!("none of the GPUs, {count}, has compute capability {major}.{minor} or newer"),
+    }
 }
 
 fn available(count: usize) -> String {

@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod choice;
 mod error;
 mod gpu;
 mod process;
 
+pub use choice::{DeviceChoice, best_gpu};
 pub use error::{Error, Result};
 pub use gpu::{
     CUDA_IN_BUILD, F32Products, FoundLibrary, Gpu, GpuDriver, GpuLibrary, MIN_COMPUTE_CAPABILITY, gpu_driver,

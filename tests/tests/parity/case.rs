@@ -6,6 +6,8 @@ use cccm_sched::{Conditions, Streams};
 use cccm_tests::{Fixture, fill, hashed, hashed_ints};
 use cccm_unet::{Parameters, Tables, UNetConfig};
 
+use crate::Kernels;
+
 pub(crate) struct Case {
     pub(crate) fx: Fixture,
     /// The student's; a teacher's is [`Case::teacher_unet`].
@@ -14,10 +16,12 @@ pub(crate) struct Case {
     pub(crate) batch: usize,
     px: usize,
     key: String,
+    device: Device,
 }
 
 impl Case {
-    pub(crate) fn load(name: &str) -> anyhow::Result<Self> {
+    /// With weights, images and labels on the device of these kernels.
+    pub(crate) fn load(name: &str, kernels: &Kernels) -> anyhow::Result<Self> {
         let fx = Fixture::load(name)?;
         let cfg = fx.json()["config"].clone();
         let field = |name: &str| cfg[name].as_u64().unwrap_or_default() as usize;
@@ -31,6 +35,7 @@ impl Case {
             batch: field("batch"),
             px: field("img_size"),
             key: format!("seed{}", field("seed")),
+            device: kernels.device().clone(),
             fx,
         })
     }
@@ -46,7 +51,7 @@ impl Case {
         // Only the timestep table keeps its initial value.
         let mut tensors = Parameters::init(&cfg, self.tables, &Streams::new(0), &Device::Cpu)?.tensors();
         tensors.extend(fill(specs.into_iter().map(|(name, spec)| (name, spec.shape)), &self.key(network))?);
-        Ok(Parameters::from_tensors(&cfg, self.tables, tensors, network, &Device::Cpu)?)
+        Ok(Parameters::from_tensors(&cfg, self.tables, tensors, network, &self.device)?)
     }
 
     /// Standard-deviation-1 noise of the images' shape.
@@ -56,7 +61,10 @@ impl Case {
 
     pub(crate) fn labels(&self) -> anyhow::Result<Vec<Tensor>> {
         let kinds = ["atr", "obj"].into_iter().zip(self.tables.labels);
-        kinds.map(|(name, count)| tensor(self.ints(name, self.batch, 0, count as u32))).collect()
+        let label = |(name, count): (&str, usize)| {
+            Ok(tensor(self.ints(name, self.batch, 0, count as u32))?.to_device(&self.device)?)
+        };
+        kinds.map(label).collect()
     }
 
     pub(crate) fn w(&self) -> anyhow::Result<Tensor> {
@@ -83,7 +91,8 @@ impl Case {
     }
 
     fn image(&self, name: &str, scale: f64) -> anyhow::Result<Tensor> {
-        Ok(hashed(&self.key(name), (self.batch, 3, self.px, self.px), scale, 0.0)?)
+        let image = hashed(&self.key(name), (self.batch, 3, self.px, self.px), scale, 0.0)?;
+        Ok(image.to_device(&self.device)?)
     }
 
     fn ints(&self, name: &str, count: usize, low: u32, high: u32) -> Vec<u32> {

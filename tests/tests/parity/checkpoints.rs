@@ -8,7 +8,7 @@ use cccm_tests::{Tolerance, assert_close};
 use cccm_unet::{Arch, Hints, ModelConfig, ModelFiles, Parameters, Role, UNet, convert, load_checkpoint};
 
 use crate::case::Case;
-use crate::on_all_kernels;
+use crate::{Kernels, on_all_kernels};
 
 /// Of the largest value.
 const TOLERANCE: Tolerance = Tolerance { abs: 0.0, rel: 1e-6 };
@@ -30,24 +30,25 @@ fn hints() -> Hints {
 }
 
 /// Predictions with and without labels.
-fn assert_predicts(config: &ModelConfig, parameters: &Parameters) -> anyhow::Result<()> {
-    let case = Case::load("teacher")?;
+fn assert_predicts(config: &ModelConfig, parameters: &Parameters, kernels: &Kernels) -> anyhow::Result<()> {
+    let case = Case::load("teacher", kernels)?;
+    let tolerance = kernels.tolerance(TOLERANCE);
     let network = UNet::frozen(&config.unet, config.tables()?, parameters)?;
     let (x_t, t, conds) = (case.noise("x_t")?, case.t()?, case.conditions()?);
-    assert_close(&network.predict(&x_t, &t, &conds)?, case.fx.tensor("teacher_cond")?, TOLERANCE)?;
+    assert_close(&network.predict(&x_t, &t, &conds)?, case.fx.tensor("teacher_cond")?, tolerance)?;
     let dropped = conds.unconditional(&network.null_labels())?;
-    assert_close(&network.predict(&x_t, &t, &dropped)?, case.fx.tensor("teacher_uncond")?, TOLERANCE)
+    assert_close(&network.predict(&x_t, &t, &dropped)?, case.fx.tensor("teacher_uncond")?, tolerance)
 }
 
 #[test]
 fn both_forms_of_a_published_checkpoint_give_the_teacher() -> anyhow::Result<()> {
-    on_all_kernels(|_| {
+    on_all_kernels(|kernels| {
         for name in ["teacher.pth", "teacher_legacy.pth"] {
-            let (config, parameters) = load_checkpoint(&checkpoint(name), &hints(), &Device::Cpu)?;
+            let (config, parameters) = load_checkpoint(&checkpoint(name), &hints(), kernels.device())?;
             assert_eq!((config.role, config.unet.arch), (Role::Teacher, Arch::Unetic));
             assert_eq!((config.unet.model_channels, &config.unet.channel_mult[..]), (32, &[1][..]));
             assert_eq!((config.unet.num_res_blocks, config.schedule.train_timesteps), (1, 1000));
-            assert_predicts(&config, &parameters)?;
+            assert_predicts(&config, &parameters, kernels)?;
         }
         Ok(())
     })
@@ -55,7 +56,7 @@ fn both_forms_of_a_published_checkpoint_give_the_teacher() -> anyhow::Result<()>
 
 #[test]
 fn converted_there_and_back_it_is_the_same() -> anyhow::Result<()> {
-    on_all_kernels(|_| {
+    on_all_kernels(|kernels| {
         let dir = tempfile::tempdir()?;
         let file = |name: &str| ModelFiles {
             weights: dir.path().join(name),
@@ -68,8 +69,8 @@ fn converted_there_and_back_it_is_the_same() -> anyhow::Result<()> {
         assert_eq!(convert(&back.weights, &hints, &again)?, config);
         assert!(std::fs::read(&there.weights)? == std::fs::read(&again.weights)?);
         for files in [there, back] {
-            let (config, parameters) = ModelFiles::locate(&files.weights)?.load(&Device::Cpu)?;
-            assert_predicts(&config, &parameters)?;
+            let (config, parameters) = ModelFiles::locate(&files.weights)?.load(kernels.device())?;
+            assert_predicts(&config, &parameters, kernels)?;
         }
         Ok(())
     })

@@ -16,9 +16,9 @@ const FEW_STEP_TOLERANCE: Tolerance = Tolerance { abs: 5e-4, rel: 1e-5 };
 
 #[test]
 fn few_step_samples_match_pytorch() -> anyhow::Result<()> {
-    on_all_kernels(|_| {
+    on_all_kernels(|kernels| {
         for name in FIXTURES {
-            let case = Case::load(name)?;
+            let case = Case::load(name, kernels)?;
             let student = UNet::frozen(&case.unet, case.tables, &case.parameters("student")?)?;
             let labels = case.labels()?;
             for steps in [1, 2, 4, 8] {
@@ -33,7 +33,11 @@ fn few_step_samples_match_pytorch() -> anyhow::Result<()> {
                     case.noise(&name).map_err(candle_core::Error::wrap)
                 };
                 let got = sampler.sample(&student, &labels, &noise, &mut ())?;
-                assert_close(&got, case.fx.tensor(&format!("lcm{steps}"))?, FEW_STEP_TOLERANCE)?;
+                assert_close(
+                    &got,
+                    case.fx.tensor(&format!("lcm{steps}"))?,
+                    kernels.tolerance(FEW_STEP_TOLERANCE),
+                )?;
             }
         }
         Ok(())
@@ -42,15 +46,15 @@ fn few_step_samples_match_pytorch() -> anyhow::Result<()> {
 
 #[test]
 fn ddim_samples_match_pytorch() -> anyhow::Result<()> {
-    on_all_kernels(|_| {
+    on_all_kernels(|kernels| {
         for name in FIXTURES {
-            let case = Case::load(name)?;
+            let case = Case::load(name, kernels)?;
             let teacher = UNet::frozen(&case.teacher_unet(), case.tables, &case.parameters("teacher")?)?;
             let cfg = DdimConfig { steps: 10, guidance_scale: 2.8 };
             let sampler = DdimSampler::new(&ScheduleConfig::default(), &teacher.null_labels(), &cfg)?;
             let x_t: Tensor = case.noise("x_T")?;
             let got = sampler.sample(&teacher, &case.labels()?, &|_: usize| Ok(x_t.clone()), &mut ())?;
-            assert_close(&got, case.fx.tensor("ddim10")?, TOLERANCE)?;
+            assert_close(&got, case.fx.tensor("ddim10")?, kernels.tolerance(TOLERANCE))?;
         }
         Ok(())
     })

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use cccm_runtime::DeviceChoice;
 
 use crate::device;
 use crate::doctor::examine;
@@ -16,7 +17,7 @@ use crate::doctor::examine;
 pub(crate) struct DoctorArgs {
     /// Device to look at: cpu, cuda, cuda:1 for the second GPU, or auto, for all of them
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    device: device::Choice,
+    device: DeviceChoice,
 
     /// CPU threads [default: all cores]
     #[arg(long, value_name = "N")]

@@ -7,12 +7,11 @@ mod text;
 
 use candle_core::{DType, Device};
 use cccm_runtime::{
-    CUDA_IN_BUILD, F32Products, Gpu, GpuDriver, GpuLibrary, gpu_driver, gpu_free_bytes, gpu_libraries, gpus,
-    open_gpu,
+    CUDA_IN_BUILD, DeviceChoice, F32Products, Gpu, GpuDriver, GpuLibrary, gpu_driver, gpu_free_bytes,
+    gpu_libraries, gpus, open_gpu,
 };
 use serde::Serialize;
 
-use crate::device::Choice;
 use kernels::Checked;
 use machine::{Folder, Memory};
 use speed::Rate;
@@ -74,7 +73,7 @@ struct Inspected {
 }
 
 /// Looks the machine over: the CPU, and of its GPUs those that `choice` asks for. `Auto` asks for all of them.
-pub(crate) fn examine(choice: Choice) -> Report {
+pub(crate) fn examine(choice: DeviceChoice) -> Report {
     let mut problems = Vec::new();
     let cpu = examine_cpu(&mut problems);
     let folders = machine::folders();
@@ -92,7 +91,7 @@ pub(crate) fn examine(choice: Choice) -> Report {
         no_gpu: None,
         problems,
     };
-    if choice != Choice::Cpu {
+    if choice != DeviceChoice::Cpu {
         report.examine_gpus(choice);
     }
     report
@@ -126,11 +125,11 @@ impl Report {
         self.problems.is_empty()
     }
 
-    fn examine_gpus(&mut self, choice: Choice) {
+    fn examine_gpus(&mut self, choice: DeviceChoice) {
         self.driver = gpu_driver().ok().map(Driver::from);
         self.libraries = gpu_libraries().into_iter().map(Library::from).collect();
         let found = match (gpus(), choice) {
-            (Err(error), Choice::Cuda(_)) => return self.problems.push(error.to_string()),
+            (Err(error), DeviceChoice::Cuda(_)) => return self.problems.push(error.to_string()),
             (Err(error), _) => {
                 // A driver that is there is there to be used.
                 let is_fault = self.driver.is_some();
@@ -145,7 +144,7 @@ impl Report {
         if found.is_empty() {
             self.no_gpu = Some("the driver sees no GPU".to_owned());
         }
-        if let Choice::Cuda(ordinal) = choice
+        if let DeviceChoice::Cuda(ordinal) = choice
             && let Err(error) = open_gpu(ordinal, F32Products::Tf32)
         {
             self.problems.push(error.to_string());
@@ -156,7 +155,7 @@ impl Report {
             self.problems.extend(missing.map(Library::problem));
         }
         for gpu in found {
-            let is_asked_for = choice == Choice::Auto || choice == Choice::Cuda(gpu.ordinal);
+            let is_asked_for = choice == DeviceChoice::Auto || choice == DeviceChoice::Cuda(gpu.ordinal);
             let inspected = examine_gpu(gpu, is_asked_for.then_some(&mut self.problems));
             self.gpus.push(inspected);
         }
