@@ -19,14 +19,15 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// Reads `tests/fixtures/NAME.{json,safetensors}` of this workspace, wherever the test runs.
+    /// Reads `tests/fixtures/NAME.{json,safetensors}` of this workspace, wherever the test runs; of the folder that
+    /// `CCCM_FIXTURES` names, where the test was built on another machine.
     ///
     /// A folder may stand before the name: `seed11/unetic`.
     ///
     /// # Errors
     /// Neither file is there, or one cannot be parsed.
     pub fn load(name: &str) -> Result<Self> {
-        Self::load_from(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"), name)
+        Self::load_from(fixtures(), name)
     }
 
     /// As [`Fixture::load`] from another folder, such as a crate's own `tests/fixtures` or one
@@ -66,6 +67,12 @@ impl Fixture {
     pub fn tensors(&self) -> &BTreeMap<String, Tensor> {
         &self.tensors
     }
+}
+
+/// The folder of this workspace's fixtures.
+pub fn fixtures() -> PathBuf {
+    let here = || Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    std::env::var_os("CCCM_FIXTURES").map_or_else(here, PathBuf::from)
 }
 
 fn read_json(path: &Path) -> Result<Value> {

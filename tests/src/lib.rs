@@ -24,5 +24,5 @@ pub mod hub;
 
 pub use close::{Tolerance, assert_close, assert_close_scalar};
 pub use device::devices;
-pub use fixture::Fixture;
+pub use fixture::{Fixture, fixtures};
 pub use hash::{fill, hashed, hashed_ints};

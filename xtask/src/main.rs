@@ -10,8 +10,9 @@ mod cuda;
 mod results;
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -24,6 +25,9 @@ tasks:
   package             build every published crate from the files that its package holds
   cuda-check          check the code for GPUs, with no GPU and no CUDA at hand; compile its kernels where NVRTC can be had
   cuda-build          build programs for GPUs with no CUDA at hand; they start anywhere. Downloads a compiler, 104 MB
+  cuda-suite ...      on a machine with a GPU, in the folder that cuda-build has made: check everything against the CPU and
+                      against PyTorch's results, measure, train a small model; one result file, under half an hour:
+                      cuda-suite [check | bench | train]... [--against-torch PYTHON] [--out FILE]
   bench ...           time whole networks, on request against PyTorch, as a Markdown table:
                       bench [--against-torch PYTHON] [--size S|L64|L128]... [--work WORK]... [--mode MODE]...
                             [--threads N] [--rounds N] [--repeats N] [--write]
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         ["package"] => run_all(&PACKAGE),
         ["cuda-check"] => cuda::check(),
         ["cuda-build"] => cuda::build(),
+        ["cuda-suite", ref args @ ..] => cuda::suite(args),
         ["bench", ref args @ ..] => bench::bench(args),
         ["e2e", ref args @ ..] => results::e2e(args),
         ["results", ref args @ ..] => results::results(args),
@@ -89,9 +94,15 @@ fn exit_code(outcome: anyhow::Result<u8>) -> ExitCode {
 
 /// The folder of the workspace.
 pub(crate) fn root() -> &'static Path {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here)
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        env::var_os(ROOT_ENV).map_or_else(|| here.parent().unwrap_or(here).to_owned(), PathBuf::from)
+    })
 }
+
+/// Names the folder of the workspace, or of a copy of its files, on machines other than the one this was built on.
+pub(crate) const ROOT_ENV: &str = "CCCM_ROOT";
 
 /// Runs one `cargo` command after the other, up to the first that fails; gives its exit code, or 0.
 fn run_all(commands: &[&str]) -> anyhow::Result<u8> {

@@ -1,10 +1,10 @@
 //! The teacher's predictions from the checkpoints that PyTorch wrote of it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use candle_core::Device;
 use cccm_sched::{Denoiser, LabelKind};
-use cccm_tests::{Tolerance, assert_close};
+use cccm_tests::{Tolerance, assert_close, fixtures};
 use cccm_unet::{Arch, Hints, ModelConfig, ModelFiles, Parameters, Role, UNet, convert, load_checkpoint};
 
 use crate::case::Case;
@@ -14,7 +14,7 @@ use crate::{Kernels, on_all_kernels};
 const TOLERANCE: Tolerance = Tolerance { abs: 0.0, rel: 1e-6 };
 
 fn checkpoint(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+    fixtures().join(name)
 }
 
 fn hints() -> Hints {

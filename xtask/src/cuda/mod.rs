@@ -1,9 +1,11 @@
 //! `cargo xtask cuda-check` and `cargo xtask cuda-build`: CUDA code where there is no GPU and no CUDA.
 
+mod bundle;
 mod kernels;
 mod nvcc;
 mod nvrtc;
 mod stubs;
+mod suite;
 mod wheels;
 
 use std::env;
@@ -13,6 +15,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{cargo_command, root, run_cargo};
+
+pub(crate) use suite::suite;
 
 pub(crate) use nvcc::{ENV as AS_NVCC, run as run_as_nvcc};
 
@@ -48,22 +52,29 @@ pub(crate) fn build() -> Result<u8> {
     let stubs = stubs::generate(&cudarc_sources()?, &folder("cuda-stubs")?)?;
     let build = format!("build --release -p cccm-cli -p cccm-bench --features {FEATURES}");
     let mut command = with_cuda(&build.split(' ').collect::<Vec<_>>(), "cuda-build")?;
-    command.env(nvcc::ENV, toolkit.join("bin/nvcc")).env("CUDA_HOME", stubs);
+    command.env(nvcc::ENV, toolkit.join("bin/nvcc")).env("CUDA_HOME", &stubs);
     let code = run_cargo(&mut command, &build)?;
     if code != 0 {
         return Ok(code);
     }
     let programs = ["cccm", "cccm-bench"].map(|name| target().join("cuda-build/release").join(name));
+    let tests = format!("test --release --no-run --workspace --test parity --features {FEATURES}");
+    let mut command = with_cuda(&tests.split(' ').collect::<Vec<_>>(), "cuda-build")?;
+    command.env(nvcc::ENV, toolkit.join("bin/nvcc")).env("CUDA_HOME", &stubs);
+    let parity = bundle::test_program(&mut command, "parity")?;
     for program in &programs {
         let starts = Command::new(program).arg("--help").stdout(Stdio::null()).status();
         let starts = starts.with_context(|| format!("starting {}", program.display()))?;
         ensure!(starts.success(), "{} does not start: {starts}", program.display());
-        println!("{}", program.display());
     }
+    let [cccm, bench] = programs;
+    let this = env::current_exe().context("where is this program?")?;
+    let bundle = target().join("cuda-build/bundle");
+    bundle::fill(&bundle, &[("cccm", cccm), ("cccm-bench", bench), ("parity", parity), ("xtask", this)])?;
+    println!("{}", bundle.display());
     eprintln!(
-        "they start anywhere; `{} doctor` tells which libraries of CUDA it finds, in LD_LIBRARY_PATH and where the system \
-         has its libraries",
-        programs[0].display()
+        "its programs start anywhere; `cccm doctor` tells which libraries of CUDA it finds, in LD_LIBRARY_PATH and where \
+         the system has its libraries; `xtask cuda-suite` there checks and measures a GPU"
     );
     Ok(0)
 }
