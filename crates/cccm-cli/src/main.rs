@@ -28,6 +28,7 @@ mod sampling;
 mod settings;
 mod signals;
 mod source;
+mod team;
 mod training;
 mod watch;
 
@@ -79,8 +80,10 @@ enum Command {
 fn main() -> ExitCode {
     // SAFETY: the first statement of `main`: no other thread runs yet.
     unsafe { cccm_runtime::prepare() };
-    let filter =
-        EnvFilter::try_from_env("CCCM_LOG").unwrap_or_else(|_| EnvFilter::new("info,cccm_distill=warn"));
+    let rank = team::rank_of_member();
+    // What all processes of a team would say is said by the first of them.
+    let usual = if rank.is_some() { "error,cccm_data=warn" } else { "info,cccm_distill=warn" };
+    let filter = EnvFilter::try_from_env("CCCM_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     let on_terminal = std::io::stderr().is_terminal();
     let log =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
     } else {
         log.with_ansi(false).init();
     }
+    let _worker = rank.map(|rank| tracing::error_span!("worker", rank).entered());
     let matches = with_underscores(Cli::command()).try_get_matches();
     let outcome = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => run(cli),
@@ -106,6 +110,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         // Whoever reads the output, `head` for one, has had enough of it.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if rank.is_some() && team::is_fault_of_another(&error) => ExitCode::FAILURE,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE

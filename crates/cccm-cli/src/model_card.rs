@@ -7,7 +7,7 @@ use cccm_unet::{ModelConfig, Role};
 use serde::Serialize;
 
 /// Settings of a run that tell others what a model is; the rest is in the run's `config.toml`.
-const TOLD: [&str; 22] = [
+const TOLD: [&str; 23] = [
     "fuse_method",
     "fuse_schedule",
     "teacher_solver",
@@ -21,6 +21,7 @@ const TOLD: [&str; 22] = [
     "max_steps",
     "epochs",
     "train_batch_size",
+    "devices",
     "gradient_accumulation_steps",
     "lr",
     "lr_schedule",

@@ -15,7 +15,9 @@ use crate::resume::Resumed;
 pub(crate) const PROVENANCE: &str = "run";
 
 /// Whoever speaks of the first silences what a lower layer says of the second.
-const SILENCES: [(&str, &str); 9] = [
+const SILENCES: [(&str, &str); 11] = [
+    ("device", "devices"),
+    ("devices", "device"),
     ("epochs", "max_steps"),
     ("max_steps", "epochs"),
     ("checkpoint_interval", "checkpoint_steps"),

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use candle_core::Device;
 use cccm_data::{Loader, LoaderConfig, pair_counts};
 use cccm_distill::{
     CheckpointWriter, Ending, MovingAverage, Objective, Reporter, TrainConfig, Trainer, TrainerParts,
@@ -30,6 +29,7 @@ use crate::resume::Resumed;
 use crate::run_dir::RunDir;
 use crate::signals::Interrupt;
 use crate::source::{Source, on_bad_image};
+use crate::team::Team;
 use crate::watch::{ScorePictures, Watch};
 
 /// A training run about to start.
@@ -53,8 +53,9 @@ pub(crate) struct Training<'a> {
     pub(crate) sampler: &'a dyn Sampler,
     pub(crate) sampling: String,
     pub(crate) streams: Streams,
-    pub(crate) device: &'a Device,
-    /// Of everything the run is made from, by name.
+    /// The processes that train.
+    pub(crate) team: &'a Team,
+    /// Of everything the run is made from, by name; the first process alone has to know.
     pub(crate) digests: BTreeMap<String, String>,
 }
 
@@ -62,7 +63,7 @@ pub(crate) struct Training<'a> {
 pub(crate) enum Outcome {
     /// All steps are done, and the model is in the run's directory.
     Finished(RunDir),
-    /// Somebody asked it to stop; with what to exit.
+    /// Somebody asked it to stop, or this process only helped another one; with what to exit.
     Stopped(ExitCode),
 }
 
@@ -72,17 +73,25 @@ impl Training<'_> {
     /// - `resumed`: the run to go on with, instead of a new one
     pub(crate) fn run(&self, settings: &Table, resumed: Option<Resumed>) -> Result<Outcome> {
         let train = self.optim.train_config()?;
-        let images_per_step = self.optim.images_per_step()?;
+        let images_per_step = self.optim.images_per_step()?.saturating_mul(self.team.shard().count);
         let mut trainer = self.trainer(&train, self.source.dataset.len().div_ceil(images_per_step) as u64)?;
         if let Some(resumed) = &resumed {
             self.restore(&mut trainer, resumed)?;
         }
         let loader = self.loader(images_per_step, trainer.position())?;
         let checkpoints_limit = required(self.optim.checkpoints_total_limit, "checkpoints_total_limit")?;
+        if !self.team.leads() {
+            return self.help(trainer, loader);
+        }
         let scorer = self.scorer()?;
+        let steps_done = trainer.steps_done();
+        let is_finished = resumed.as_ref().is_some_and(|resumed| resumed.run.model_card().is_file())
+            && steps_done >= trainer.total_steps();
+        if !is_finished {
+            trainer.join(self.team.assemble()?)?;
+        }
 
         // Everything that can be wrong is known by now: a refused run leaves no directory behind.
-        let steps_done = trainer.steps_done();
         let is_new = resumed.is_none();
         let (run, metrics) = match resumed {
             None => {
@@ -99,11 +108,11 @@ impl Training<'_> {
                 (resumed.run, metrics)
             }
         };
-        if steps_done >= trainer.total_steps() && run.model_card().is_file() {
+        if is_finished {
             tracing::info!("{} is finished: all {steps_done} steps are done", run.root().display());
             return Ok(Outcome::Finished(run));
         }
-        self.announce(&trainer, &run);
+        self.announce(&trainer, images_per_step, &run);
 
         let interrupt = Interrupt::listen().context("cannot listen for Ctrl-C")?;
         let draw_grids = |step: u64| self.draw_grids(step, &run, &interrupt);
@@ -124,8 +133,9 @@ impl Training<'_> {
         if !is_new && Self::eval_is_left(&trainer, &run) {
             watch.on_eval(&trainer).map_err(anyhow::Error::from_boxed)?;
         }
-        let mut batches = TrainBatches::new(loader, self.device);
+        let mut batches = TrainBatches::new(loader, self.team.device());
         let trained = trainer.run(&mut batches, &mut watch);
+        self.team.dismiss(&mut trainer);
         batches.report_skipped();
         let ending = trained.with_context(|| {
             drop(watch);
@@ -149,13 +159,28 @@ impl Training<'_> {
         Ok(Outcome::Finished(run))
     }
 
+    /// Trains as another process than the first, which writes nothing.
+    fn help(&self, mut trainer: Trainer<'_>, loader: Loader) -> Result<Outcome> {
+        trainer.join(self.team.assemble()?)?;
+        // Signals are for the first process, which tells this one what to do about them; the second one ends it all the same.
+        let _interrupt = Interrupt::listen().context("cannot listen for Ctrl-C")?;
+        let mut batches = TrainBatches::new(loader, self.team.device());
+        let trained = trainer.run(&mut batches, &mut ());
+        self.team.dismiss(&mut trainer);
+        batches.report_skipped();
+        trained?;
+        Ok(Outcome::Stopped(ExitCode::SUCCESS))
+    }
+
     /// Puts the trainer where the run's newest whole checkpoint stood, if there is one.
     fn restore(&self, trainer: &mut Trainer<'_>, resumed: &Resumed) -> Result<()> {
         let Some(checkpoint) = resumed.run.checkpoints().newest_whole()? else {
             tracing::warn!("{} has no whole checkpoint: it starts anew", resumed.run.root().display());
             return Ok(());
         };
-        resumed.check_digests(checkpoint.state(), &self.digests)?;
+        if self.team.leads() {
+            resumed.check_digests(checkpoint.state(), &self.digests)?;
+        }
         checkpoint.restore(trainer)?;
         tracing::info!("going on after step {}", trainer.steps_done());
         Ok(())
@@ -177,6 +202,7 @@ impl Training<'_> {
         let seed = required(self.run.seed, "seed")?;
         let mut config = LoaderConfig::new(images_per_step, seed);
         config.on_bad_image = on_bad_image(self.data);
+        config.shard = self.team.shard();
         let dataset = Arc::clone(&self.source.dataset);
         Ok(Loader::starting_at(dataset, &config, epoch as usize, index as usize)?)
     }
@@ -192,9 +218,13 @@ impl Training<'_> {
         Ok(Trainer::new(train, parts)?)
     }
 
-    fn announce(&self, trainer: &Trainer<'_>, run: &RunDir) {
+    fn announce(&self, trainer: &Trainer<'_>, images_per_step: usize, run: &RunDir) {
+        let team = match self.team.shard().count {
+            1 => String::new(),
+            devices => format!(" of {images_per_step} images on {devices} devices"),
+        };
         tracing::info!(
-            "{} parameters; {} images of {} pairs, {} pairs held out; {} steps",
+            "{} parameters; {} images of {} pairs, {} pairs held out; {} steps{team}",
             self.trained.count(),
             self.source.dataset.len(),
             pair_counts(&*self.source.dataset).len(),
@@ -240,7 +270,7 @@ impl Training<'_> {
             network,
             streams: self.streams,
             image_px: self.config.image_px,
-            device: self.device,
+            device: self.team.device(),
             interrupt: Some(interrupt),
         }
     }

@@ -95,8 +95,8 @@ impl Tally {
         Ok(Sums { grads, scalars: self.parts(&device)? })
     }
 
-    /// The sums of all workers. Which takes part in them even when it `failed`, so that no other waits for it.
-    /// - `trained`: what gradients are of; a worker without samples has none
+    /// The sums of all workers; one that failed takes part too, so that no other waits for it.
+    /// - `trained`: what gradients are of, as a worker without samples has none
     pub(crate) fn with_others(
         &mut self,
         workers: &dyn AllReduce,

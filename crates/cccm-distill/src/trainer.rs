@@ -120,6 +120,11 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// Trains alone from now on; the sums of the others fail.
+    pub fn leave(&mut self) {
+        self.workers = Box::new(Alone);
+    }
+
     /// Optimizer steps done, skipped ones included.
     pub fn steps_done(&self) -> u64 {
         self.steps_done

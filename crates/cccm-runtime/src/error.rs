@@ -79,6 +79,20 @@ pub enum Error {
         /// What it says.
         reason: String,
     },
+    /// NCCL, by which several GPUs train one model, is not there.
+    #[error("several GPUs need NCCL: {reason}")]
+    NoNccl {
+        /// Why not.
+        reason: String,
+    },
+    /// A call of NCCL failed.
+    #[error("NCCL fails to {action}: {reason}; NCCL_DEBUG=WARN lets it say more")]
+    Nccl {
+        /// What it was to do.
+        action: &'static str,
+        /// What its error code means.
+        reason: &'static str,
+    },
     /// An error of candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -79,8 +79,9 @@ impl UNet {
 
     /// The same network, whose features are of this dtype: with [`DType::BF16`] they and the convolutions' weights are
     /// rounded to `bf16`, which halves the memory for activations and is several times as fast on a GPU. Parameters, and
-    /// so their gradients, embeddings, the statistics of norms and sums stay `f32`, and so does the prediction of an `f32`
-    /// image. On a CPU it is the same arithmetic, slower than `f32`.
+    /// so their gradients, embeddings, the statistics of norms and sums stay `f32`. So do the first and the last convolution:
+    /// what is rounded of an image or of a prediction of noise comes back many times as large in the clean image that a
+    /// prediction means at high noise. On a CPU it is the same arithmetic, slower than `f32`.
     #[must_use]
     pub fn computing_in(self, dtype: DType) -> Self {
         Self { dtype, ..self }
@@ -161,8 +162,8 @@ impl UNet {
     fn forward(&self, x_t: &Tensor, t: &Tensor, conds: &Conditions, draws: Option<&Draws>) -> Result<Tensor> {
         let layout = ImageLayout::fastest_for(x_t);
         let inputs = self.block_inputs(t, conds, draws, layout)?;
-        let x = ImageLayout::ChannelsFirst.convert(&x_t.to_dtype(self.dtype)?, layout)?;
-        let mut h = self.head.forward(&x, layout)?;
+        let x = ImageLayout::ChannelsFirst.convert(x_t, layout)?;
+        let mut h = self.head.forward(&x, layout)?.to_dtype(self.dtype)?;
         let mut skips = vec![h.clone()];
         for layer in &self.down {
             h = layer.forward(&h, None, &inputs)?;
@@ -176,8 +177,8 @@ impl UNet {
             h = layer.forward(&h, skip.as_ref(), &inputs)?;
         }
         let (norm, conv) = &self.tail;
-        let prediction = conv.forward(&norm.forward(&h, layout)?, layout)?;
-        layout.convert(&prediction, ImageLayout::ChannelsFirst)?.to_dtype(x_t.dtype())
+        let h = norm.forward(&h.to_dtype(x_t.dtype())?, layout)?;
+        layout.convert(&conv.forward(&h, layout)?, ImageLayout::ChannelsFirst)
     }
 
     fn block_inputs<'a>(

@@ -24,7 +24,7 @@ pub(crate) struct OptimArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_steps: Option<u64>,
 
-    /// Images per batch
+    /// Images per batch, on each of --devices if they are several
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) train_batch_size: Option<usize>,
@@ -163,7 +163,7 @@ impl OptimArgs {
         Ok(if self.recompute.unwrap_or(false) { network.recomputing() } else { network })
     }
 
-    /// Images per optimizer step.
+    /// Images per optimizer step, on each device.
     pub(crate) fn images_per_step(&self) -> anyhow::Result<usize> {
         let batch = required(self.train_batch_size, "train_batch_size")?;
         Ok(batch.saturating_mul(self.gradient_accumulation_steps.unwrap_or(1)))

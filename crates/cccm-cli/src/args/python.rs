@@ -5,7 +5,7 @@
 const WITHOUT_MEANING: [(&str, &str); 10] = [
     ("debug", "the environment variable CCCM_LOG=debug says more"),
     ("exp", "it names an experiment for a web service; here a run is a folder, named by --save-path"),
-    ("local-rank", "it is set by launchers of several processes, which this program is not started by"),
+    ("local-rank", "it is set by launchers of several processes; --devices starts them itself"),
     ("only-table", NOT_BUILT),
     ("concat", NOT_BUILT),
     ("projection-dim", NOT_BUILT),

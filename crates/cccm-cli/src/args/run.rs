@@ -42,6 +42,12 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dtype: Option<Dtype>,
+
+    /// GPUs that train together, by number, as in 0,1: a process for each, --train-batch-size images for each. `cpu,cpu`
+    /// tries the same without GPUs
+    #[arg(long, value_name = "LIST", value_delimiter = ',', action = clap::ArgAction::Set, conflicts_with = "device")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) devices: Option<Vec<String>>,
 }
 
 impl RunArgs {

@@ -19,8 +19,9 @@ use toml::{Table, Value};
 use crate::args::{DataArgs, LaunchArgs, NetworkArgs, OptimArgs, RunArgs, required};
 use crate::settings::{Settings, lay_over};
 use crate::source::{Source, vocabulary_of};
+use crate::team::Team;
 use crate::training::{Outcome, Training};
-use crate::{device, digest, model};
+use crate::{digest, model};
 
 /// Distil a teacher into a student that draws in a few steps
 ///
@@ -267,11 +268,11 @@ impl TrainArgs {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let (args, resumed) = self.resolve()?;
         let config = args.distill.config(required(args.optim.ema_decay, "ema_decay")?)?;
-        device::use_threads(args.run.threads)?;
-        let device = device::open(args.run.device.as_deref())?;
+        let team = Team::open(&args.run)?;
+        let device = team.device();
 
         let place = args.teacher.as_deref().unwrap_or(model::BUILTIN_TEACHER);
-        let (teacher_config, teacher_parameters) = model::load(place, &device)?;
+        let (teacher_config, teacher_parameters) = model::load(place, device)?;
         args.check_teacher(place, &teacher_config)?;
         let labels = vocabulary_of(&teacher_config.labels)?;
         let source = Source::open(&args.data, Some(&labels), teacher_config.image_px).with_context(|| {
@@ -342,11 +343,15 @@ impl TrainArgs {
             sampler: &sampler,
             sampling: format!("{} steps, guidance scale {}", grid.steps, grid.guidance_scale),
             streams,
-            device: &device,
-            digests: BTreeMap::from([
-                ("data".to_owned(), source.dataset.digest()?),
-                ("teacher".to_owned(), digest::of_model(&teacher_config, &teacher_parameters)?),
-            ]),
+            team: &team,
+            digests: if team.leads() {
+                BTreeMap::from([
+                    ("data".to_owned(), source.dataset.digest()?),
+                    ("teacher".to_owned(), digest::of_model(&teacher_config, &teacher_parameters)?),
+                ])
+            } else {
+                BTreeMap::new()
+            },
         };
         match training.run(&Table::try_from(&args)?, resumed)? {
             Outcome::Stopped(code) => Ok(code),

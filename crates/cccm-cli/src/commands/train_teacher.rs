@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::args::{DataArgs, LaunchArgs, NetworkArgs, OptimArgs, RunArgs, required};
-use crate::device;
 use crate::settings::{Settings, lay_over};
 use crate::source::{Source, label_kinds};
+use crate::team::Team;
 use crate::training::{Outcome, Training};
 
 /// Side of the images when the flags do not say.
@@ -83,8 +83,8 @@ impl TrainTeacherArgs {
     /// Trains.
     pub(crate) fn run(self) -> Result<ExitCode> {
         let (args, resumed) = self.resolve()?;
-        device::use_threads(args.run.threads)?;
-        let device = device::open(args.run.device.as_deref())?;
+        let team = Team::open(&args.run)?;
+        let device = team.device();
 
         let unet = args.network.unet(required(args.dropout, "dropout")?)?;
         unet.validate()?;
@@ -96,7 +96,7 @@ impl TrainTeacherArgs {
 
         let streams = Streams::new(required(args.run.seed, "seed")?);
         let tables = config.tables()?;
-        let trained = Parameters::init(&config.unet, tables, &streams, &device)?;
+        let trained = Parameters::init(&config.unet, tables, &streams, device)?;
         let averaged = trained.deep_copy()?;
         let dtype = args.run.dtype();
         let teacher = args.optim.trainable(&config.unet, tables, &trained)?.computing_in(dtype);
@@ -132,8 +132,12 @@ impl TrainTeacherArgs {
             sampler: &sampler,
             sampling: format!("{GRID_STEPS} solver steps, guidance scale {GRID_GUIDANCE_SCALE}"),
             streams,
-            device: &device,
-            digests: BTreeMap::from([("data".to_owned(), source.dataset.digest()?)]),
+            team: &team,
+            digests: if team.leads() {
+                BTreeMap::from([("data".to_owned(), source.dataset.digest()?)])
+            } else {
+                BTreeMap::new()
+            },
         };
         match training.run(&Table::try_from(&args)?, resumed)? {
             Outcome::Stopped(code) => Ok(code),

@@ -88,7 +88,7 @@ const STUDENT: &str = "train --config four-steps.toml --data photos --teacher te
                        --lr-schedule constant --ema-decay 0.5";
 
 /// Flags that both kinds of training have.
-const TRAINING: [Case; 32] = [
+const TRAINING: [Case; 33] = [
     (&["--epochs", "3"], |with, _| assert_eq!(with.metrics.len(), 6)),
     (&["--max-steps", "5"], |with, _| assert_eq!(with.metrics.len(), 5)),
     (&["--train-batch-size", "3"], |with, _| assert_eq!(with.column("images")[..3], [3.0, 3.0, 2.0])),
@@ -161,6 +161,12 @@ const TRAINING: [Case; 32] = [
     }),
     (&["--seed", "9"], |with, without| assert!(with.model != without.model)),
     (&["--threads", "1"], |with, _| assert_eq!(with.settings["run"]["threads"].as_integer(), Some(1))),
+    (&["--devices", "cpu,cpu", "--train-batch-size", "2"], |with, without| {
+        // Two images for each process, equal to rounding.
+        assert_eq!(with.column("images"), [4.0; 4]);
+        let (with, without) = (with.column("grad_norm")[0], without.column("grad_norm")[0]);
+        assert!((with - without).abs() <= 1e-4 * without, "{with} {without}");
+    }),
     (&["--device", "cpu"], |with, without| assert!(with.model == without.model)),
     (&["--dtype", "bf16"], |with, without| assert!(with.model != without.model)),
     (&["--ignored", "red_Oval"], |with, without| {

@@ -5,6 +5,7 @@
 
 mod basics;
 mod device;
+mod devices;
 mod eval;
 mod flags;
 mod report;

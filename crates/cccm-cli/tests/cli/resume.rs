@@ -7,11 +7,11 @@ use std::process::Child;
 use crate::support::{TINY, cccm, failure, log_of, refusal, run, start, tiny_student, tiny_teacher};
 
 /// Lines of `metrics.jsonl` so far.
-fn steps_written(run: &Path) -> usize {
+pub(crate) fn steps_written(run: &Path) -> usize {
     fs::read_to_string(run.join("metrics.jsonl")).map_or(0, |text| text.lines().count())
 }
 
-fn names(dir: &Path) -> Vec<String> {
+pub(crate) fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).into_iter().flatten();
     let mut names: Vec<String> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -24,14 +24,14 @@ fn is_writing_a_checkpoint(run: &Path) -> bool {
 }
 
 /// Watches a child until `moment` has come, or it has ended.
-fn wait_until(child: &mut Child, moment: impl Fn() -> bool) {
+pub(crate) fn wait_until(child: &mut Child, moment: impl Fn() -> bool) {
     while !moment() && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
 }
 
 /// Everything about the steps that does not depend on the clock.
-fn metrics(run: &Path) -> Vec<serde_json::Value> {
+pub(crate) fn metrics(run: &Path) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let of_the_clock = |name: &str| name.ends_with("secs") || name == "images_per_sec" || name == "work";
     text.lines()
@@ -43,12 +43,12 @@ fn metrics(run: &Path) -> Vec<serde_json::Value> {
         .collect()
 }
 
-fn newest_checkpoint(run: &Path) -> PathBuf {
+pub(crate) fn newest_checkpoint(run: &Path) -> PathBuf {
     run.join("checkpoints").join(names(&run.join("checkpoints")).pop().unwrap())
 }
 
 /// Fails unless two finished runs are the same to the bit.
-fn assert_same_run(a: &Path, b: &Path) {
+pub(crate) fn assert_same_run(a: &Path, b: &Path) {
     let read = |path: PathBuf| fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     assert!(
         read(a.join("model/model.safetensors")) == read(b.join("model/model.safetensors")),
