@@ -14,9 +14,14 @@ impl Display for Report {
             let state = if folder.is_writable { "writable" } else { "NOT WRITABLE" };
             writeln!(f, "  {}: {state}{free}, for {}", folder.path.display(), folder.purpose)?;
         }
-        if let Some(driver) = &self.driver {
-            let release = driver.release.as_ref().map(|release| format!(" {release}")).unwrap_or_default();
-            writeln!(f, "\ndriver{release}: supports CUDA {}, {} is needed", driver.cuda, driver.needed)?;
+        match &self.driver {
+            Some(driver) => {
+                let release =
+                    driver.release.as_ref().map(|release| format!(" {release}")).unwrap_or_default();
+                writeln!(f, "\ndriver{release}: supports CUDA {}, {} is needed", driver.cuda, driver.needed)?;
+            }
+            None if self.libraries.is_empty() => {}
+            None => writeln!(f, "\nno driver")?,
         }
         for library in self.libraries.iter().filter(|library| library.name != "driver") {
             writeln!(f, "  {library}")?;
