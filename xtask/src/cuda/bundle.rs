@@ -37,8 +37,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::copy(from, to).map(drop).with_context(failed)
 }
 
-/// The tests against PyTorch's results, built by this `cargo test --no-run`: the program that it names.
-pub(super) fn test_program(command: &mut Command, name: &str) -> Result<PathBuf> {
+/// A test of a package, built by this `cargo test --no-run`: the program that it names.
+pub(super) fn test_program(command: &mut Command, package: &str, name: &str) -> Result<PathBuf> {
     let output = command
         .args(["--message-format=json-render-diagnostics"])
         .stderr(Stdio::inherit())
@@ -46,12 +46,17 @@ pub(super) fn test_program(command: &mut Command, name: &str) -> Result<PathBuf>
         .context("starting `cargo test`")?;
     ensure!(output.status.success(), "`cargo test --no-run` fails");
     let messages = String::from_utf8_lossy(&output.stdout);
-    let program = messages.lines().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let is_it = message["target"]["name"] == name && message["profile"]["test"] == true;
-        message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
-    });
-    program.with_context(|| format!("`cargo test` names no program of the test `{name}`"))
+    let program = messages.lines().find_map(|line| program_of(line, package, name));
+    program.with_context(|| format!("`cargo test` names no program of the test `{name}` of {package}"))
+}
+
+/// The program that one of cargo's messages is about, if it is that test; other packages may have one of the same name.
+fn program_of(message: &str, package: &str, name: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    let is_it = message["target"]["name"] == name
+        && message["profile"]["test"] == true
+        && message["package_id"].as_str()?.contains(&format!("#{package}@"));
+    message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
 }
 
 /// Has the programs of a bundle look for files in it.
@@ -62,6 +67,19 @@ pub(super) fn settle(command: &mut Command, bundle: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_test_is_found_by_package_and_name() {
+        let line = |package: &str| {
+            format!(
+                r#"{{"package_id":"path+file:///x/{package}#{package}@0.1.0","target":{{"name":"parity"}},"profile":{{"test":true}},"executable":"/x/{package}"}}"#
+            )
+        };
+        assert_eq!(program_of(&line("tests"), "tests", "parity").unwrap(), PathBuf::from("/x/tests"));
+        assert_eq!(program_of(&line("sched"), "tests", "parity"), None);
+        assert_eq!(program_of(&line("tests"), "tests", "other"), None);
+        assert_eq!(program_of("not JSON", "tests", "parity"), None);
+    }
 
     #[test]
     fn folders_are_copied_whole_and_old_files_go() {

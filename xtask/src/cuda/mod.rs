@@ -61,7 +61,7 @@ pub(crate) fn build() -> Result<u8> {
     let tests = format!("test --release --no-run --workspace --test parity --features {FEATURES}");
     let mut command = with_cuda(&tests.split(' ').collect::<Vec<_>>(), "cuda-build")?;
     command.env(nvcc::ENV, toolkit.join("bin/nvcc")).env("CUDA_HOME", &stubs);
-    let parity = bundle::test_program(&mut command, "parity")?;
+    let parity = bundle::test_program(&mut command, "cccm-tests", "parity")?;
     for program in &programs {
         let starts = Command::new(program).arg("--help").stdout(Stdio::null()).status();
         let starts = starts.with_context(|| format!("starting {}", program.display()))?;

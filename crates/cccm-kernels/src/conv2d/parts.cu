@@ -22,10 +22,7 @@ template <class T, int V> __device__ void channel_sums(const T *x, float *partia
     load<T, V>(x + at(images, p, pixel), v);
     for (int i = 0; i < V; i++) sum[i] += v[i];
   }
-  sum_over_rows(sum);
-  if (threadIdx.y != 0 || !p.inside) return;
-  float *to = partial + (p.sample * gridDim.x + blockIdx.x) * images.channels + p.channel;
-  for (int i = 0; i < V; i++) to[i] = sum[i];
+  write_sums<V>(sum, partial, images, p);
 }
 
 #define FOR(T, V, suffix)                                                                                             \
@@ -42,15 +39,8 @@ FOR(float, 4, f32_4)
 FOR(bf16, 1, bf16_1)
 FOR(bf16, 8, bf16_8)
 
-// (rows, chunks, channels) to (rows, channels); the threads of a column share the chunks.
 extern "C" __global__ void chunk_sums(const float *partial, float *out, int channels, int chunks) {
-  int channel = blockIdx.x * blockDim.x + threadIdx.x;
-  float sum[1] = {};
-  if (channel < channels)
-    for (int k = threadIdx.y; k < chunks; k += blockDim.y)
-      sum[0] += partial[((size_t)blockIdx.y * chunks + k) * channels + channel];
-  sum_over_rows(sum);
-  if (threadIdx.y == 0 && channel < channels) out[(size_t)blockIdx.y * channels + channel] = sum[0];
+  add_chunks(partial, out, channels, chunks);
 }
 
 // (count, rows, columns) to (count, columns, rows), a thread per number: for few rows or columns, of which a tile would be

@@ -79,3 +79,24 @@ template <int N> __device__ __forceinline__ void sum_over_rows(float (&values)[N
   __syncthreads();
   for (int i = 0; i < N; i++) values[i] = shared[i][at];
 }
+
+// Writes the sums of a chunk, N / V kinds of them for each channel, once they are added up over threadIdx.y:
+// (batch, chunks, N / V, channels).
+template <int V, int N>
+__device__ __forceinline__ void write_sums(float (&sums)[N], float *to, const Images &images, const Place &p) {
+  sum_over_rows(sums);
+  if (threadIdx.y != 0 || !p.inside) return;
+  to += (p.sample * gridDim.x + blockIdx.x) * (N / V) * images.channels + p.channel;
+  for (int i = 0; i < N; i++) to[i / V * images.channels + i % V] = sums[i];
+}
+
+// Sums over the chunks: (rows, chunks, columns) to (rows, columns). The threads of a column share the chunks.
+__device__ __forceinline__ void add_chunks(const float *partial, float *out, int columns, int chunks) {
+  int column = blockIdx.x * blockDim.x + threadIdx.x;
+  float sum[1] = {};
+  if (column < columns)
+    for (int k = threadIdx.y; k < chunks; k += blockDim.y)
+      sum[0] += partial[((size_t)blockIdx.y * chunks + k) * columns + column];
+  sum_over_rows(sum);
+  if (threadIdx.y == 0 && column < columns) out[(size_t)blockIdx.y * columns + column] = sum[0];
+}

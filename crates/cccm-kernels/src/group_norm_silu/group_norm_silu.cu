@@ -17,13 +17,7 @@ template <class T, int V> __device__ void sums(const T *x, float *partial, Image
       sum[V + i] += d * d;
     }
   }
-  sum_over_rows(sum);
-  if (threadIdx.y != 0 || !p.inside) return;
-  float *to = partial + (p.sample * gridDim.x + blockIdx.x) * 2 * images.channels + p.channel;
-  for (int i = 0; i < V; i++) {
-    to[i] = sum[i];
-    to[images.channels + i] = sum[V + i];
-  }
+  write_sums<V>(sum, partial, images, p);
 }
 
 // Count, mean and sum of squared deviations of some numbers.
@@ -127,24 +121,7 @@ __device__ void grad_sums(const T *x, const T *dy, const float *weight, const fl
       sum[V + i] += dz * normed;
     }
   }
-  sum_over_rows(sum);
-  if (threadIdx.y != 0 || !p.inside) return;
-  float *to = partial + (p.sample * gridDim.x + blockIdx.x) * 2 * images.channels + p.channel;
-  for (int i = 0; i < V; i++) {
-    to[i] = sum[i];
-    to[images.channels + i] = sum[V + i];
-  }
-}
-
-// Sums over the chunks: (batch, chunks, columns) to (batch, columns). The threads of a column share the chunks.
-__device__ void chunk_sums(const float *partial, float *out, int columns, int chunks) {
-  int column = blockIdx.x * blockDim.x + threadIdx.x;
-  float sum[1] = {};
-  if (column < columns)
-    for (int k = threadIdx.y; k < chunks; k += blockDim.y)
-      sum[0] += partial[((size_t)blockIdx.y * chunks + k) * columns + column];
-  sum_over_rows(sum);
-  if (threadIdx.y == 0 && column < columns) out[(size_t)blockIdx.y * columns + column] = sum[0];
+  write_sums<V>(sum, partial, images, p);
 }
 
 // Both sums of each channel (batch, 2, channels), weighted over each group and divided by the number of its values:
@@ -245,7 +222,7 @@ extern "C" __global__ void gn_moments_bf16(const bf16 *x, const float *partial, 
   moments(x, partial, out, {pixels, channels, chunk}, groups, chunks, eps);
 }
 extern "C" __global__ void gn_chunk_sums(const float *partial, float *out, int columns, int chunks) {
-  chunk_sums(partial, out, columns, chunks);
+  add_chunks(partial, out, columns, chunks);
 }
 extern "C" __global__ void gn_group_means(const float *per_channel, const float *weight, float *out, size_t pixels,
                                           int channels, int groups) {
