@@ -17,6 +17,7 @@ mod cuda;
 mod add;
 mod cat_channels;
 mod conv2d;
+mod dropout;
 mod group_norm_silu;
 mod recompute;
 #[cfg(any(feature = "cuda", test))]
@@ -30,6 +31,7 @@ pub use add::add;
 pub use backward::backward;
 pub use cat_channels::cat_channels;
 pub use conv2d::{Conv2dConfig, conv2d};
+pub use dropout::dropout;
 pub use group_norm_silu::{GroupNormConfig, group_norm_silu};
 pub use isa::{instruction_set, portably};
 pub use layout::ImageLayout;

@@ -25,13 +25,16 @@ impl Streams {
 
     /// The generator of one sample's numbers for one purpose at one step.
     pub fn stream(&self, purpose: &str, step: u64, sample: u64) -> ChaCha8Rng {
-        // The four words are the whole 256-bit ChaCha key, so that distinct addresses never share a stream.
-        let words = [self.seed, fnv1a(purpose), step, sample];
         let mut key = [0; 32];
-        for (bytes, word) in key.chunks_exact_mut(8).zip(words) {
+        for (bytes, word) in key.chunks_exact_mut(8).zip(self.key(purpose, step, sample)) {
             bytes.copy_from_slice(&word.to_le_bytes());
         }
         ChaCha8Rng::from_seed(key)
+    }
+
+    /// The four words are the whole 256-bit key of `ChaCha`, so that distinct addresses never share a stream.
+    fn key(&self, purpose: &str, step: u64, sample: u64) -> [u64; 4] {
+        [self.seed, fnv1a(purpose), step, sample]
     }
 
     /// The streams of a run of samples at one step; samples count from the start of the step's whole batch.
@@ -128,6 +131,12 @@ impl Draws {
     /// True with the given probability, one per sample.
     pub fn coin(&self, purpose: &str, probability: f64) -> Vec<bool> {
         self.each(purpose, |rng| rng.random::<f64>() < probability)
+    }
+
+    /// Keys of the samples' streams, the generator's 256 bits as four words: for operations that draw where their data
+    /// are.
+    pub fn keys(&self, purpose: &str) -> Vec<[u64; 4]> {
+        self.samples.iter().map(|sample| self.streams.key(purpose, self.step, *sample)).collect()
     }
 
     /// Inverted-dropout mask (Srivastava et al. 2014, section 10): 0 with probability `p`, else `1 / (1 - p)`;

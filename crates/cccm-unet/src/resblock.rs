@@ -2,7 +2,7 @@
 
 use candle_core::{Context, Result, Tensor};
 use candle_nn::VarBuilder;
-use cccm_kernels::{ImageLayout, add, cat_channels, recompute};
+use cccm_kernels::{ImageLayout, add, cat_channels, dropout, recompute};
 use cccm_sched::Draws;
 
 use crate::layers::{Conv, Linear, NormSilu};
@@ -158,14 +158,27 @@ impl ResBlock {
 
     fn drop(&self, h: Tensor, inputs: &BlockInputs<'_>) -> Result<Tensor> {
         let Some(draws) = inputs.draws.filter(|_| self.dropout > 0.0) else { return Ok(h) };
-        let (_, channels, height, width) = match inputs.layout {
-            ImageLayout::ChannelsFirst => h.dims4()?,
-            ImageLayout::ChannelsLast => h.permute((0, 3, 1, 2))?.dims4()?,
-        };
-        let purpose = format!("dropout.{}", self.name);
-        // Drawn on the CPU; all else is done where the features are.
-        let mask =
-            draws.dropout_mask(&purpose, &[channels, height, width], self.dropout)?.to_device(h.device())?;
-        &h * ImageLayout::ChannelsFirst.convert(&mask, inputs.layout)?.to_dtype(h.dtype())?
+        let keys = draws.keys(&format!("dropout.{}", self.name));
+        dropout(&h, &keys, self.dropout, inputs.layout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+    use cccm_sched::Streams;
+
+    use super::*;
+
+    /// What a network of one's own gets from [`Draws::dropout_mask`] is what these blocks drop.
+    #[test]
+    fn masks_are_those_of_the_draws() -> Result<()> {
+        let draws = Streams::new(3).draws(5, 2..4);
+        let ones = Tensor::ones((2, 3, 5, 7), DType::F32, &Device::Cpu)?;
+        let dropped = dropout(&ones, &draws.keys("mask"), 0.15, ImageLayout::ChannelsFirst)?;
+        let mask = draws.dropout_mask("mask", &[3, 5, 7], 0.15)?;
+        let values = |t: &Tensor| t.flatten_all()?.to_vec1::<f32>();
+        assert_eq!(values(&dropped)?, values(&mask)?);
+        Ok(())
     }
 }
