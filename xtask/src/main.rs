@@ -6,10 +6,11 @@
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program for the terminal")]
 
 mod bench;
+mod package;
 mod results;
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -41,10 +42,6 @@ const VERIFY: [&str; 4] = [
     "doc --workspace --no-deps",
 ];
 
-/// A dirty tree may be checked too: nothing is published from here.
-const PACKAGE: [&str; 1] =
-    ["package --workspace --exclude cccm-tests --exclude cccm-bench --exclude xtask --allow-dirty"];
-
 /// What needs the crates runs their binary, optimised.
 const CCCM: &str = "run --release -p cccm-cli --";
 
@@ -52,7 +49,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let outcome = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["verify"] => run_all(&VERIFY),
-        ["package"] => run_all(&PACKAGE),
+        ["package"] => package::package(),
         ["bench", ref args @ ..] => bench::bench(args),
         ["e2e", ref args @ ..] => results::e2e(args),
         ["results", ref args @ ..] => results::results(args),
@@ -78,6 +75,11 @@ fn main() -> ExitCode {
 pub(crate) fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here)
+}
+
+/// Where cargo builds.
+pub(crate) fn target_dir() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// Runs one `cargo` command after the other, up to the first that fails; gives its exit code, or 0.

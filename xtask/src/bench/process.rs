@@ -40,8 +40,7 @@ impl Program {
     /// This project, as `cargo build --release` left it.
     pub(crate) fn cccm() -> Self {
         // Both may be relative to the caller's folder, where `cargo` ran and these processes run.
-        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-        let path = target.join("release").join(format!("cccm-bench{}", env::consts::EXE_SUFFIX));
+        let path = crate::target_dir().join("release").join(format!("cccm-bench{}", env::consts::EXE_SUFFIX));
         Self { name: "cccm".to_owned(), path, args: Vec::new() }
     }
 

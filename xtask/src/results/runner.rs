@@ -22,9 +22,7 @@ impl Runner {
     /// Builds the program.
     pub(crate) fn new(out: PathBuf, samples: usize) -> Result<Self> {
         ensure!(crate::cargo(&["build", "--release", "-p", "cccm-cli"])? == 0, "cccm does not build");
-        let target =
-            env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::root().join("target"), PathBuf::from);
-        let cccm = target.join("release").join(format!("cccm{}", env::consts::EXE_SUFFIX));
+        let cccm = crate::target_dir().join("release").join(format!("cccm{}", env::consts::EXE_SUFFIX));
         fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
         Ok(Self { cccm, out, samples })
     }
