@@ -21,7 +21,7 @@ usage: cargo xtask TASK
 
 tasks:
   verify              every check that a commit must pass: format, lints, tests, documentation
-  package             build every published crate from the files that its package holds
+  package             build every published crate from the files that its package holds, from nothing: minutes
   bench ...           time whole networks, on request against PyTorch, as a Markdown table:
                       bench [--against-torch PYTHON] [--size S|L64|L128]... [--work WORK]... [--mode MODE]...
                             [--threads N] [--rounds N] [--repeats N] [--write]
@@ -30,7 +30,7 @@ tasks:
   e2e                 distil the built-in teacher by the best recipe, score both, and fail where the README's promises do not
                       hold: 6 minutes on two cores; goes on where it was stopped, in runs/e2e
   results ...         train and score the rows of RESULTS.md, and make its tables and figures; goes on where it was stopped:
-                      results [--out DIR] [--samples N] [--seeds N...] [screen | main | NAME...]
+                      results [--out DIR] [--samples N] [--seeds N...] [--untimed] [screen | main | NAME...]
   fetch-teacher ...   download a published teacher: `cccm fetch-teacher` with these arguments
 ";
 
