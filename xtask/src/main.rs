@@ -7,6 +7,7 @@
 
 mod bench;
 mod cuda;
+mod package;
 mod results;
 
 use std::env;
@@ -22,7 +23,7 @@ usage: cargo xtask TASK
 
 tasks:
   verify              every check that a commit must pass: format, lints, tests, documentation
-  package             build every published crate from the files that its package holds
+  package             build every published crate from the files that its package holds, from nothing: minutes
   cuda-check          check the code for GPUs, with no GPU and no CUDA at hand; compile its kernels where NVRTC can be had
   cuda-build          build programs for GPUs with no CUDA at hand; they start anywhere. Downloads a compiler, 104 MB
   cuda-suite ...      on a machine with a GPU, in the folder that cuda-build has made: check everything against the CPU and
@@ -37,7 +38,7 @@ tasks:
   e2e                 distil the built-in teacher by the best recipe, score both, and fail where the README's promises do not
                       hold: 6 minutes on two cores; goes on where it was stopped, in runs/e2e
   results ...         train and score the rows of RESULTS.md, and make its tables and figures; goes on where it was stopped:
-                      results [--out DIR] [--samples N] [--seeds N...] [screen | main | NAME...]
+                      results [--out DIR] [--samples N] [--seeds N...] [--untimed] [screen | main | NAME...]
   fetch-teacher ...   download a published teacher: `cccm fetch-teacher` with these arguments
 ";
 
@@ -49,10 +50,6 @@ const VERIFY: [&str; 4] = [
     "doc --workspace --no-deps",
 ];
 
-/// A dirty tree may be checked too: nothing is published from here.
-const PACKAGE: [&str; 1] =
-    ["package --workspace --exclude cccm-tests --exclude cccm-bench --exclude xtask --allow-dirty"];
-
 /// What needs the crates runs their binary, optimised.
 const CCCM: &str = "run --release -p cccm-cli --";
 
@@ -63,7 +60,7 @@ fn main() -> ExitCode {
     }
     let outcome = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["verify"] => run_all(&VERIFY),
-        ["package"] => run_all(&PACKAGE),
+        ["package"] => package::package(),
         ["cuda-check"] => cuda::check(),
         ["cuda-build"] => cuda::build(),
         ["cuda-suite", ref args @ ..] => cuda::suite(args),
@@ -103,6 +100,11 @@ pub(crate) fn root() -> &'static Path {
 
 /// Names the folder of the workspace, or of a copy of its files, on machines other than the one this was built on.
 pub(crate) const ROOT_ENV: &str = "CCCM_ROOT";
+
+/// Where cargo builds.
+pub(crate) fn target_dir() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
 
 /// Runs one `cargo` command after the other, up to the first that fails; gives its exit code, or 0.
 fn run_all(commands: &[&str]) -> anyhow::Result<u8> {

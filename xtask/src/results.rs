@@ -17,8 +17,8 @@ const SAMPLES: usize = 50;
 /// Pictures of each pair, where it has to be quick.
 const E2E_SAMPLES: usize = 20;
 
-/// `results [--out DIR] [--samples N] [--seeds N...] [screen | main | NAME...]`: trains and scores what is not yet there, then
-/// writes the report.
+/// `results [--out DIR] [--samples N] [--seeds N...] [--untimed] [screen | main | NAME...]`: trains and scores what is not yet
+/// there, then writes the report of these experiments, with all seeds that there are.
 pub(crate) fn results(args: &[&str]) -> Result<u8> {
     let options = Options::parse(args)?;
     let runner = Runner::new(options.out, options.samples)?;
@@ -28,7 +28,7 @@ pub(crate) fn results(args: &[&str]) -> Result<u8> {
             runner.student(experiment, *seed)?;
         }
     }
-    runner.report()?;
+    runner.report(&options.experiments, options.report)?;
     Ok(0)
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn e2e(args: &[&str]) -> Result<u8> {
     let runner = Runner::new(out, E2E_SAMPLES)?;
     let teacher = runner.teacher(&[50])?;
     let student = runner.student(&BEST, 0)?;
-    runner.report()?;
+    runner.report(&[&BEST], &[])?;
     let broken = Promises::read(&teacher, &student)?.broken();
     for promise in &broken {
         eprintln!("broken: {promise}");
@@ -58,12 +58,19 @@ struct Options {
     samples: usize,
     seeds: Vec<u64>,
     experiments: Vec<&'static Experiment>,
+    /// Flags of `cccm report`.
+    report: &'static [&'static str],
 }
 
 impl Options {
     fn parse(args: &[&str]) -> Result<Self> {
-        let mut options =
-            Self { out: "runs/results".into(), samples: SAMPLES, seeds: Vec::new(), experiments: Vec::new() };
+        let mut options = Self {
+            out: "runs/results".into(),
+            samples: SAMPLES,
+            seeds: Vec::new(),
+            experiments: Vec::new(),
+            report: &[],
+        };
         let mut args = args.iter().peekable();
         while let Some(arg) = args.next() {
             let mut value =
@@ -77,6 +84,7 @@ impl Options {
                         args.next();
                     }
                 }
+                "--untimed" => options.report = &["--untimed"],
                 "screen" => options.experiments.extend(&EXPERIMENTS),
                 "main" => options.experiments.extend(EXPERIMENTS.iter().filter(|e| MAIN.contains(&e.name))),
                 name => {
@@ -104,8 +112,8 @@ mod tests {
 
     #[test]
     fn flags_choose_experiments_and_seeds() {
-        let options = Options::parse(&["--seeds", "0", "1", "best", "--samples", "7"]).unwrap();
-        assert_eq!((options.seeds, options.samples), (vec![0, 1], 7));
+        let options = Options::parse(&["--seeds", "0", "1", "best", "--samples", "7", "--untimed"]).unwrap();
+        assert_eq!((options.seeds, options.samples, options.report), (vec![0, 1], 7, &["--untimed"][..]));
         assert_eq!(options.experiments.iter().map(|e| e.name).collect::<Vec<_>>(), ["best"]);
         assert_eq!(Options::parse(&[]).unwrap().experiments.len(), MAIN.len());
         let error = Options::parse(&["bst"]).err().unwrap().to_string();

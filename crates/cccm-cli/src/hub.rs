@@ -4,6 +4,7 @@
 #![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -52,6 +53,11 @@ impl HubArgs {
 pub(crate) fn fetch(hub: &Hub, file: &HubFile) -> Result<Fetched> {
     let mut transfer = Transfer::new();
     Ok(hub.fetch(file, &mut |progress| transfer.show(progress))?)
+}
+
+/// Downloads the file at an `hf://` place, unless it is in the cache, and gives its path.
+pub(crate) fn fetch_place(place: &str) -> Result<PathBuf> {
+    Ok(fetch(&HubArgs::default().connect()?, &place.parse()?)?.path)
 }
 
 /// Reads the model at an `hf://` place: with the `config.json` beside it, or for published files, what is known of them.

@@ -23,9 +23,7 @@ pub(crate) fn load(place: &str, device: &Device) -> Result<(ModelConfig, Paramet
         #[cfg(feature = "hub")]
         return crate::hub::load(place, device);
         #[cfg(not(feature = "hub"))]
-        anyhow::bail!(
-            "{place} is on the Hugging Face Hub, and this `cccm` was built without the feature `hub`"
-        );
+        return Err(without_hub(place));
     }
     let path = Path::new(place);
     let files = ModelFiles::locate(path).map_err(|error| {
@@ -33,6 +31,22 @@ pub(crate) fn load(place: &str, device: &Device) -> Result<(ModelConfig, Paramet
         if path.is_file() { hinted(error, "`cccm convert` writes a model of it") } else { error.into() }
     })?;
     files.load(device).with_context(|| format!("cannot load the model at {place}"))
+}
+
+/// The file at a path, or one of the Hub, downloaded unless it is in the cache.
+pub(crate) fn file(place: &str) -> Result<PathBuf> {
+    if place.starts_with(HUB) {
+        #[cfg(feature = "hub")]
+        return crate::hub::fetch_place(place);
+        #[cfg(not(feature = "hub"))]
+        return Err(without_hub(place));
+    }
+    Ok(PathBuf::from(place))
+}
+
+#[cfg(not(feature = "hub"))]
+fn without_hub(place: &str) -> anyhow::Error {
+    anyhow::anyhow!("{place} is on the Hugging Face Hub, and this `cccm` was built without the feature `hub`")
 }
 
 fn builtin_teacher(device: &Device) -> Result<(ModelConfig, Parameters)> {

@@ -105,6 +105,17 @@ fn a_model_is_pushed_and_used_from_there() {
     let line = "train --teacher hf://me/teacher --data builtin:shapes --max-steps 1 --train-batch-size 2 --save-path s";
     bench.run(&line.split(' ').collect::<Vec<_>>());
     draw("s");
+
+    // A teacher is no Inception, but its file came from there.
+    let inception = "hf://me/teacher/model.safetensors";
+    let line = format!(
+        "eval --checkpoint teacher --data builtin:shapes --samples 1 --steps 1 --classifier c.safetensors \
+         --classifier-steps 1 --inception {inception}"
+    );
+    let args: Vec<&str> = line.split(' ').collect();
+    let output = bench.command(&args).env("HF_TOKEN", TOKEN).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains(&format!("cannot use {inception}")), "{said}");
 }
 
 /// The small teacher that PyTorch wrote: 3 × 4 labels, 16×16 pixels.

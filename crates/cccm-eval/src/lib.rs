@@ -30,6 +30,6 @@ pub use frechet::{frechet_distance, frechet_standard_error};
 pub use gaussian::GaussianStats;
 pub use inception::Inception;
 pub use kernel_distance::{KernelDistance, KernelDistanceConfig, kernel_distance, kernel_distance_of_all};
-pub use nearest::{COPY_PERCENTILE, Copies, Grouped, Nearest, nearest_images};
+pub use nearest::{COPY_PERCENTILE, Copies, Grouped, Nearest, mean_distance, nearest_images};
 pub use precision_recall::{DEFAULT_NEIGHBOURS, PrecisionRecall, precision_recall};
 pub use proportion::Proportion;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::groups::rows_by_group;
 use crate::rows::{Rows, squared_distance};
-use crate::{Error, Proportion, Result};
+use crate::{Error, Estimate, Proportion, Result};
 
 /// Real images that lie closer to a training image than this percentage of held-out ones do are rare enough to call a
 /// generated one of that kind a copy.
@@ -64,6 +64,28 @@ pub struct Grouped<'a> {
 pub fn nearest_images(queries: Grouped<'_>, training: Grouped<'_>) -> Result<Vec<Option<Nearest>>> {
     let index = Index::new(training)?;
     index.nearest("images", queries)
+}
+
+/// The mean distance of images to what [`nearest_images`] found for them, its error that of a mean of independent values;
+/// images without a nearest one do not count. None where fewer than two have one.
+///
+/// ```
+/// use cccm_eval::{Nearest, mean_distance};
+///
+/// let at = |distance| Some(Nearest { index: 0, distance });
+/// let mean = mean_distance(&[at(0.25), None, at(0.75)]).ok_or("too few")?;
+/// assert_eq!((mean.value, mean.standard_error), (0.5, 0.25));
+/// # Ok::<(), &str>(())
+/// ```
+pub fn mean_distance(nearest: &[Option<Nearest>]) -> Option<Estimate> {
+    let distances: Vec<f64> = nearest.iter().flatten().map(|nearest| nearest.distance).collect();
+    let count = distances.len() as f64;
+    if count < 2.0 {
+        return None;
+    }
+    let mean = distances.iter().sum::<f64>() / count;
+    let variance = distances.iter().map(|distance| (distance - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    Some(Estimate::normal(mean, (variance / count).sqrt()))
 }
 
 impl Copies {
@@ -169,6 +191,16 @@ mod tests {
         assert!(found.threshold > 0.1);
         assert_eq!(Copies::count(&[None], &real), None);
         assert_eq!(Copies::count(&nearest, &[]), None);
+    }
+
+    #[test]
+    fn the_error_of_a_mean_distance_is_that_of_a_mean() {
+        let at = |distance| Some(Nearest { index: 0, distance });
+        // numpy: x.mean(), x.std(ddof=1) / sqrt(3)
+        let mean = mean_distance(&[at(1.0), at(2.0), None, at(4.0)]).unwrap();
+        assert!((mean.value - 7.0 / 3.0).abs() < 1e-12);
+        assert!((mean.standard_error - 0.881_917_103_688_197).abs() < 1e-12);
+        assert_eq!(mean_distance(&[at(1.0), None]), None);
     }
 
     #[test]

@@ -44,8 +44,8 @@ impl Program {
     /// This project: the program of that path, or as `cargo build --release` left it.
     pub(crate) fn cccm(path: Option<&str>) -> Self {
         // Both may be relative to the caller's folder, where `cargo` ran and these processes run.
-        let target = || env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-        let built = || target().join("release").join(format!("cccm-bench{}", env::consts::EXE_SUFFIX));
+        let built =
+            || crate::target_dir().join("release").join(format!("cccm-bench{}", env::consts::EXE_SUFFIX));
         Self { name: "cccm".to_owned(), path: path.map_or_else(built, PathBuf::from), args: Vec::new() }
     }
 

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{cargo_command, root, run_cargo};
+use crate::{cargo_command, root, run_cargo, target_dir};
 
 pub(crate) use suite::suite;
 
@@ -57,7 +57,7 @@ pub(crate) fn build() -> Result<u8> {
     if code != 0 {
         return Ok(code);
     }
-    let programs = ["cccm", "cccm-bench"].map(|name| target().join("cuda-build/release").join(name));
+    let programs = ["cccm", "cccm-bench"].map(|name| target_dir().join("cuda-build/release").join(name));
     let tests = format!("test --release --no-run --workspace --test parity --features {FEATURES}");
     let mut command = with_cuda(&tests.split(' ').collect::<Vec<_>>(), "cuda-build")?;
     command.env(nvcc::ENV, toolkit.join("bin/nvcc")).env("CUDA_HOME", &stubs);
@@ -69,7 +69,7 @@ pub(crate) fn build() -> Result<u8> {
     }
     let [cccm, bench] = programs;
     let this = env::current_exe().context("where is this program?")?;
-    let bundle = target().join("cuda-build/bundle");
+    let bundle = target_dir().join("cuda-build/bundle");
     bundle::fill(&bundle, &[("cccm", cccm), ("cccm-bench", bench), ("parity", parity), ("xtask", this)])?;
     println!("{}", bundle.display());
     eprintln!(
@@ -109,21 +109,16 @@ fn with_cuda(args: &[&str], target_name: &str) -> Result<Command> {
     let mut command = cargo_command();
     command
         .args(args)
-        .env("CARGO_TARGET_DIR", target().join(target_name))
+        .env("CARGO_TARGET_DIR", target_dir().join(target_name))
         .env("NVCC", env::current_exe().context("where is this program?")?)
         .env("CUDARC_CUDA_VERSION", CUDA_VERSION)
         .env("CUDA_COMPUTE_CAP", COMPUTE_CAPABILITY);
     Ok(command)
 }
 
-/// Where cargo puts what it builds.
-fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
-}
-
 /// A folder beside what cargo builds, made if need be.
 fn folder(name: &str) -> Result<PathBuf> {
-    let folder = target().join(name);
+    let folder = target_dir().join(name);
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     folder.canonicalize().with_context(|| format!("{} is not there", folder.display()))
 }

@@ -6,7 +6,7 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::experiments::{EXPERIMENTS, Experiment};
+use super::experiments::Experiment;
 
 /// Steps that students are scored at.
 const STUDENT_STEPS: [usize; 4] = [1, 2, 4, 8];
@@ -22,9 +22,7 @@ impl Runner {
     /// Builds the program.
     pub(crate) fn new(out: PathBuf, samples: usize) -> Result<Self> {
         ensure!(crate::cargo(&["build", "--release", "-p", "cccm-cli"])? == 0, "cccm does not build");
-        let target =
-            env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::root().join("target"), PathBuf::from);
-        let cccm = target.join("release").join(format!("cccm{}", env::consts::EXE_SUFFIX));
+        let cccm = crate::target_dir().join("release").join(format!("cccm{}", env::consts::EXE_SUFFIX));
         fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
         Ok(Self { cccm, out, samples })
     }
@@ -52,10 +50,11 @@ impl Runner {
         Ok(scores)
     }
 
-    /// Tables and figures of everything here: the teacher, then the experiments in their order.
-    pub(crate) fn report(&self) -> Result<()> {
+    /// Tables and figures: the teacher, then the experiments in their order, with the runs of all seeds that are here.
+    /// - `flags`: of `cccm report`
+    pub(crate) fn report(&self, experiments: &[&Experiment], flags: &[&str]) -> Result<()> {
         let mut models = vec![format!("teacher={}", self.out.join("teacher").display())];
-        for experiment in &EXPERIMENTS {
+        for experiment in experiments {
             let prefix = format!("{}-seed", experiment.name);
             let mut runs = Vec::new();
             for entry in fs::read_dir(&self.out)? {
@@ -69,7 +68,7 @@ impl Runner {
         let out = self.out.join("report");
         let mut args = vec!["report"];
         args.extend(models.iter().map(String::as_str));
-        self.cccm(&[&args[..], &["--out", &out.to_string_lossy()]].concat())
+        self.cccm(&[&args[..], &["--out", &out.to_string_lossy()], flags].concat())
     }
 
     fn eval(&self, checkpoint: &str, scores: &Path, steps: &[usize]) -> Result<()> {

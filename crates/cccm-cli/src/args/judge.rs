@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 
 use cccm_eval::ClassifierTraining;
+use toml::Table;
 
 use crate::evaluation::Keep;
+
+/// Steps of its training, where nothing is said.
+const STEPS: u64 = 1500;
 
 /// The classifier that judges pictures.
 #[derive(Clone, Debug, clap::Args)]
@@ -14,7 +18,7 @@ pub(crate) struct JudgeArgs {
     classifier: Option<PathBuf>,
 
     /// Optimizer steps of the classifier, where it has to be trained
-    #[arg(long, value_name = "N", default_value_t = 1500, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = STEPS, value_parser = clap::value_parser!(u64).range(1..))]
     classifier_steps: u64,
 }
 
@@ -27,5 +31,17 @@ impl JudgeArgs {
     /// How it is trained, where it has to be.
     pub(crate) fn training(&self) -> ClassifierTraining {
         ClassifierTraining { steps: self.classifier_steps, ..ClassifierTraining::default() }
+    }
+
+    /// What was said, as settings.
+    pub(crate) fn flags(&self) -> Table {
+        let mut flags = Table::new();
+        if let Some(file) = &self.classifier {
+            flags.insert("classifier".to_owned(), file.display().to_string().into());
+        }
+        if self.classifier_steps != STEPS {
+            flags.insert("classifier_steps".to_owned(), (self.classifier_steps as i64).into());
+        }
+        flags
     }
 }

@@ -11,17 +11,21 @@ use cccm_data::Pair;
 use cccm_eval::Inception;
 use cccm_sched::Streams;
 use cccm_unet::{ModelConfig, UNet, load_weights};
+use toml::Table;
 
 use crate::args::{DataArgs, Dtype, JudgeArgs};
 use crate::evaluation::{
     Features, Judge, RealImages, Record, Reference, Row, SampleSettings, Samples, data_of_run, table,
-    write_page,
+    write_nearest, write_page,
 };
 use crate::pictures::Drawing;
 use crate::sampling::{Asked, Chosen};
 use crate::signals::Interrupt;
 use crate::source::vocabulary_of;
 use crate::{device, digest, model};
+
+/// Real images of each pair that distances are measured from, where nothing is said.
+const REAL_SAMPLES: u32 = 200;
 
 /// Score a model: accuracy on seen and unseen pairs, distances to real images, speed
 ///
@@ -62,13 +66,14 @@ pub(crate) struct EvalArgs {
     #[command(flatten)]
     judge: JudgeArgs,
 
-    /// Weights of the Inception-v3 that the published FID compares by, as pytorch-fid has them (.pth or safetensors): then
-    /// distances are FID and KID as published, instead of on the classifier's features. 0.3 s per picture
+    /// Weights of the Inception-v3 that the published FID compares by, as pytorch-fid has them (.pth or safetensors), here or
+    /// at hf://OWNER/NAME/FILE: then distances are FID and KID as published, instead of on the classifier's features. 0.3 s
+    /// per picture
     #[arg(long, value_name = "FILE")]
-    inception: Option<PathBuf>,
+    inception: Option<String>,
 
     /// Real images of each pair that distances are measured from, at most
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = REAL_SAMPLES, value_parser = clap::value_parser!(u32).range(1..))]
     real_samples: u32,
 
     #[command(flatten)]
@@ -149,19 +154,22 @@ impl EvalArgs {
             let samples = Samples::draw(&drawing, pairs.clone(), &settings, &folder.join("samples"))?;
             let title = format!("{}, {}, guidance scale {guidance_scale}", self.checkpoint, counted(steps));
             write_page(&folder.join("pictures.png"), &samples, judge, &labels, &title)?;
+            let nearest = reference.nearest(&samples)?;
+            write_nearest(&folder.join("nearest.png"), &samples, &nearest, &reference, &labels, &title)?;
             let record = Record {
                 cccm: env!("CARGO_PKG_VERSION").to_owned(),
                 checkpoint: self.checkpoint.clone(),
                 role: config.role,
                 labels: config.labels.clone(),
                 settings,
+                flags: self.flags()?,
                 evaluations_per_image: sampler.evaluations(),
                 secs_per_image: samples.secs / pairs.len() as f64,
                 threads: rayon::current_num_threads(),
                 data: data_digest.clone(),
                 features: reference.features().to_owned(),
                 classifier_accuracy: judge.accuracy.clone(),
-                scores: reference.score(&samples)?,
+                scores: reference.score_with(&samples, &nearest)?,
                 real: real_scores.clone(),
             };
             record.write(&folder)?;
@@ -199,10 +207,23 @@ impl EvalArgs {
 
     /// What distances are computed on.
     fn features(&self, judge: &Judge) -> Result<Box<dyn Features>> {
-        let Some(path) = &self.inception else { return Ok(Box::new(judge.classifier.clone())) };
-        let weights = load_weights(path)?;
-        let inception = Inception::new(&weights).with_context(|| format!("cannot use {}", path.display()))?;
+        let Some(place) = &self.inception else { return Ok(Box::new(judge.classifier.clone())) };
+        let weights = load_weights(&model::file(place)?)?;
+        let inception = Inception::new(&weights).with_context(|| format!("cannot use {place}"))?;
         Ok(Box::new(inception))
+    }
+
+    /// What was said about judge and real images, as settings.
+    fn flags(&self) -> Result<Table> {
+        let mut flags = self.judge.flags();
+        flags.extend(Table::try_from(&self.data)?);
+        if let Some(inception) = &self.inception {
+            flags.insert("inception".to_owned(), inception.clone().into());
+        }
+        if self.real_samples != REAL_SAMPLES {
+            flags.insert("real_samples".to_owned(), self.real_samples.into());
+        }
+        Ok(flags)
     }
 
     /// Samplers for every number of steps, so that a bad one is refused before anything is drawn.

@@ -30,6 +30,10 @@ pub(crate) struct ReportArgs {
     /// Where the report goes; what an older one left there is replaced
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+
+    /// Leave out the times, as those of a machine that had other things to do
+    #[arg(long)]
+    untimed: bool,
 }
 
 /// The figures: name of each file, what it shows, what it holds.
@@ -54,7 +58,10 @@ impl ReportArgs {
             Ok((name, found))
         });
         let models = models(named.collect::<Result<Vec<(Option<String>, Vec<Found>)>>>()?)?;
-        let report = Report::new(&models)?;
+        let mut report = Report::new(&models)?;
+        if self.untimed {
+            report = report.without_times();
+        }
         let figures = Figures::of(&models, &report)?;
         figures.write(&self.out)?;
         let named = figures.files.iter().map(|(file, shows, _)| ((*file).to_owned(), (*shows).to_owned()));

@@ -9,9 +9,10 @@ use cccm_sample::{FewStepConfig, FewStepSampler, search_timesteps};
 use cccm_sched::{NoiseSchedule, SolverGrid, Streams, StudentConfig};
 use cccm_unet::{ModelFiles, UNet};
 use serde::Serialize;
+use toml::Table;
 
 use crate::args::{DataArgs, Dtype, JudgeArgs};
-use crate::evaluation::{Judge, RealImages, Reference, Samples, Worth, data_of_run};
+use crate::evaluation::{Judge, RealImages, Reference, Samples, Search, Worth, data_of_run};
 use crate::pictures::Drawing;
 use crate::source::vocabulary_of;
 use crate::{device, model};
@@ -85,6 +86,13 @@ struct Tried {
 }
 
 impl SearchStepsArgs {
+    /// What was said about judge and data, as settings.
+    fn flags(&self) -> Result<Table> {
+        let mut flags = self.judge.flags();
+        flags.extend(Table::try_from(&self.data)?);
+        Ok(flags)
+    }
+
     /// Searches.
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<()> {
         device::use_threads(self.threads)?;
@@ -152,6 +160,8 @@ impl SearchStepsArgs {
         config
             .save(&files.config)
             .with_context(|| format!("cannot keep them in {}", files.config.display()))?;
+        let search = Search { guidance_scale, samples: self.samples, seed: self.seed, flags: self.flags()? };
+        search.record(&files.config, &self.steps)?;
         tracing::info!("kept in {}", files.config.display());
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Finding runs and scores below a folder.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use cccm_unet::ModelConfig;
 use toml::{Table, Value};
 
 use super::curve::Curve;
-use crate::evaluation::Record;
+use crate::evaluation::{Record, Search};
 use crate::run_dir::CONFIG;
 use crate::settings::PROVENANCE;
 
@@ -42,6 +43,8 @@ pub(crate) struct Run {
     pub(crate) curve: Curve,
     /// Of the model, if there is one yet that can be read.
     pub(crate) labels: Vec<LabelKind>,
+    /// How its timesteps were searched, by numbers of steps.
+    pub(crate) searches: BTreeMap<usize, Search>,
 }
 
 /// The scores of one number of steps.
@@ -155,10 +158,17 @@ impl Run {
         let model = root.join("model").join("config.json");
         // Only for the names of labels: a model that another version wrote is no hindrance.
         let config = fs::read(&model).ok().and_then(|text| ModelConfig::parse(&text, &model).ok());
+        // Training on writes the usual timesteps again.
+        let searched =
+            config.iter().flat_map(|config| &config.student).flat_map(|s| s.few_step_timesteps.keys());
+        let mut searches = Search::read(&model)?;
+        let searched: BTreeSet<usize> = searched.copied().collect();
+        searches.retain(|steps, _| searched.contains(steps));
         Ok(Self {
             command: command.to_owned(),
             threads: said("threads").and_then(Value::as_integer),
             curve: if metrics.is_file() { Curve::read(&metrics)? } else { Curve::default() },
+            searches,
             labels: config.map(|config| config.labels).unwrap_or_default(),
             settings,
         })

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::numbers::{Number, Numbers};
-use super::rows::{Report, Row, Scored};
+use super::rows::Report;
 
 /// How a number is written.
 #[derive(Clone, Copy)]
@@ -18,7 +18,7 @@ const fn column(header: &'static str, of: fn(&Numbers) -> Option<Number>, decima
     Column { header, of, decimals }
 }
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 12] = [
     column("accuracy seen", |n| n.accuracy_seen, 3),
     column("accuracy unseen", |n| n.accuracy_unseen, 3),
     column("FD seen", |n| n.frechet_seen, 2),
@@ -29,6 +29,8 @@ const COLUMNS: [Column; 10] = [
     column("recall", |n| n.recall, 2),
     column("diversity", |n| n.diversity, 2),
     column("copies", |n| n.copies, 3),
+    column("to nearest seen", |n| n.to_nearest_seen, 3),
+    column("to nearest unseen", |n| n.to_nearest_unseen, 3),
 ];
 /// Columns whose confidence interval is shown, and whose spread over training seeds has a column.
 const WITH_ERROR: usize = 5;
@@ -40,51 +42,62 @@ pub(super) struct Table {
     pub(super) rows: Vec<Vec<String>>,
 }
 
-/// The scores of all models; with a column for spreads if there are any.
+/// The scores of all models: the columns that have something to show, and those for spreads if there are any.
 pub(super) fn table(report: &Report) -> Table {
-    let several = report.models.iter().flat_map(|model| &model.rows).any(|row| row.runs > 1);
+    let models = || report.models.iter().flat_map(|model| model.rows.iter().map(move |row| (model, row)));
+    let several = models().any(|(_, row)| row.runs > 1);
+    let timed = models().any(|(_, row)| row.ms_per_image.is_some());
     let scales = scales(report);
-    let spreads = if several { &COLUMNS[..WITH_ERROR] } else { &[] };
-    let mut header = vec!["model".to_owned(), "steps".to_owned()];
-    if scales.is_none() {
-        header.push("guidance".to_owned());
-    }
-    header.extend(["evaluations".to_owned(), "ms per image".to_owned()]);
-    header.extend(COLUMNS.iter().map(|column| column.header.to_owned()));
-    if several {
-        header.push("training seeds".to_owned());
-        header.extend(spreads.iter().map(|column| format!("spread of {}", column.header)));
-    }
-    let line = |first: Vec<String>, numbers: &Numbers, runs: Option<usize>| {
-        let cells = COLUMNS.iter().enumerate().map(|(place, column)| {
-            (column.of)(numbers).map_or_else(nothing, |number| match number.half() {
-                Some(half) if place < WITH_ERROR => {
-                    format!("{:.2$} ±{:.2$}", number.value, half, column.decimals)
-                }
-                _ => format!("{:.*}", column.decimals, number.value),
-            })
-        });
-        let spread = |column: &Column| {
-            let spread = (column.of)(numbers).and_then(|number| number.spread);
-            spread.map_or_else(nothing, |spread| format!("{spread:.*}", column.decimals))
-        };
-        let runs = several.then(|| runs.map_or_else(nothing, |runs| runs.to_string()));
-        first.into_iter().chain(cells).chain(runs).chain(spreads.iter().map(spread)).collect()
+    let shown = |column: &&Column| {
+        let of = |numbers| (column.of)(numbers).is_some();
+        of(&report.real) || models().any(|(_, row)| of(&row.numbers))
     };
-    let named = header.len() - COLUMNS.len() - if several { 1 + WITH_ERROR } else { 0 };
+    let columns: Vec<&Column> = COLUMNS.iter().filter(shown).collect();
+    let spreads: Vec<&Column> =
+        if several { COLUMNS[..WITH_ERROR].iter().filter(shown).collect() } else { vec![] };
+
+    let mut header = vec!["model".to_owned(), "steps".to_owned()];
+    header.extend(scales.is_none().then(|| "guidance".to_owned()));
+    header.push("evaluations".to_owned());
+    header.extend(timed.then(|| "ms per image".to_owned()));
+    let named = header.len();
+    header.extend(columns.iter().map(|column| column.header.to_owned()));
+    header.extend(several.then(|| "training seeds".to_owned()));
+    header.extend(spreads.iter().map(|column| format!("spread of {}", column.header)));
+
+    let line = |first: Vec<String>, numbers: &Numbers, runs: Option<usize>| -> Vec<String> {
+        let cells = columns.iter().map(|column| column.cell(numbers));
+        let runs = several.then(|| runs.map_or_else(nothing, |runs| runs.to_string()));
+        first.into_iter().chain(cells).chain(runs).chain(spreads.iter().map(|c| c.spread(numbers))).collect()
+    };
     let mut real = vec![nothing(); named];
     "real images".clone_into(&mut real[0]);
     let mut rows = vec![line(real, &report.real, None)];
-    for model in &report.models {
-        rows.extend(model.rows.iter().map(|row| {
-            line(
-                row.head(model, scales.is_none().then_some(row.guidance_scale)),
-                &row.numbers,
-                Some(row.runs),
-            )
-        }));
-    }
+    rows.extend(models().map(|(model, row)| {
+        let mut head = vec![model.name.clone(), row.steps.to_string()];
+        head.extend(scales.is_none().then(|| row.guidance_scale.to_string()));
+        head.push(row.evaluations_per_image.to_string());
+        let ms = || row.ms_per_image.map_or_else(nothing, |ms| format!("{:.1}", ms.value));
+        head.extend(timed.then(ms));
+        line(head, &row.numbers, Some(row.runs))
+    }));
     Table { header, rows }
+}
+
+impl Column {
+    fn cell(&self, numbers: &Numbers) -> String {
+        let Some(number) = (self.of)(numbers) else { return nothing() };
+        let with_error = COLUMNS[..WITH_ERROR].iter().any(|column| column.header == self.header);
+        match number.half().filter(|_| with_error) {
+            Some(half) => format!("{:.2$} ±{:.2$}", number.value, half, self.decimals),
+            None => format!("{:.*}", self.decimals, number.value),
+        }
+    }
+
+    fn spread(&self, numbers: &Numbers) -> String {
+        let spread = (self.of)(numbers).and_then(|number| number.spread);
+        spread.map_or_else(nothing, |spread| format!("{spread:.*}", self.decimals))
+    }
 }
 
 /// The guidance scale, if all rows have the same.
@@ -96,16 +109,6 @@ fn scales(report: &Report) -> Option<f64> {
 
 fn nothing() -> String {
     NOTHING.to_owned()
-}
-
-impl Row {
-    /// - `scale`: where there is a column for it
-    fn head(&self, model: &Scored, scale: Option<f64>) -> Vec<String> {
-        let scale = scale.map(|scale| scale.to_string());
-        let first = [model.name.clone(), self.steps.to_string()].into_iter().chain(scale);
-        let cost = [self.evaluations_per_image.to_string(), format!("{:.1}", self.ms_per_image.value)];
-        first.chain(cost).collect()
-    }
 }
 
 /// What the columns mean.
@@ -122,22 +125,26 @@ pub(super) fn notes(report: &Report) -> Vec<String> {
              images right. Seen pairs are those of training images. FD and KID: Fréchet and kernel distance from real \
              images of the same pairs (features: {}). Precision, recall and diversity within a pair (1 is that of \
              real images) are of all pairs. Copies: pictures of seen pairs nearer to a training image than 99 % of \
-             fresh real images are.",
+             fresh real images are. To nearest: root mean square difference of pixels, which span -1 to 1, from the \
+             nearest real image of the pair, of unseen pairs a true picture that no model saw.",
             report.classifier_accuracy, report.features
         ),
         format!(
-            "Real images: fresh ones, which neither classifier nor models learnt from, in equal number. Time: drawing in \
-             batches of 16 on {} threads.",
-            threads(report)
+            "Real images: fresh ones, which neither classifier nor models learnt from, in equal number.{}",
+            timing(report)
         ),
     ]
 }
 
-/// Threads that pictures were drawn with.
-fn threads(report: &Report) -> String {
-    let all = report.models.iter().flat_map(|model| &model.rows).flat_map(|row| row.threads.iter().copied());
+/// What times are of, if there are any.
+fn timing(report: &Report) -> String {
+    let timed = report.models.iter().flat_map(|model| &model.rows).filter(|row| row.ms_per_image.is_some());
+    let all = timed.flat_map(|row| row.threads.iter().copied());
     let all: Vec<String> = all.collect::<BTreeSet<usize>>().iter().map(ToString::to_string).collect();
-    all.join(" or ")
+    if all.is_empty() {
+        return String::new();
+    }
+    format!(" Time: drawing in batches of 16 on {} threads.", all.join(" or "))
 }
 
 /// The report as Markdown.

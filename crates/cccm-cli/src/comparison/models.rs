@@ -146,6 +146,7 @@ mod tests {
             settings: settings.parse().unwrap(),
             curve: Curve::default(),
             labels: vec![],
+            searches: std::collections::BTreeMap::default(),
         };
         Found { root: root.into(), run: Some(run), evaluations: vec![] }
     }

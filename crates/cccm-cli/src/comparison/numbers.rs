@@ -31,6 +31,8 @@ pub(crate) struct Numbers {
     pub(crate) recall: Option<Number>,
     pub(crate) diversity: Option<Number>,
     pub(crate) copies: Option<Number>,
+    pub(crate) to_nearest_seen: Option<Number>,
+    pub(crate) to_nearest_unseen: Option<Number>,
 }
 
 impl Numbers {
@@ -48,6 +50,8 @@ impl Numbers {
             recall: all(|distances| distances.manifold.recall),
             diversity: all(|distances| distances.diversity.overall),
             copies: share(runs, |scores| scores.copies.as_ref().map(|copies| copies.copies)),
+            to_nearest_seen: estimate(runs, |scores| scores.to_nearest.and_then(|of| of.seen)),
+            to_nearest_unseen: estimate(runs, |scores| scores.to_nearest.and_then(|of| of.unseen)),
         }
     }
 }
@@ -122,6 +126,7 @@ mod tests {
             seen: None,
             unseen: None,
             copies: None,
+            to_nearest: None,
         }
     }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::found::Evaluation;
 use super::models::Model;
 use super::numbers::{Number, Numbers};
-use super::typed::{evaluation_commands, training_commands};
+use super::typed::{evaluation_commands, search_commands, training_commands};
 use crate::evaluation::Scores;
 
 /// Contents of `report.json`.
@@ -45,7 +45,9 @@ pub(crate) struct Row {
     /// Runs behind the numbers.
     pub(crate) runs: usize,
     pub(crate) evaluations_per_image: usize,
-    pub(crate) ms_per_image: Number,
+    /// Absent in a report without times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ms_per_image: Option<Number>,
     /// With which pictures were drawn; several if runs differ.
     pub(crate) threads: BTreeSet<usize>,
     #[serde(flatten)]
@@ -75,6 +77,14 @@ impl Report {
             real: Numbers::of(&[vec![&record.real]]),
             models: models.iter().filter_map(|model| Scored::of(model).transpose()).collect::<Result<_>>()?,
         })
+    }
+
+    /// Forgets the times.
+    pub(crate) fn without_times(mut self) -> Self {
+        for row in self.models.iter_mut().flat_map(|model| &mut model.rows) {
+            row.ms_per_image = None;
+        }
+        self
     }
 
     /// The teacher whose level figures show: the first of those that take the most evaluations.
@@ -124,7 +134,8 @@ impl Scored {
             name: model.name.clone(),
             role: first.record.role,
             seeds: runs.filter_map(super::found::Run::seed).collect(),
-            commands: [training_commands(model)?, evaluation_commands(model)].concat(),
+            commands: [training_commands(model)?, search_commands(model), evaluation_commands(model)]
+                .concat(),
             rows: keys.into_iter().filter_map(|key| Row::of(model, key)).collect(),
         }))
     }
@@ -158,7 +169,7 @@ impl Row {
             guidance_scale,
             runs: runs.len(),
             evaluations_per_image: runs.first()?.first()?.record.evaluations_per_image,
-            ms_per_image: Number::over_runs(&millis)?,
+            ms_per_image: Number::over_runs(&millis),
             threads: runs.iter().flatten().map(|evaluation| evaluation.record.threads).collect(),
             numbers: Numbers::of(&scores),
         })

@@ -7,6 +7,7 @@ use super::found::Found;
 use super::models::Model;
 use crate::commands::train::TrainArgs;
 use crate::commands::train_teacher::TrainTeacherArgs;
+use crate::evaluation::Search;
 use crate::settings::{Settings, beyond_recipe};
 
 /// What trained each run of a model.
@@ -29,6 +30,31 @@ fn training_command(found: &Found) -> Result<Option<String>> {
     Ok(Some(format!("cccm {} --save-path {place}{}", run.command, flags(&settings))))
 }
 
+/// What searched the timesteps of each run of a model.
+pub(crate) fn search_commands(model: &Model) -> Vec<String> {
+    let of_run = |found: &Found| -> Vec<String> {
+        let mut commands: Vec<(Search, Vec<String>)> = Vec::new();
+        for (steps, search) in found.run.iter().flat_map(|run| &run.searches) {
+            match commands.iter_mut().find(|(same, _)| same == search) {
+                Some((_, all)) => all.push(steps.to_string()),
+                None => commands.push((search.clone(), vec![steps.to_string()])),
+            }
+        }
+        let place = quoted(&found.root.display().to_string());
+        let line = |(search, steps): (Search, Vec<String>)| {
+            let Search { guidance_scale, samples, seed, flags: said } = search;
+            format!(
+                "cccm search-steps --checkpoint {place} --steps {} --guidance-scale {guidance_scale} --samples \
+                 {samples} --seed {seed}{}",
+                steps.join(" "),
+                flags(&said)
+            )
+        };
+        commands.into_iter().map(line).collect()
+    };
+    model.runs.iter().flat_map(of_run).collect()
+}
+
 /// What scored a model: one command for all numbers of steps that were scored together.
 pub(crate) fn evaluation_commands(model: &Model) -> Vec<String> {
     let mut commands: Vec<(String, Vec<usize>, String)> = Vec::new();
@@ -46,11 +72,12 @@ pub(crate) fn evaluation_commands(model: &Model) -> Vec<String> {
             let out = place.map(|place| format!(" --out {}", quoted(&place.display().to_string())));
             let head = format!("cccm eval --checkpoint {} --steps", quoted(&checkpoint));
             let tail = format!(
-                " --guidance-scale {} --samples {} --seed {}{}",
+                " --guidance-scale {} --samples {} --seed {}{}{}",
                 settings.guidance_scale,
                 settings.samples_per_pair,
                 settings.seed,
-                out.unwrap_or_default()
+                out.unwrap_or_default(),
+                flags(&record.flags)
             );
             match commands.iter_mut().find(|(h, _, t)| *h == head && *t == tail) {
                 Some((_, steps, _)) => steps.push(settings.steps),

@@ -7,6 +7,7 @@ use cccm_eval::Accuracy;
 use cccm_sched::LabelKind;
 use cccm_unet::Role;
 use serde::{Deserialize, Serialize};
+use toml::Table;
 
 use super::draw::SampleSettings;
 use super::score::Scores;
@@ -23,6 +24,9 @@ pub(crate) struct Record {
     pub(crate) labels: Vec<LabelKind>,
     #[serde(flatten)]
     pub(crate) settings: SampleSettings,
+    /// What else was said about judge and real images, named as flags are; absent in scores of before this.
+    #[serde(default)]
+    pub(crate) flags: Table,
     pub(crate) evaluations_per_image: usize,
     /// Wall time of a picture, drawn in batches of 16.
     pub(crate) secs_per_image: f64,

@@ -1,12 +1,14 @@
 //! From pictures to numbers.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use cccm_data::{Dataset, Pair, Subset, Vocabulary, pair_counts};
 use cccm_eval::{
-    Accuracy, Copies, Distances, FeatureSet, Grouped, Nearest, frechet_distance, nearest_images,
+    Accuracy, Copies, Distances, Estimate, FeatureSet, Grouped, Nearest, frechet_distance, mean_distance,
+    nearest_images,
 };
 use cccm_sched::Streams;
 use indicatif::ProgressBar;
@@ -35,6 +37,19 @@ pub(crate) struct Scores {
     pub(crate) unseen: Option<Distances>,
     /// Whether pictures of seen pairs are training images.
     pub(crate) copies: Option<Copies>,
+    /// How near pictures are to real images of their own pair, in pixels; absent in scores of before this.
+    #[serde(default)]
+    pub(crate) to_nearest: Option<ToNearest>,
+}
+
+/// Distance from pictures to the nearest real image of their own pair: root mean square of the differences of pixels, which
+/// span -1 to 1; its mean over the pictures.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct ToNearest {
+    /// To images that the generator learnt from.
+    pub(crate) seen: Option<Estimate>,
+    /// To true pictures, which the generator did not see.
+    pub(crate) unseen: Option<Estimate>,
 }
 
 /// Two numbers about pictures of all pairs.
@@ -52,6 +67,8 @@ pub(crate) struct Reference {
     judge: Judge,
     features: Box<dyn Features>,
     set: FeaturesOfPairs,
+    /// Of the seen pairs' real images for testing, found when they are asked for.
+    held_out_nearest: OnceCell<Vec<Option<Nearest>>>,
 }
 
 /// Features, and the pair of each row.
@@ -107,7 +124,7 @@ impl Reference {
         bar.finish_and_clear();
         let pairs: Vec<Pair> = all.iter().map(|index| images.pair(*index)).collect();
         let set = FeaturesOfPairs::new(Tensor::cat(&parts, 0)?, &pairs, images.vocabulary());
-        Ok(Self { real, judge, features, set })
+        Ok(Self { real, judge, features, set, held_out_nearest: OnceCell::new() })
     }
 
     pub(crate) fn judge(&self) -> &Judge {
@@ -121,17 +138,26 @@ impl Reference {
 
     /// Scores pictures.
     pub(crate) fn score(&self, samples: &Samples) -> Result<Scores> {
+        self.score_with(samples, &self.nearest(samples)?)
+    }
+
+    /// Scores pictures.
+    /// - `nearest`: of the pictures, as [`Self::nearest`] finds them
+    pub(crate) fn score_with(&self, samples: &Samples, nearest: &[Option<Nearest>]) -> Result<Scores> {
         let classifier = &self.judge.classifier;
         let answers = classifier.answer(&samples.images)?;
         let features = self.features.of(&samples.images)?;
         let set = FeaturesOfPairs::new(features, &samples.pairs, self.real.train.vocabulary());
-        let is_unseen = |pair: &Pair| self.real.held_out.contains(pair);
+        let is_unseen = |pair: &Pair| self.is_unseen(pair);
+        let of_seen = samples.pairs.iter().zip(nearest).filter(|(pair, _)| !is_unseen(pair));
+        let seen_nearest: Vec<Option<Nearest>> = of_seen.map(|(_, nearest)| *nearest).collect();
         Ok(Scores {
             accuracy: accuracy(classifier.config(), &samples.pairs, &answers.labels, &self.real)?,
             all: self.distances(&set, &|_| true)?,
             seen: self.distances(&set, &|pair| !is_unseen(pair))?,
             unseen: self.distances(&set, &is_unseen)?,
-            copies: self.copies(samples)?,
+            copies: Copies::count(&seen_nearest, self.held_out_nearest()?),
+            to_nearest: Some(self.to_nearest(samples, nearest)),
         })
     }
 
@@ -158,35 +184,114 @@ impl Reference {
         Ok(Some(Distances::new(ours.as_set(), real.as_set(), &Streams::new(SEED))?))
     }
 
-    /// Pair by pair, so that the training images need not be in memory at once.
-    fn copies(&self, samples: &Samples) -> Result<Option<Copies>> {
-        let (mut ours, mut held_out) = (Vec::new(), Vec::new());
-        for pair in
-            pair_counts(&*self.real.train).into_keys().filter(|pair| !self.real.held_out.contains(pair))
-        {
-            let of_pair = |dataset: &dyn Dataset| -> Vec<usize> {
-                (0..dataset.len()).filter(|index| dataset.pair(*index) == pair).collect()
-            };
-            let training = load(&*self.real.train, &of_pair(&*self.real.train))?;
-            let test = of_pair(&*self.real.test);
-            if !test.is_empty() {
-                held_out.extend(nearest(&load(&*self.real.test, &test)?, &training)?);
+    /// The nearest real image of each picture, of the same pair and for training, with its index among them.
+    pub(crate) fn nearest(&self, samples: &Samples) -> Result<Vec<Option<Nearest>>> {
+        self.nearest_of(&samples.pairs, &|rows| {
+            let index = Tensor::from_iter(rows.iter().map(|row| *row as u32), &Device::Cpu)?;
+            Ok(samples.images.index_select(&index, 0)?)
+        })
+    }
+
+    /// Some of the real images that [`Self::nearest`] finds.
+    pub(crate) fn real_images(&self, indices: &[usize]) -> Result<Tensor> {
+        load(&*self.real.train, indices)
+    }
+
+    /// Whether generators did not see the pair.
+    pub(crate) fn is_unseen(&self, pair: &Pair) -> bool {
+        self.real.held_out.contains(pair)
+    }
+
+    /// Pair by pair, so that the real images need not be in memory at once.
+    /// - `load_rows`: the images of some of the pairs
+    fn nearest_of(
+        &self,
+        pairs: &[Pair],
+        load_rows: &dyn Fn(&[usize]) -> Result<Tensor>,
+    ) -> Result<Vec<Option<Nearest>>> {
+        let train = &*self.real.train;
+        let mut found = vec![None; pairs.len()];
+        for pair in pair_counts(train).into_keys() {
+            let rows: Vec<usize> = (0..pairs.len()).filter(|row| pairs[*row] == pair).collect();
+            if rows.is_empty() {
+                continue;
             }
-            let rows = samples.pairs.iter().enumerate().filter(|(_, of)| **of == pair);
-            let rows: Vec<u32> = rows.map(|(row, _)| row as u32).collect();
-            if !rows.is_empty() {
-                let rows = Tensor::from_vec(rows.clone(), rows.len(), &Device::Cpu)?;
-                ours.extend(nearest(&samples.images.index_select(&rows, 0)?, &training)?);
+            let real: Vec<usize> = (0..train.len()).filter(|index| train.pair(*index) == pair).collect();
+            let nearest = nearest(&load_rows(&rows)?, &load(train, &real)?)?;
+            for (row, nearest) in rows.into_iter().zip(nearest) {
+                found[row] = nearest.map(|nearest| Nearest { index: real[nearest.index], ..nearest });
             }
         }
-        Ok(Copies::count(&ours, &held_out))
+        Ok(found)
+    }
+
+    fn held_out_nearest(&self) -> Result<&[Option<Nearest>]> {
+        if let Some(found) = self.held_out_nearest.get() {
+            return Ok(found);
+        }
+        let test = &*self.real.test;
+        let seen: Vec<usize> = (0..test.len()).filter(|index| !self.is_unseen(&test.pair(*index))).collect();
+        let pairs: Vec<Pair> = seen.iter().map(|index| test.pair(*index)).collect();
+        let found = self
+            .nearest_of(&pairs, &|rows| load(test, &rows.iter().map(|row| seen[*row]).collect::<Vec<_>>()))?;
+        Ok(self.held_out_nearest.get_or_init(|| found))
+    }
+
+    fn to_nearest(&self, samples: &Samples, nearest: &[Option<Nearest>]) -> ToNearest {
+        let (unseen, seen): (Vec<_>, Vec<_>) =
+            samples.pairs.iter().zip(nearest).partition(|(pair, _)| self.is_unseen(pair));
+        let mean = |of: Vec<(&Pair, &Option<Nearest>)>| {
+            mean_distance(&of.into_iter().map(|(_, nearest)| *nearest).collect::<Vec<_>>())
+        };
+        ToNearest { seen: mean(seen), unseen: mean(unseen) }
     }
 }
 
-/// The nearest training image of each, all of one pair.
-fn nearest(images: &Tensor, training: &Tensor) -> Result<Vec<Option<Nearest>>> {
+/// The nearest real image of each, all of one pair.
+fn nearest(images: &Tensor, real: &Tensor) -> Result<Vec<Option<Nearest>>> {
     let groups = |images: &Tensor| Ok::<_, candle_core::Error>(vec![0; images.dim(0)?]);
-    let (ours, theirs) = (groups(images)?, groups(training)?);
+    let (ours, theirs) = (groups(images)?, groups(real)?);
     let queries = Grouped { images, groups: &ours };
-    Ok(nearest_images(queries, Grouped { images: training, groups: &theirs })?)
+    Ok(nearest_images(queries, Grouped { images: real, groups: &theirs })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use cccm_data::Preset;
+    use cccm_eval::ClassifierTraining;
+
+    use super::super::judge::Keep;
+    use super::*;
+    use crate::args::DataArgs;
+    use crate::source::label_kinds;
+
+    #[test]
+    fn pictures_are_laid_beside_the_nearest_of_their_own_pair() -> Result<()> {
+        let data = DataArgs {
+            data: Some("builtin:shapes".to_owned()),
+            ignored: Some(vec!["red_Circle".to_owned()]),
+            ..DataArgs::default()
+        };
+        let vocabulary = Preset::Shapes.vocabulary();
+        let real = RealImages::open(&data, &vocabulary, 16)?;
+        let dir = tempfile::tempdir()?;
+        let keep = Keep::File(dir.path().join("classifier.safetensors"));
+        let training = ClassifierTraining { steps: 1, ..ClassifierTraining::default() };
+        let judge = Judge::of(&real, &label_kinds(&vocabulary), &training, &keep, &|| false)?;
+        let features = Box::new(judge.classifier.clone());
+        let reference = Reference::new(real, judge, features, 1)?;
+
+        // Real images as pictures, one as if it had been asked for as another pair.
+        let rows = [500, 3, 77, 901];
+        let mut pairs: Vec<Pair> = rows.iter().map(|row| reference.real.train.pair(*row)).collect();
+        pairs[3] = pairs[0];
+        let samples = Samples { pairs, images: reference.real_images(&rows)?, secs: 0.0 };
+        let nearest: Vec<Nearest> = reference.nearest(&samples)?.into_iter().flatten().collect();
+        for (found, row) in nearest[..3].iter().zip(rows) {
+            assert_eq!(*found, Nearest { index: row, distance: 0.0 });
+        }
+        assert!(nearest[3].distance > 0.0);
+        assert_eq!(reference.real.train.pair(nearest[3].index), samples.pairs[3]);
+        Ok(())
+    }
 }

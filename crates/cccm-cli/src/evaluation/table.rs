@@ -30,6 +30,8 @@ pub(crate) fn table(rows: &[Row<'_>]) -> String {
         "recall",
         "diversity",
         "copies",
+        "to nearest seen",
+        "unseen",
     ];
     let lines = rows.iter().map(|row| {
         let scores = row.scores;
@@ -48,6 +50,8 @@ pub(crate) fn table(rows: &[Row<'_>]) -> String {
             scores.all.as_ref().map_or_else(nothing, |all| format!("{:.2}", all.manifold.recall)),
             scores.all.as_ref().map_or_else(nothing, |all| format!("{:.2}", all.diversity.overall)),
             scores.copies.as_ref().map_or_else(nothing, |copies| format!("{:.3}", copies.copies.rate)),
+            mean(scores.to_nearest.and_then(|of| of.seen)),
+            mean(scores.to_nearest.and_then(|of| of.unseen)),
         ]
     });
     let header = header.map(ToOwned::to_owned).to_vec();
@@ -67,6 +71,10 @@ fn distance(distances: Option<&Distances>) -> String {
         let Estimate { value, low, high, .. } = d.frechet;
         format!("{value:.2} ±{:.2}", (high - low) / 2.0)
     })
+}
+
+fn mean(mean: Option<Estimate>) -> String {
+    mean.map_or_else(nothing, |Estimate { value, .. }| format!("{value:.3}"))
 }
 
 fn kernel(distances: Option<&Distances>) -> String {

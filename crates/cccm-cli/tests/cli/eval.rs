@@ -53,6 +53,16 @@ fn scores_are_written_and_repeat() {
             serde_json::from_slice(&std::fs::read(folder.join("scores.json")).unwrap()).unwrap();
         assert_eq!(written, *record);
         image::open(folder.join("pictures.png")).unwrap();
+        image::open(folder.join("nearest.png")).unwrap();
+        let to_nearest = |set: &Value| set["to_nearest"]["unseen"]["value"].as_f64().unwrap();
+        assert!(
+            to_nearest(&record["real"]) < to_nearest(&record["scores"]),
+            "a student of three steps draws noise"
+        );
+        assert_eq!(
+            record["flags"],
+            serde_json::json!({"classifier": "classifier.safetensors", "classifier_steps": 20})
+        );
     }
 
     // Kept pictures give the same scores, and so do pictures drawn anew.

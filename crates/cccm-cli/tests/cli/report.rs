@@ -79,7 +79,8 @@ fn a_report_has_every_model_once() {
         "cccm train --save-path runs/student-s1 --data builtin:shapes --ignored red_Circle --max-steps 3 --seed 1 \
          --teacher teacher",
         "cccm eval --checkpoint runs/student-s0 --steps 1 2 --guidance-scale",
-        "cccm eval --checkpoint teacher --steps 5 --guidance-scale 3 --samples 2 --seed 0 --out judged",
+        "cccm eval --checkpoint teacher --steps 5 --guidance-scale 3 --samples 2 --seed 0 --out judged --classifier \
+         classifier.safetensors --classifier-steps 20 --data builtin:shapes --ignored red_Circle",
     ] {
         assert!(markdown.contains(command), "{command}\n{markdown}");
     }
@@ -111,6 +112,34 @@ fn a_report_has_every_model_once() {
     for file in FILES {
         assert_eq!(read(dir.join("report").join(file)), read(dir.join("again").join(file)), "{file}");
     }
+    assert!(markdown.contains("| ms per image |") && markdown.contains(" Time: "), "{markdown}");
+    run(dir, &["report", "judged", "--out", "untimed", "--untimed"]);
+    let untimed = text(dir.join("untimed/report.md"));
+    assert!(!untimed.contains("ms per image") && !untimed.contains(" Time: "), "{untimed}");
+
+    // Searched timesteps are part of how a row came about, until training makes others.
+    let search = ["search-steps", "--checkpoint", "runs/student-s1", "--steps", "2", "--samples", "1"];
+    let classifier = ["--classifier", "classifier.safetensors", "--classifier-steps", "20"];
+    run(dir, &[&search[..], &classifier].concat());
+    let searched = || {
+        run(dir, &["report", "runs/student-s1", "--out", "searched"]);
+        let report = text(dir.join("searched/report.md"));
+        report.lines().find(|line| line.contains("search-steps")).map(ToOwned::to_owned)
+    };
+    let line = searched().unwrap();
+    assert!(
+        line.starts_with("$ cccm search-steps --checkpoint runs/student-s1 --steps 2 --guidance-scale "),
+        "{line}"
+    );
+    assert!(
+        line.ends_with(" --samples 1 --seed 1 --classifier classifier.safetensors --classifier-steps 20"),
+        "{line}"
+    );
+    let config = dir.join("runs/student-s1/model/config.json");
+    let mut unsearched: Value = serde_json::from_slice(&read(&config)).unwrap();
+    unsearched["student"].as_object_mut().unwrap().remove("few_step_timesteps").unwrap();
+    std::fs::write(&config, unsearched.to_string()).unwrap();
+    assert_eq!(searched(), None);
 }
 
 #[test]
