@@ -27,8 +27,8 @@ tasks:
   cuda-check          check the code for GPUs, with no GPU and no CUDA at hand; compile its kernels where NVRTC can be had
   cuda-build          build programs for GPUs with no CUDA at hand; they start anywhere. Downloads a compiler, 104 MB
   cuda-suite ...      on a machine with a GPU, in the folder that cuda-build has made: check everything against the CPU and
-                      against PyTorch's results, measure, train a small model; one result file, under half an hour:
-                      cuda-suite [check | bench | train]... [--against-torch PYTHON] [--out FILE]
+                      against PyTorch's results, measure, train a small model; one result file, no part over nine minutes:
+                      cuda-suite [check | step | sample | small | train]... [--against-torch PYTHON] [--out FILE]
   bench ...           time whole networks, on request against PyTorch, as a Markdown table:
                       bench [--against-torch PYTHON] [--size S|L64|L128]... [--work WORK]... [--mode MODE]...
                             [--threads N] [--rounds N] [--repeats N] [--write]

@@ -20,7 +20,8 @@ const TEACHER_STEPS: &str = "4000";
 const STUDENT_STEPS: &str = "1000";
 
 /// The parts, in the order in which they are run.
-const PARTS: [(&str, Part); 3] = [("check", check), ("bench", bench), ("train", train)];
+const PARTS: [(&str, Part); 5] =
+    [("check", check), ("step", step), ("sample", sample), ("small", small), ("train", train)];
 
 type Part = fn(&mut Suite) -> Result<()>;
 
@@ -36,6 +37,8 @@ struct Suite {
     text: String,
     out: PathBuf,
     failures: usize,
+    /// When the part that is on must be done.
+    until: Instant,
 }
 
 /// What `cargo xtask cuda-suite ARGS` does; gives its exit code.
@@ -48,6 +51,7 @@ pub(crate) fn suite(args: &[&str]) -> Result<u8> {
         text: "# What a GPU does\n".to_owned(),
         out: PathBuf::from("cuda-suite.md"),
         failures: 0,
+        until: Instant::now(),
     };
     let mut parts = Vec::new();
     let mut words = args.iter().copied();
@@ -60,7 +64,7 @@ pub(crate) fn suite(args: &[&str]) -> Result<u8> {
             part => match PARTS.iter().find(|(name, _)| *name == part) {
                 Some(part) => parts.push(part),
                 None => bail!(
-                    "`{part}` is unknown; known are check, bench, train, --against-torch, --out, --programs"
+                    "`{part}` is unknown; known are check, step, sample, small, train, --against-torch, --out, --programs"
                 ),
             },
         }
@@ -70,6 +74,7 @@ pub(crate) fn suite(args: &[&str]) -> Result<u8> {
     }
     for (name, part) in parts {
         write!(suite.text, "\n## {name}\n")?;
+        suite.until = Instant::now() + LIMIT;
         if let Err(error) = part(&mut suite) {
             suite.failures += 1;
             write!(suite.text, "\n**FAILED**: {error:#}\n")?;
@@ -88,18 +93,30 @@ fn check(suite: &mut Suite) -> Result<()> {
     suite.run("parity", &["--test-threads", "1"])
 }
 
-/// Speed and memory, against PyTorch if there is one.
-fn bench(suite: &mut Suite) -> Result<()> {
+/// Speed and memory of training a large network, against PyTorch if there is one.
+fn step(suite: &mut Suite) -> Result<()> {
+    bench(suite, &["--size", "L128", "--work", "step"])
+}
+
+/// The same of sampling from one.
+fn sample(suite: &mut Suite) -> Result<()> {
+    bench(suite, &["--size", "L128", "--work", "sample4"])
+}
+
+/// The same of a small network.
+fn small(suite: &mut Suite) -> Result<()> {
+    bench(suite, &["--size", "S"])
+}
+
+fn bench(suite: &mut Suite, what: &[&str]) -> Result<()> {
     let program = suite.programs.join("cccm-bench").display().to_string();
     let mut args = vec!["bench", "--device", "cuda", "--program", &program, "--repeats", "2"];
     let python = suite.python.clone();
     if let Some(python) = &python {
         args.extend(["--against-torch", python]);
     }
-    for work in ["step", "sample4"] {
-        suite.run("xtask", &[&args[..], &["--size", "L128", "--work", work]].concat())?;
-    }
-    suite.run("xtask", &[&args[..], &["--size", "S"]].concat())
+    args.extend(what);
+    suite.run("xtask", &args)
 }
 
 /// A teacher of coloured digits, its student, and the scores of both.
@@ -137,7 +154,7 @@ impl Suite {
             if let Some(status) = child.try_wait()? {
                 break Some(status);
             }
-            if started.elapsed() > LIMIT {
+            if Instant::now() > self.until {
                 child.kill()?;
                 child.wait()?;
                 break None;
@@ -174,7 +191,9 @@ mod tests {
     #[test]
     fn what_is_unknown_is_refused() {
         let message = |args: &[&str]| format!("{:#}", suite(args).unwrap_err());
-        assert!(message(&["chekc"]).contains("`chekc` is unknown; known are check, bench, train"));
+        assert!(
+            message(&["chekc"]).contains("`chekc` is unknown; known are check, step, sample, small, train")
+        );
         assert!(message(&["--out"]).contains("`--out` needs a value"));
     }
 
@@ -188,12 +207,16 @@ mod tests {
             text: String::new(),
             out: dir.join("out.md"),
             failures: 0,
+            until: Instant::now() + LIMIT,
         };
         suite.run("echo", &["all", "well"]).unwrap();
         assert_eq!(suite.failures, 0);
         suite.run("false", &[]).unwrap();
         assert_eq!(suite.failures, 1);
         assert!(suite.run("no-such-program", &[]).is_err());
+        suite.until = Instant::now();
+        suite.run("sleep", &["60"]).unwrap();
+        assert!(suite.failures == 2 && suite.text.contains("`sleep 60`: **STOPPED**"), "{}", suite.text);
         assert!(suite.text.contains("`echo all well`: 0 s\n\n```text\nall well\n```"), "{}", suite.text);
         assert!(suite.text.contains("`false `: **FAILED**"), "{}", suite.text);
         fs::remove_dir_all(dir).unwrap();
