@@ -78,7 +78,7 @@ impl UNet {
     }
 
     /// The same network, whose features are of this dtype: with [`DType::BF16`] they and the convolutions' weights are
-    /// rounded to `bf16`, which halves the memory for activations and is several times as fast on a GPU. Parameters, and
+    /// rounded to `bf16`, which halves the memory for activations and is what a GPU's tensor cores take. Parameters, and
     /// so their gradients, embeddings, the statistics of norms and sums stay `f32`. So do the first and the last convolution:
     /// what is rounded of an image or of a prediction of noise comes back many times as large in the clean image that a
     /// prediction means at high noise. On a CPU it is the same arithmetic, slower than `f32`.

@@ -38,7 +38,7 @@ pub(crate) struct RunArgs {
     pub(crate) device: Option<String>,
 
     /// Numbers to compute with: f32, or bf16, which keeps features and the weights of convolutions in 16 bits: half the
-    /// memory, and several times as fast on a GPU. Weights, averages, losses and sums stay f32 [default: f32]
+    /// memory, meant for GPUs and slower on a CPU. Weights, averages, losses and sums stay f32 [default: f32]
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dtype: Option<Dtype>,

@@ -87,7 +87,7 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
 
-    /// Numbers to compute with: f32, or bf16, which is several times as fast on a GPU
+    /// Numbers to compute with: f32, or bf16, which is meant for GPUs
     #[arg(long, value_name = "NAME", default_value = "f32")]
     dtype: Dtype,
 }

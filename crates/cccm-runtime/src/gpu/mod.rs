@@ -26,7 +26,7 @@ pub const MIN_COMPUTE_CAPABILITY: (u32, u32) = (8, 0);
 /// How a GPU multiplies matrices of `f32`, and convolves them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum F32Products {
-    /// Factors rounded to TF32, 10 bits behind the point, and summed in `f32`: several times as fast.
+    /// Factors rounded to TF32, 10 bits behind the point, and summed in `f32`, as tensor cores do.
     Tf32,
     /// In `f32`.
     Exact,
