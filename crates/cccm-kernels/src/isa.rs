@@ -179,6 +179,10 @@ pub(crate) trait Instructions {
 
     /// Rows become columns.
     fn transpose(rows: [&Lanes; 16], columns: &mut [Lanes; 16]);
+
+    /// Asks for the cache line of the first value, which will be read soon.
+    #[inline(always)]
+    fn prefetch(_: &[f32]) {}
 }
 
 /// Instructions of a compiler that finds its vectors itself.

@@ -3,12 +3,18 @@
 #![expect(unsafe_code, reason = "tasks write rows of the same planes")]
 #![expect(clippy::inline_always, reason = "a `Loop` that is not inlined keeps the baseline's instructions")]
 
+use std::ops::Range;
+
 use super::lanes::{LANES, Lanes, load, pick, scatter, store};
 use super::points::{POINTS, SIDE, to_output};
 use super::product::{Left, Right, block};
 use super::tiles::{TILE, Tiles};
+use super::transform::{FilterPoints, Filters};
 use crate::buffer::Scattered;
 use crate::isa::{Instructions, Loop};
+
+/// Vectors between the points of sixteen inputs' filters: an odd number spreads them over the cache.
+const DEPTH: usize = LANES + 1;
 
 /// One group's tiles of up to two times sixteen output channels.
 pub(super) struct Job<'a> {
@@ -16,12 +22,10 @@ pub(super) struct Job<'a> {
     pub(super) group: usize,
     /// Of the group: `(inputs / 16, 36, per_group)`.
     pub(super) image: &'a [Lanes],
-    pub(super) inputs: usize,
-    /// Of one or two groups of output channels: `(outputs / 16, 36, depth)`.
-    pub(super) filters: &'a [Lanes],
-    pub(super) depth: usize,
-    /// All output channels, and the first of these.
-    pub(super) outputs: usize,
+    pub(super) filters: Filters<'a>,
+    /// Their points where they are known already: `(1 or 2, 36, depth)`, a vector for sixteen output channels.
+    pub(super) filter_points: Option<&'a [Lanes]>,
+    /// Of the output channels.
     pub(super) first_output: usize,
     pub(super) bias: Option<&'a [f32]>,
     /// The whole batch.
@@ -39,80 +43,133 @@ impl Loop for WriteOutputs<'_> {
 
     #[inline(always)]
     fn run<I: Instructions>(self) {
-        let per_group = self.task.tiles.per_group();
-        let vectors = self.task.filters.len() / (POINTS * self.task.depth);
-        let (products, rows) = self.scratch.split_at_mut(vectors * POINTS * per_group);
-        // As many sums as leave registers for their factors.
-        if I::REGISTERS >= 32 && vectors == 2 {
-            self.task.multiply::<I, 12, 2>(0, products);
+        let Self { task, scratch } = self;
+        let per_group = task.tiles.per_group();
+        let vectors = (task.filters.outputs() - task.first_output).div_ceil(LANES).min(2);
+        let (products, scratch) = scratch.split_at_mut(vectors * POINTS * per_group);
+        let (rows, scratch) = scratch.split_at_mut(TILE * tiles_width(task.tiles));
+        let blocks = task.filters.inputs().div_ceil(LANES);
+        if let Some(points) = task.filter_points {
+            task.multiply_vectors::<I>(0..blocks, points, products);
         } else {
-            for (v, products) in products.chunks_exact_mut(POINTS * per_group).enumerate() {
-                match I::REGISTERS {
-                    32.. => self.task.multiply::<I, 12, 1>(v, products),
-                    8.. => self.task.multiply::<I, 4, 1>(v, products),
-                    _ => self.task.multiply::<I, 2, 1>(v, products),
+            let points = &mut scratch[..vectors * POINTS * DEPTH];
+            for block in 0..blocks {
+                let first_input = block * LANES;
+                for (v, points) in points.chunks_exact_mut(POINTS * DEPTH).enumerate() {
+                    let first_output = task.first_output + v * LANES;
+                    FilterPoints { filters: task.filters, first_output, first_input, points }.run::<I>();
+                    task.filters.prefetch::<I>(first_output, first_input + LANES);
                 }
+                task.multiply_vectors::<I>(block..block + 1, points, products);
             }
         }
         for (v, products) in products.chunks_exact(POINTS * per_group).enumerate() {
-            self.task.write::<I>(self.task.first_output + v * LANES, products, rows);
+            task.write::<I>(task.first_output + v * LANES, products, rows);
         }
     }
 }
 
+/// Pixels of a row of tiles.
+fn tiles_width(tiles: &Tiles) -> usize {
+    tiles.per_row * TILE
+}
+
+/// The filters from some blocks of sixteen inputs.
+#[derive(Clone, Copy)]
+struct Portion<'a> {
+    first_block: usize,
+    blocks: usize,
+    /// `(vectors, 36, depth)`.
+    points: &'a [Lanes],
+    depth: usize,
+}
+
 impl Job<'_> {
     pub(super) fn scratch_len(tiles: &Tiles) -> usize {
-        2 * POINTS * tiles.per_group() + TILE * tiles.per_row * TILE
+        2 * POINTS * tiles.per_group() + TILE * tiles_width(tiles) + 2 * POINTS * DEPTH
     }
 
-    /// Products at all points, `(V, 36, per_group)`, with the filters from the `first`-th group of channels on.
+    /// Products with some blocks of sixteen inputs, `(vectors, 36, per_group)`: the first block starts them, others add
+    /// to them.
+    #[inline(always)]
+    fn multiply_vectors<I: Instructions>(
+        &self,
+        blocks: Range<usize>,
+        points: &[Lanes],
+        products: &mut [Lanes],
+    ) {
+        let per_vector = POINTS * self.tiles.per_group();
+        let depth = points.len() / (products.len() / per_vector * POINTS);
+        let portion = Portion { first_block: blocks.start, blocks: blocks.len(), points, depth };
+        // As many sums as leave registers for their factors.
+        if I::REGISTERS >= 32 && products.len() == 2 * per_vector {
+            return self.multiply::<I, 12, 2>(portion, products);
+        }
+        for (v, products) in products.chunks_exact_mut(per_vector).enumerate() {
+            let portion = Portion { points: &points[v * POINTS * depth..], ..portion };
+            match I::REGISTERS {
+                32.. => self.multiply::<I, 12, 1>(portion, products),
+                8.. => self.multiply::<I, 4, 1>(portion, products),
+                _ => self.multiply::<I, 2, 1>(portion, products),
+            }
+        }
+    }
+
+    /// The same for `V` vectors of output channels.
     #[inline(always)]
     fn multiply<I: Instructions, const ROWS: usize, const V: usize>(
         &self,
-        first: usize,
+        portion: Portion<'_>,
         products: &mut [Lanes],
     ) {
         let per_group = self.tiles.per_group();
         for point in 0..POINTS {
-            let right = Right {
-                data: &self.filters[(first * POINTS + point) * self.depth..],
-                outer_stride: LANES,
-                vector_stride: POINTS * self.depth,
-            };
             let mut tile = 0;
             while tile < per_group {
-                let left = Left {
-                    data: self.image[point * per_group + tile..].as_flattened(),
-                    outer: (self.inputs.div_ceil(LANES), POINTS * per_group * LANES),
-                    inner: (self.inputs.min(LANES), 1),
-                };
-                let products = &mut products[point * per_group + tile..];
+                let at = point * per_group + tile;
                 let rest = per_group - tile;
                 tile += if rest >= ROWS {
-                    self.multiply_rows::<I, ROWS, V>(left, right, products)
+                    self.multiply_rows::<I, ROWS, V>(portion, point, at, products)
                 } else if ROWS > 8 && rest >= 8 {
-                    self.multiply_rows::<I, 8, V>(left, right, products)
+                    self.multiply_rows::<I, 8, V>(portion, point, at, products)
                 } else if ROWS > 4 && rest >= 4 {
-                    self.multiply_rows::<I, 4, V>(left, right, products)
+                    self.multiply_rows::<I, 4, V>(portion, point, at, products)
                 } else {
-                    self.multiply_rows::<I, 1, V>(left, right, products)
+                    self.multiply_rows::<I, 1, V>(portion, point, at, products)
                 };
             }
         }
     }
 
-    /// Some tiles' products at one point; returns how many tiles.
+    /// Some tiles' products at one point, from the vector `at` of the products on; returns how many tiles.
     #[inline(always)]
     fn multiply_rows<I: Instructions, const ROWS: usize, const V: usize>(
         &self,
-        left: Left<'_>,
-        right: Right<'_>,
+        portion: Portion<'_>,
+        point: usize,
+        at: usize,
         products: &mut [Lanes],
     ) -> usize {
+        let per_vector = POINTS * self.tiles.per_group();
+        let Portion { first_block, blocks, points, depth } = portion;
+        let left = Left {
+            data: self.image[first_block * per_vector + at..].as_flattened(),
+            outer: (blocks, per_vector * LANES),
+            inner: (self.filters.inputs().min(LANES), 1),
+        };
+        let right =
+            Right { data: &points[point * depth..], outer_stride: LANES, vector_stride: POINTS * depth };
         let sums = block::<I, ROWS, LANES, V>(left, right);
         for v in 0..V {
-            let products = &mut products[v * POINTS * self.tiles.per_group()..];
-            store::<I, ROWS>(pick::<I, ROWS, V>(&sums, v), products, 1);
+            let products = &mut products[v * per_vector + at..];
+            let mut sums = pick::<I, ROWS, V>(&sums, v);
+            if first_block > 0 {
+                let before = load::<I, ROWS>(products, 1);
+                for (sum, before) in sums.iter_mut().zip(before) {
+                    *sum = I::add(before, *sum);
+                }
+            }
+            store::<I, ROWS>(sums, products, 1);
         }
         ROWS
     }
@@ -121,8 +178,8 @@ impl Job<'_> {
     #[inline(always)]
     fn write<I: Instructions>(&self, first_output: usize, products: &[Lanes], rows: &mut [Lanes]) {
         let tiles = self.tiles;
-        let (pixels, per_group, width) = (tiles.h * tiles.w, tiles.per_group(), tiles.per_row * TILE);
-        let channels = (self.outputs - first_output).min(LANES);
+        let (pixels, per_group, width) = (tiles.h * tiles.w, tiles.per_group(), tiles_width(tiles));
+        let channels = (self.filters.outputs() - first_output).min(LANES);
         for tile_row in tiles.rows(self.group) {
             let bias = I::load(&self.bias(tile_row.sample, first_output, channels));
             for tile in 0..tiles.per_row {
@@ -138,7 +195,7 @@ impl Job<'_> {
                     }
                 }
             }
-            let first_plane = (tile_row.sample * self.outputs + first_output) * pixels;
+            let first_plane = (tile_row.sample * self.filters.outputs() + first_output) * pixels;
             for (y, row) in (tile_row.y..tiles.h).zip(rows.chunks_exact(width).take(TILE)) {
                 scatter::<I>(channels, &row[..tiles.w], |c, x, values| {
                     let at = first_plane + c * pixels + y * tiles.w + x;
@@ -153,7 +210,7 @@ impl Job<'_> {
     fn bias(&self, sample: usize, first: usize, channels: usize) -> Lanes {
         let mut lanes = [0.0; LANES];
         if let Some(bias) = self.bias {
-            let start = (sample * self.outputs + first) % bias.len();
+            let start = (sample * self.filters.outputs() + first) % bias.len();
             lanes[..channels].copy_from_slice(&bias[start..start + channels]);
         }
         lanes

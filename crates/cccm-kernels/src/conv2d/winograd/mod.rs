@@ -44,7 +44,7 @@ const POINTS_LEN: usize = 2 << 20;
 
 /// Tiles and input channels from which on this is faster than a general matrix product: with fewer, most of the time
 /// goes into the transforms of filters or of images.
-const MIN_TILES: usize = 8;
+const MIN_TILES: usize = 4;
 const MIN_INPUTS: usize = LANES;
 
 /// Whether a convolution can be computed here, and in less time than by [`im2col`](super::im2col).
@@ -62,39 +62,38 @@ pub(super) fn forward(
 ) -> Vec<f32> {
     let tiles = &Tiles::new(g);
     let (inputs, outputs) = (filters.inputs(), filters.outputs());
-    let depth = inputs.next_multiple_of(LANES) + 1;
-    let filter_len = POINTS * depth;
-    let per_pass =
-        (POINTS_LEN / LANES / filter_len).max(2 * rayon::current_num_threads()).next_multiple_of(2);
     let out = Scattered::new(g.batch * outputs * g.in_pixels());
     for part in parts(tiles, inputs) {
         with_image_points::<InputWindow, _>(isa, tiles, part.clone(), x, inputs, |image| {
             let group_len = image.len() / part.len();
+            let write_outputs = |group: usize, first_output: usize, filter_points: Option<&[Lanes]>| {
+                let image = &image[group * group_len..][..group_len];
+                let group = part.start + group;
+                let task = Job { tiles, group, image, filters, filter_points, first_output, bias, out: &out };
+                with_lanes(Job::scratch_len(tiles), |scratch| isa.run(WriteOutputs { task, scratch }));
+            };
+            // Filters that one group needs are transformed where they are used, and never travel to the last-level cache
+            // and back.
+            if tiles.groups() == 1 {
+                let firsts = (0..outputs).into_par_iter().step_by(2 * LANES);
+                return firsts.for_each(|first_output| write_outputs(0, first_output, None));
+            }
+            let filter_len = POINTS * (inputs.next_multiple_of(LANES) + 1);
+            let per_pass =
+                (POINTS_LEN / LANES / filter_len).max(2 * rayon::current_num_threads()).next_multiple_of(2);
             for first in (0..outputs).step_by(per_pass * LANES) {
                 let vectors = (outputs - first).div_ceil(LANES).min(per_pass);
-                with_lanes(vectors * filter_len, |filter_points| {
-                    filter_points.par_chunks_exact_mut(filter_len).enumerate().for_each(|(v, points)| {
-                        isa.run(FilterPoints { filters, first_output: first + v * LANES, points });
+                with_lanes(vectors * filter_len, |points| {
+                    points.par_chunks_exact_mut(filter_len).enumerate().for_each(|(v, points)| {
+                        let first_output = first + v * LANES;
+                        isa.run(FilterPoints { filters, first_output, first_input: 0, points });
                     });
                     // All output channels of a group, then the next group.
                     let pairs = vectors.div_ceil(2);
                     (0..part.len() * pairs).into_par_iter().for_each(|task| {
-                        let (group, pair) = (task / pairs, task % pairs);
-                        let task = Job {
-                            tiles,
-                            group: part.start + group,
-                            image: &image[group * group_len..][..group_len],
-                            inputs,
-                            filters: filter_points.chunks(2 * filter_len).nth(pair).unwrap_or_default(),
-                            depth,
-                            outputs,
-                            first_output: first + pair * 2 * LANES,
-                            bias,
-                            out: &out,
-                        };
-                        with_lanes(Job::scratch_len(tiles), |scratch| {
-                            isa.run(WriteOutputs { task, scratch });
-                        });
+                        let pair = task % pairs;
+                        let points = points.chunks(2 * filter_len).nth(pair).unwrap_or_default();
+                        write_outputs(task / pairs, first + pair * 2 * LANES, Some(points));
                     });
                 });
             }

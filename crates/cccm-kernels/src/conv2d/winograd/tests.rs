@@ -23,9 +23,10 @@ const CASES: &[([usize; 4], usize)] = &[
     ([5, 40, 4, 4], 48),
     // A row of tiles longer than a group.
     ([1, 4, 9, 210], 6),
-    // Several parts; several passes, on few threads.
-    ([1, 16, 256, 260], 3),
+    // One group, filters transformed where they are used; several parts; several passes, on few threads.
     ([1, 520, 12, 12], 130),
+    ([1, 16, 256, 260], 3),
+    ([1, 520, 28, 28], 130),
 ];
 
 /// `f`'s result as a tensor.

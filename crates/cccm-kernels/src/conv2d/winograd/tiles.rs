@@ -40,7 +40,10 @@ impl Tiles {
     pub(super) fn new(g: &Geometry) -> Self {
         let (per_row, rows_per_sample) = (g.w.div_ceil(TILE), g.h.div_ceil(TILE));
         let rows = g.batch * rows_per_sample;
-        let rows_per_group = (GROUP / per_row).clamp(1, rows.max(1));
+        // The size, down to half of the largest, that leaves the fewest tiles of the last group missing.
+        let most = (GROUP / per_row).clamp(1, rows.max(1));
+        let sizes = (most.div_ceil(2)..=most).rev();
+        let rows_per_group = sizes.min_by_key(|size| rows.next_multiple_of(*size)).unwrap_or(most);
         Self { h: g.h, w: g.w, per_row, rows_per_sample, rows, rows_per_group }
     }
 

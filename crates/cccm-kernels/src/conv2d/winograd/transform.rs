@@ -141,6 +141,19 @@ impl<'a> Filters<'a> {
         }
     }
 
+    /// Asks memory for the filters to sixteen output channels from the sixteen inputs that come next: rows of nine cache
+    /// lines each, too short for the CPU to foresee.
+    #[inline(always)]
+    pub(super) fn prefetch<I: Instructions>(&self, first_output: usize, first_input: usize) {
+        if self.input_stride != TAPS || first_input >= self.inputs {
+            return;
+        }
+        for output in first_output..(first_output + LANES).min(self.outputs) {
+            let start = output * self.output_stride + first_input * TAPS;
+            self.weight[start..].chunks(LANES).take(TAPS).for_each(I::prefetch);
+        }
+    }
+
     pub(super) fn inputs(&self) -> usize {
         self.inputs
     }
@@ -150,10 +163,12 @@ impl<'a> Filters<'a> {
     }
 }
 
-/// Writes the points of the filters to sixteen output channels, `(36, inputs)`.
+/// Writes the points of the filters from some inputs to sixteen output channels, `(36, inputs)`: from `first_input` on, as
+/// many as there are, or as there is room for but for one.
 pub(super) struct FilterPoints<'a> {
     pub(super) filters: Filters<'a>,
     pub(super) first_output: usize,
+    pub(super) first_input: usize,
     pub(super) points: &'a mut [Lanes],
 }
 
@@ -162,29 +177,35 @@ impl Loop for FilterPoints<'_> {
 
     #[inline(always)]
     fn run<I: Instructions>(self) {
-        let Self { filters, first_output, points } = self;
+        let Self { filters, first_output, first_input, points } = self;
         let depth = points.len() / POINTS;
+        let inputs = (filters.inputs - first_input).min(depth - 1);
         let lanes = (filters.outputs - first_output).min(LANES);
-        for input in 0..filters.inputs {
-            let mut taps = [[0.0; LANES]; TAPS];
-            let start = input * filters.input_stride + first_output * filters.output_stride;
+        // Filters that follow each other in memory are turned sixteen at a time: 144 weights are whole vectors.
+        let at_once = if filters.input_stride == TAPS { LANES } else { 1 };
+        let mut taps = [[0.0; LANES]; LANES * TAPS];
+        for first in (0..inputs).step_by(at_once) {
+            let count = at_once.min(inputs - first);
+            let start = (first_input + first) * filters.input_stride + first_output * filters.output_stride;
             let filter = |output: usize| &filters.weight[start + output * filters.output_stride..];
-            gather::<I>(lanes, filter, &mut taps);
-            if filters.turned {
-                taps.reverse();
-            }
-            let mut columns = [[I::splat(0.0); SIDE]; 3];
-            for (x, column) in columns.iter_mut().enumerate() {
-                *column = of_weight::<I>(load::<I, 3>(&taps[x..], 3));
-            }
-            for r in 0..SIDE {
-                let row = of_weight::<I>(pick::<I, 3, SIDE>(&columns, r));
-                store::<I, SIDE>(row, &mut points[r * SIDE * depth + input..], depth);
+            gather::<I>(lanes, filter, &mut taps[..count * TAPS]);
+            for (i, taps) in taps.chunks_exact_mut(TAPS).take(count).enumerate() {
+                if filters.turned {
+                    taps.reverse();
+                }
+                let mut columns = [[I::splat(0.0); SIDE]; 3];
+                for (x, column) in columns.iter_mut().enumerate() {
+                    *column = of_weight::<I>(load::<I, 3>(&taps[x..], 3));
+                }
+                for r in 0..SIDE {
+                    let row = of_weight::<I>(pick::<I, 3, SIDE>(&columns, r));
+                    store::<I, SIDE>(row, &mut points[r * SIDE * depth + first + i..], depth);
+                }
             }
         }
         // The image's lanes that are no channels are 0, but 0 times whatever lay here may be NaN.
         for point in points.chunks_exact_mut(depth) {
-            point[filters.inputs..].fill([0.0; LANES]);
+            point[inputs..].fill([0.0; LANES]);
         }
     }
 }
