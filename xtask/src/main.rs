@@ -35,10 +35,14 @@ tasks:
                       bench --device cuda --program PATH ... the same on a GPU, by a cccm-bench that cuda-build has built
                       bench scaling [--threads N] [--rounds N] [--repeats N] [--write]
                       --write puts the table into BENCHMARKS.md
-  e2e                 distil the built-in teacher by the best recipe, score both, and fail where the README's promises do not
-                      hold: 6 minutes on two cores; goes on where it was stopped, in runs/e2e
-  results ...         train and score the rows of RESULTS.md, and make its tables and figures; goes on where it was stopped:
+  e2e ...             distil the built-in teacher by the best recipe, score both, and fail where the promises of RESULTS.md do
+                      not hold: 6 minutes on two cores: e2e [--out DIR] [--continue]
+                      it removes its last run from DIR, runs/e2e where none is named, and starts anew; --continue goes on
+                      with it
+  results ...         train and score the rows of RESULTS.md, and make its tables and figures: 20 minutes on two cores, for
+                      screen an hour or more; goes on where it was stopped, and scores anew what is trained:
                       results [--out DIR] [--samples N] [--seeds N...] [--untimed] [screen | main | NAME...]
+                      the report is in DIR/report, of other experiments than main in DIR/report-NAME...
   fetch-teacher ...   download a published teacher: `cccm fetch-teacher` with these arguments
 ";
 

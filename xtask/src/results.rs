@@ -4,9 +4,10 @@ mod experiments;
 mod promises;
 mod runner;
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail, ensure};
 
 use experiments::{BEST, EXPERIMENTS, Experiment, MAIN};
 use promises::Promises;
@@ -16,11 +17,21 @@ use runner::Runner;
 const SAMPLES: usize = 50;
 /// Pictures of each pair, where it has to be quick.
 const E2E_SAMPLES: usize = 20;
+/// Seed of the student of `e2e`.
+const E2E_SEED: u64 = 0;
+/// All that `e2e` makes in its folder.
+const E2E_FOLDERS: [&str; 3] = ["best-seed0", "teacher", "report"];
 
-/// `results [--out DIR] [--samples N] [--seeds N...] [--untimed] [screen | main | NAME...]`: trains and scores what is not yet
-/// there, then writes the report of these experiments, with all seeds that there are.
+/// Those of the main table that the screening leaves out.
+const NOT_SCREENED: [&str; 2] = ["stepfuse", "switch"];
+
+/// `results [--out DIR] [--samples N] [--seeds N...] [--untimed] [screen | main | NAME...]`: trains what is not yet there,
+/// scores all of it, then writes the report of these experiments, with all seeds that there are.
 pub(crate) fn results(args: &[&str]) -> Result<u8> {
-    let options = Options::parse(args)?;
+    let options = match Options::parse(args) {
+        Ok(options) => options,
+        Err(error) => return Ok(misused(&error)),
+    };
     let runner = Runner::new(options.out, options.samples)?;
     runner.teacher(&[10, 25, 50])?;
     for seed in &options.seeds {
@@ -28,21 +39,24 @@ pub(crate) fn results(args: &[&str]) -> Result<u8> {
             runner.student(experiment, *seed)?;
         }
     }
-    runner.report(&options.experiments, options.report)?;
+    runner.report(&options.report, &options.experiments, options.report_flags)?;
     Ok(0)
 }
 
-/// `e2e`: the built-in teacher, the best student, and what is promised of both.
+/// `e2e [--out DIR] [--continue]`: the built-in teacher, the best student, and what is promised of both; anew, unless it is to
+/// go on.
 pub(crate) fn e2e(args: &[&str]) -> Result<u8> {
-    let out = match args {
-        [] => PathBuf::from("runs/e2e"),
-        ["--out", out] => PathBuf::from(out),
-        _ => bail!("e2e takes --out DIR alone"),
+    let options = match E2eOptions::parse(args) {
+        Ok(options) => options,
+        Err(error) => return Ok(misused(&error)),
     };
-    let runner = Runner::new(out, E2E_SAMPLES)?;
+    let runner = Runner::new(options.out, E2E_SAMPLES)?;
+    if !options.go_on {
+        runner.start_anew(&E2E_FOLDERS)?;
+    }
     let teacher = runner.teacher(&[50])?;
-    let student = runner.student(&BEST, 0)?;
-    runner.report(&[&BEST], &[])?;
+    let student = runner.student(&BEST, E2E_SEED)?;
+    runner.report("report", &[&BEST], &[])?;
     let broken = Promises::read(&teacher, &student)?.broken();
     for promise in &broken {
         eprintln!("broken: {promise}");
@@ -53,13 +67,22 @@ pub(crate) fn e2e(args: &[&str]) -> Result<u8> {
     Ok(u8::from(!broken.is_empty()))
 }
 
+/// Says what is wrong with the arguments; gives the exit code for that.
+fn misused(error: &Error) -> u8 {
+    eprintln!("error: {error:#}");
+    2
+}
+
+/// What `results` is asked for.
 struct Options {
     out: PathBuf,
     samples: usize,
     seeds: Vec<u64>,
     experiments: Vec<&'static Experiment>,
+    /// Folder of the report: each choice of experiments has its own.
+    report: String,
     /// Flags of `cccm report`.
-    report: &'static [&'static str],
+    report_flags: &'static [&'static str],
 }
 
 impl Options {
@@ -69,56 +92,159 @@ impl Options {
             samples: SAMPLES,
             seeds: Vec::new(),
             experiments: Vec::new(),
-            report: &[],
+            report: "report".to_owned(),
+            report_flags: &[],
         };
-        let mut args = args.iter().peekable();
-        while let Some(arg) = args.next() {
-            let mut value =
-                |name: &str| args.next().copied().with_context(|| format!("{name} needs a value"));
-            match *arg {
-                "--out" => options.out = value("--out")?.into(),
-                "--samples" => options.samples = value("--samples")?.parse()?,
+        let mut choice = Vec::new();
+        let mut words = args.iter().copied().peekable();
+        while let Some(word) = words.next() {
+            match word {
+                "--out" => options.out = value(word, &mut words)?.into(),
+                "--samples" => options.samples = count(word, value(word, &mut words)?)?,
                 "--seeds" => {
-                    while let Some(seed) = args.peek().and_then(|arg| arg.parse().ok()) {
+                    let before = options.seeds.len();
+                    while let Some(seed) = words.peek().and_then(|word| word.parse().ok()) {
                         options.seeds.push(seed);
-                        args.next();
+                        words.next();
                     }
+                    ensure!(options.seeds.len() > before, "`--seeds` needs at least one number");
                 }
-                "--untimed" => options.report = &["--untimed"],
-                "screen" => options.experiments.extend(&EXPERIMENTS),
-                "main" => options.experiments.extend(EXPERIMENTS.iter().filter(|e| MAIN.contains(&e.name))),
+                "--untimed" => options.report_flags = &["--untimed"],
+                flag if flag.starts_with("--") => {
+                    bail!("`{flag}` is unknown here; known are --out, --samples, --seeds, --untimed")
+                }
                 name => {
                     let names = || EXPERIMENTS.map(|experiment| experiment.name).join(", ");
-                    let found = EXPERIMENTS.iter().find(|experiment| experiment.name == name);
-                    options.experiments.push(
-                        found.with_context(|| format!("no experiment `{name}`: there are {}", names()))?,
-                    );
+                    let known = EXPERIMENTS.iter().any(|experiment| is_chosen(experiment, name));
+                    ensure!(known, "no experiment `{name}`: there are {}; screen, main", names());
+                    choice.push(name);
                 }
             }
         }
         if options.seeds.is_empty() {
             options.seeds.push(0);
         }
-        if options.experiments.is_empty() {
-            options.experiments.extend(EXPERIMENTS.iter().filter(|e| MAIN.contains(&e.name)));
+        if choice.is_empty() {
+            choice.push("main");
+        }
+        if choice != ["main"] {
+            options.report = format!("report-{}", choice.join("-"));
+        }
+        let chosen = |experiment: &&Experiment| choice.iter().any(|name| is_chosen(experiment, name));
+        options.experiments.extend(EXPERIMENTS.iter().filter(chosen));
+        Ok(options)
+    }
+}
+
+/// Whether an experiment is meant by a name, its own or that of a table.
+fn is_chosen(experiment: &Experiment, name: &str) -> bool {
+    match name {
+        "main" => MAIN.contains(&experiment.name),
+        "screen" => !NOT_SCREENED.contains(&experiment.name),
+        name => experiment.name == name,
+    }
+}
+
+/// What `e2e` is asked for.
+#[derive(Debug)]
+struct E2eOptions {
+    out: PathBuf,
+    /// Whether what is there stays.
+    go_on: bool,
+}
+
+impl E2eOptions {
+    fn parse(args: &[&str]) -> Result<Self> {
+        let mut options = Self { out: "runs/e2e".into(), go_on: false };
+        let mut words = args.iter().copied();
+        while let Some(word) = words.next() {
+            match word {
+                "--out" => options.out = value(word, &mut words)?.into(),
+                "--continue" => options.go_on = true,
+                _ => bail!("`{word}` is unknown here; known are --out, --continue"),
+            }
         }
         Ok(options)
     }
+}
+
+/// The word behind a flag.
+fn value<'a>(flag: &str, words: &mut impl Iterator<Item = &'a str>) -> Result<&'a str> {
+    let value = words.next().filter(|value| !value.starts_with("--"));
+    value.with_context(|| format!("`{flag}` needs a value"))
+}
+
+/// A number of at least 1.
+fn count(flag: &str, value: &str) -> Result<usize> {
+    let number = value.parse::<NonZero<usize>>();
+    Ok(number.with_context(|| format!("`{flag} {value}` must be a number of at least 1"))?.get())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn names(args: &[&str]) -> Vec<&'static str> {
+        Options::parse(args).unwrap().experiments.iter().map(|experiment| experiment.name).collect()
+    }
+
     #[test]
     fn flags_choose_experiments_and_seeds() {
-        let options = Options::parse(&["--seeds", "0", "1", "best", "--samples", "7", "--untimed"]).unwrap();
-        assert_eq!((options.seeds, options.samples, options.report), (vec![0, 1], 7, &["--untimed"][..]));
-        assert_eq!(options.experiments.iter().map(|e| e.name).collect::<Vec<_>>(), ["best"]);
-        assert_eq!(Options::parse(&[]).unwrap().experiments.len(), MAIN.len());
-        let error = Options::parse(&["bst"]).err().unwrap().to_string();
-        assert!(error.contains("`bst`") && error.contains("lossfuse"), "{error}");
-        assert!(Options::parse(&["--samples"]).is_err());
+        let args = ["--seeds", "0", "1", "best", "--samples", "7", "--untimed"];
+        let options = Options::parse(&args).unwrap();
+        assert_eq!((options.seeds, options.samples), (vec![0, 1], 7));
+        assert_eq!((options.report_flags, names(&args)), (&["--untimed"][..], vec!["best"]));
+        assert_eq!(names(&[]).len(), MAIN.len());
+        assert_eq!(Options::parse(&[]).unwrap().seeds, [0]);
+        // Each once, in the order of the table.
+        assert_eq!(names(&["best", "main"]), names(&["main"]));
+        let screened = names(&["screen"]);
+        assert!(["lossfuse", "best", "best-of-3000"].iter().all(|name| screened.contains(name)));
+        assert!(!["stepfuse", "switch"].iter().any(|name| screened.contains(name)));
+    }
+
+    #[test]
+    fn every_choice_has_a_report_of_its_own() {
+        let report = |args: &[&str]| Options::parse(args).unwrap().report;
+        assert_eq!([report(&[]), report(&["main"])], ["report", "report"]);
+        assert_eq!(report(&["--untimed", "screen"]), "report-screen");
+        assert_eq!(report(&["lossfuse", "--seeds", "1", "best"]), "report-lossfuse-best");
+    }
+
+    #[test]
+    fn what_is_unknown_is_refused_with_what_is_known() {
+        for (args, parts) in [
+            ("bst", &["no experiment `bst`", "lossfuse", "screen"][..]),
+            ("--untimd", &["`--untimd` is unknown", "--untimed"]),
+            ("--samples", &["`--samples` needs a value"]),
+            ("--out --untimed", &["`--out` needs a value"]),
+            ("--samples 0", &["`--samples 0`", "at least 1"]),
+            ("--seeds", &["`--seeds` needs at least one number"]),
+            ("--seeds best", &["`--seeds` needs at least one number"]),
+        ] {
+            let args: Vec<&str> = args.split(' ').collect();
+            let message = format!("{:#}", Options::parse(&args).err().unwrap());
+            assert!(parts.iter().all(|part| message.contains(part)), "{args:?}: {message}");
+        }
+        let message = |args: &[&str]| E2eOptions::parse(args).unwrap_err().to_string();
+        assert!(message(&["best"]).contains("`best` is unknown"));
+        assert!(message(&["--out", "--continue"]).contains("`--out` needs a value"));
+    }
+
+    #[test]
+    fn misuse_is_told_apart_from_failure() {
+        assert_eq!(results(&["--sedes", "1"]).unwrap(), 2);
+        assert_eq!(e2e(&["--resume"]).unwrap(), 2);
+    }
+
+    #[test]
+    fn e2e_starts_anew_unless_told() {
+        let parsed = |args: &[&str]| E2eOptions::parse(args).unwrap();
+        let usual = parsed(&[]);
+        assert_eq!((usual.out, usual.go_on), (PathBuf::from("runs/e2e"), false));
+        let told = parsed(&["--continue", "--out", "elsewhere"]);
+        assert_eq!((told.out, told.go_on), (PathBuf::from("elsewhere"), true));
+        assert!(E2E_FOLDERS.contains(&format!("{}-seed{E2E_SEED}", BEST.name).as_str()));
     }
 
     #[test]
@@ -128,5 +254,6 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), EXPERIMENTS.len());
         assert!(MAIN.iter().all(|name| names.contains(name)) && names.contains(&BEST.name));
+        assert!(NOT_SCREENED.iter().all(|name| MAIN.contains(name)));
     }
 }

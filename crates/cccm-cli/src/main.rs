@@ -26,6 +26,7 @@ mod resume;
 mod run_dir;
 mod sampling;
 mod settings;
+mod shell;
 mod signals;
 mod source;
 mod team;
@@ -125,7 +126,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::TrainTeacher(args) => return args.run(),
         Command::Sample(args) => args.run(out)?,
         Command::Eval(args) => return args.run(out),
-        Command::SearchSteps(args) => args.run(out)?,
+        Command::SearchSteps(args) => return args.run(out),
         Command::Report(args) => args.run(out)?,
         Command::Dataset(args) => args.run(out)?,
         Command::Convert(args) => args.run(out)?,

@@ -7,6 +7,7 @@ use candle_core::Device;
 use cccm_unet::{ModelConfig, ModelFiles, Parameters};
 
 use crate::args::hinted;
+use crate::run_dir::plain;
 
 /// Name of the built-in teacher where a path is expected.
 pub(crate) const BUILTIN_TEACHER: &str = "builtin:teacher";
@@ -31,6 +32,15 @@ pub(crate) fn load(place: &str, device: &Device) -> Result<(ModelConfig, Paramet
         if path.is_file() { hinted(error, "`cccm convert` writes a model of it") } else { error.into() }
     })?;
     files.load(device).with_context(|| format!("cannot load the model at {place}"))
+}
+
+/// The place by a name that stays: `runs/latest` is another run before long.
+pub(crate) fn without_links(place: String) -> String {
+    if place == BUILTIN_TEACHER || place.starts_with(HUB) {
+        return place;
+    }
+    // What is not there is for `load` to refuse.
+    std::fs::canonicalize(&place).map_or(place, |path| plain(&path).display().to_string())
 }
 
 /// The file at a path, or one of the Hub, downloaded unless it is in the cache.

@@ -11,21 +11,21 @@ use crate::args::LaunchArgs;
 use crate::run_dir::RunDir;
 use crate::settings::{Settings, lay_over};
 
-/// Settings that leave the weights of every step as they are. What `data` and `teacher` hold is compared by digest, and
-/// images that are skipped now would have stopped the run before.
-const HARMLESS: [&str; 11] = [
+/// Settings that leave the weights of every step as they are. Images that are skipped now would have stopped the run before.
+pub(crate) const BOOKKEEPING: [&str; 9] = [
     "checkpoint_interval",
     "checkpoint_steps",
     "checkpoints_total_limit",
-    "data",
     "eval_interval",
     "eval_samples",
     "eval_steps",
     "logging_dir",
     "on_non_finite",
     "skip_bad_images",
-    "teacher",
 ];
+
+/// Settings that say where something is. What it holds is compared by digest.
+const PLACES: [&str; 2] = ["data", "teacher"];
 
 /// A run to go on with.
 pub(crate) struct Resumed {
@@ -47,7 +47,7 @@ impl Resumed {
         for name in changed {
             let shown = |table: &Table| table.get(name).map_or_else(|| "unset".to_owned(), Value::to_string);
             let change = format!("{name}: {} → {}", shown(&recorded), shown(&settings));
-            if !HARMLESS.contains(&name.as_str()) {
+            if !BOOKKEEPING.iter().chain(&PLACES).any(|harmless| *harmless == name.as_str()) {
                 breaking.push(change.clone());
             }
             changes.push(change);

@@ -71,7 +71,8 @@ impl RunDir {
             bail!("there is no run to go on with in {}: it has no {CONFIG}", root.display());
         }
         // A link such as `runs/latest` may point elsewhere before this run is over.
-        let run = Self { root: plain(&fs::canonicalize(root)?) };
+        let whole = fs::canonicalize(root).with_context(|| format!("cannot find {}", root.display()))?;
+        let run = Self { root: plain(&whole) };
         let mut settings = settings::read::<S>(&path)?;
         let threads = run.provenance()?.threads;
         settings.entry("threads").or_insert(Value::Integer(threads as i64));
@@ -81,7 +82,7 @@ impl RunDir {
     /// Writes other settings; the old ones stay as those of the first `steps` steps.
     pub(crate) fn replace_config(&self, steps: u64, settings: &Table) -> Result<()> {
         let path = self.root.join(CONFIG);
-        let old = fs::read(&path)?;
+        let old = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         write_atomically(&self.root.join(format!("config.before-{:06}.toml", steps + 1)), &old)?;
         self.write_config(settings, &self.provenance()?)
     }
@@ -97,7 +98,8 @@ impl RunDir {
 
     fn provenance(&self) -> Result<Provenance> {
         let path = self.root.join(CONFIG);
-        let table: Table = fs::read_to_string(&path)?.parse()?;
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let table: Table = text.parse().with_context(|| format!("{} is damaged", path.display()))?;
         let provenance = table.get(PROVENANCE).cloned();
         let missing = || format!("{} has no table `{PROVENANCE}`, which every run writes", path.display());
         Ok(provenance.with_context(missing)?.try_into()?)
@@ -150,7 +152,7 @@ impl RunDir {
 }
 
 /// The path as seen from the current folder, if it is below it: shorter in messages.
-fn plain(path: &Path) -> PathBuf {
+pub(crate) fn plain(path: &Path) -> PathBuf {
     let here = std::env::current_dir().and_then(fs::canonicalize);
     here.ok().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).to_owned()
 }

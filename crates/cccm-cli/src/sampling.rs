@@ -6,7 +6,7 @@ use cccm_unet::{ModelConfig, UNet};
 
 /// Guided solver steps of a teacher, as published: 100 evaluations.
 const TEACHER_STEPS: usize = 50;
-/// Guidance scale of a teacher, the published students' default.
+/// Guidance scale of a teacher, the middle of what the built-in students are trained for.
 const TEACHER_GUIDANCE_SCALE: f64 = 3.0;
 
 /// How to sample; what is not said is the model's default.

@@ -10,6 +10,7 @@ use cccm_data::{
     Preset, Shapes, ShapesConfig, Vocabulary,
 };
 use cccm_sched::LabelKind;
+use toml::Table;
 
 use crate::args::DataArgs;
 
@@ -39,6 +40,11 @@ impl<'a> Place<'a> {
             folder => Ok(Self::Folder(Path::new(folder))),
         }
     }
+}
+
+/// Whether settings name the built-in digits, or no data, which are those.
+pub(crate) fn is_builtin_digits(settings: &Table) -> bool {
+    settings.get("data").is_none_or(|data| data.as_str() == Some(BUILTIN_DIGITS))
 }
 
 /// Training images, and the pairs kept out of them.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::proportion::Z_95;
 use crate::{
-    DEFAULT_NEIGHBOURS, Diversity, GaussianStats, KernelDistance, KernelDistanceConfig, PrecisionRecall,
-    Result, diversity, frechet_standard_error, kernel_distance, precision_recall,
+    DEFAULT_NEIGHBOURS, Diversity, Error, GaussianStats, KernelDistance, KernelDistanceConfig,
+    PrecisionRecall, Result, diversity, frechet_standard_error, kernel_distance, precision_recall,
 };
 
 /// Resamples behind a standard error.
@@ -59,8 +59,8 @@ pub struct Distances {
     pub kernel: KernelDistance,
     /// Precision and recall (see [`precision_recall`]), of at most the first 5,000 images on either side.
     pub manifold: PrecisionRecall,
-    /// Diversity within groups (see [`diversity`]).
-    pub diversity: Diversity,
+    /// Diversity within groups (see [`diversity`]); absent where no group has two rows on either side.
+    pub diversity: Option<Diversity>,
 }
 
 impl Distances {
@@ -76,6 +76,11 @@ impl Distances {
         let error = frechet_standard_error(generated.features, generated.groups, &stats, RESAMPLES, streams)?;
         let cfg = KernelDistanceConfig::default();
         let cfg = KernelDistanceConfig { subset_size: cfg.subset_size.min(images).min(real_images), ..cfg };
+        let diversity = match diversity(generated.features, generated.groups, real.features, real.groups) {
+            Ok(diversity) => Some(diversity),
+            Err(Error::NoSharedGroup { .. }) => None,
+            Err(error) => return Err(error),
+        };
         let first = |set: FeatureSet<'_>| set.features.narrow(0, 0, set.groups.len().min(MANIFOLD_ROWS));
         Ok(Self {
             images,
@@ -83,7 +88,24 @@ impl Distances {
             frechet: Estimate::normal(frechet, error),
             kernel: kernel_distance(generated.features, real.features, cfg, streams)?,
             manifold: precision_recall(&first(generated)?, &first(real)?, DEFAULT_NEIGHBOURS)?,
-            diversity: diversity(generated.features, generated.groups, real.features, real.groups)?,
+            diversity,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn single_images_of_many_groups_have_no_diversity() {
+        let rows = |purpose: &str| Streams::new(3).draws(0, 0..8).normal(purpose, &[4]).unwrap();
+        let (generated, real) = (rows("generated"), rows("real"));
+        let of = |groups: [usize; 8]| {
+            let set = |features| FeatureSet { features, groups: &groups };
+            Distances::new(set(&generated), set(&real), &Streams::new(0)).unwrap().diversity
+        };
+        assert_eq!(of([0, 1, 2, 3, 4, 5, 6, 7]), None);
+        assert!(of([0, 0, 2, 3, 4, 5, 6, 7]).is_some_and(|diversity| diversity.groups.len() == 1));
     }
 }

@@ -7,20 +7,27 @@ use serde::{Deserialize, Serialize};
 use crate::sampler::{Evaluations, expect_shape, guidance_weights, start, timestep, w_from_guidance_scale};
 use crate::{NoiseSource, Observer, Result, SampleStep, Sampler};
 
+/// Evaluations per image of the published samples.
+const PUBLISHED_STEPS: usize = 4;
+
 /// How a student is sampled.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FewStepConfig {
-    /// Network evaluations per image, `1..=num_ddim_timesteps` of the student.
+    /// Network evaluations per image, from 1 to the number of points that the student knows: its `num_ddim_timesteps`, or as
+    /// many of them as lie up to its `first_timestep`.
     pub steps: usize,
     /// Guidance as users count it (`w + 1`, so 1 is none), finite; best within the student's `w_interval + 1`.
     pub guidance_scale: f64,
 }
 
 impl FewStepConfig {
-    /// The published 4 steps, at the middle of the guidance the student was trained with.
+    /// The published 4 steps, or as many as the student has solver steps if they are fewer, at the middle of the guidance it
+    /// was trained with. A `first_timestep` may leave fewer points still, which only the schedule tells: then
+    /// [`FewStepSampler::new`] refuses.
     pub fn for_student(student: &StudentConfig) -> Self {
-        Self { steps: 4, guidance_scale: student.default_guidance_scale() }
+        let steps = PUBLISHED_STEPS.min(student.num_ddim_timesteps);
+        Self { steps, guidance_scale: student.default_guidance_scale() }
     }
 }
 
@@ -41,7 +48,7 @@ impl FewStepSampler {
     ///
     /// # Errors
     /// [`crate::Error::InvalidConfig`] when `guidance_scale` is not finite; [`crate::Error::Sched`] when `steps` is 0
-    /// or above `num_ddim_timesteps`, or the other configs are invalid.
+    /// or above the number of points that the student knows, or the other configs are invalid.
     pub fn new(schedule: &ScheduleConfig, student: &StudentConfig, cfg: &FewStepConfig) -> Result<Self> {
         student.validate()?;
         let w = w_from_guidance_scale(cfg.guidance_scale)?;
@@ -101,5 +108,20 @@ impl Sampler for FewStepSampler {
 
     fn evaluations(&self) -> usize {
         self.timesteps.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_student_of_few_solver_steps_is_sampled_in_no_more() {
+        for (num_ddim_timesteps, want) in [(1, 1), (3, 3), (4, 4), (50, 4)] {
+            let student = StudentConfig { num_ddim_timesteps, ..StudentConfig::default() };
+            let cfg = FewStepConfig::for_student(&student);
+            let sampler = FewStepSampler::new(&ScheduleConfig::default(), &student, &cfg).unwrap();
+            assert_eq!((cfg.steps, sampler.evaluations()), (want, want));
+        }
     }
 }

@@ -5,8 +5,8 @@ use candle_core::Tensor;
 use crate::schedule::per_sample;
 use crate::{Error, NoiseSchedule, Result};
 
-/// The timesteps a consistency model is distilled on: `k · (T / K) - 1` for `k = 1..=K`, and for each the point one
-/// solver step earlier.
+/// The timesteps a consistency model is distilled on: `k · s - 1` for `k = 1..=K`, where the stride `s` is `floor(T / K)`, and
+/// for each the point one solver step earlier. The last is `T - 1` where K divides T, else `K · floor(T / K) - 1`, below that.
 #[derive(Clone, Debug)]
 pub struct SolverGrid {
     timesteps: Vec<u32>,
@@ -43,7 +43,7 @@ impl SolverGrid {
         self.timesteps.len()
     }
 
-    /// The grid, ascending: `T/K - 1, 2T/K - 1, …, T - 1`.
+    /// The grid, ascending: `s - 1, 2 s - 1, …, K s - 1` with the stride `s = floor(T / K)`.
     pub fn timesteps(&self) -> &[u32] {
         &self.timesteps
     }
@@ -70,7 +70,7 @@ impl SolverGrid {
             .collect()
     }
 
-    /// Where each solver step starts and ends: `t_start = grid[i]`, `t_end = max(t_start - T/K, 0)`.
+    /// Where each solver step starts and ends: `t_start = grid[i]`, `t_end = max(t_start - floor(T / K), 0)`.
     /// - `index`: `(batch,)`, `u32`, each in `0..K`; results: `(batch,)`, `u32`, on its device
     ///
     /// # Errors
@@ -142,7 +142,7 @@ fn look_up<T: Copy>(index: &Tensor, table: &[T]) -> Result<Vec<T>> {
     index.to_vec1::<u32>()?.into_iter().map(entry).collect()
 }
 
-/// Timesteps of the DDIM sampler for `steps` steps, ascending: `1 + j · (T / steps)`.
+/// Timesteps of the DDIM sampler for `steps` steps, ascending: `1 + j · floor(T / steps)`.
 ///
 /// # Errors
 /// [`Error::InvalidConfig`] when `steps` is 0 or so many that the last timestep leaves the schedule.
@@ -238,6 +238,13 @@ mod tests {
                 // Both halves of the distribution together are 2 in terms of the error function.
                 assert!((weight - 2.0 * integral).abs() < 1e-6, "step {k}: {weight} and {integral}");
             }
+        }
+    }
+
+    #[test]
+    fn a_number_of_steps_that_does_not_divide_the_schedule_ends_below_its_last_timestep() {
+        for (solver_steps, last) in [(1, 999), (3, 998), (50, 999), (300, 899), (501, 500), (1000, 999)] {
+            assert_eq!(grid(solver_steps).timesteps().last(), Some(&last), "{solver_steps} steps");
         }
     }
 

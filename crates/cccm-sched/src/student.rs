@@ -13,7 +13,8 @@ use crate::{Boundary, Error, NoiseSchedule, Result, SolverGrid};
 pub struct StudentConfig {
     /// Guidance weights `w` drawn in training, `0 <= low <= high`; users type `w + 1`. Default `(2.6, 3.0)`.
     pub w_interval: (f64, f64),
-    /// Solver steps of the training grid, at least 1; few-step sampling visits its points. Default 50.
+    /// Solver steps of the training grid, [`SolverGrid`], from 1 to the training timesteps of the schedule;
+    /// few-step sampling visits its points, or those up to `first_timestep`. Default 50.
     pub num_ddim_timesteps: usize,
     /// Factor on `t` in the boundary scalings, above 0. Default 10.
     pub timestep_scaling: f64,
@@ -78,7 +79,8 @@ impl StudentConfig {
     /// The timesteps that sampling in `steps` steps visits, descending: those of a search, else those of the grid.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] unless `1 <= steps <= num_ddim_timesteps`, or when a timestep leaves the schedule.
+    /// [`Error::InvalidConfig`] unless `steps` is from 1 to the number of [`Self::points`], which is `num_ddim_timesteps`, or
+    /// fewer with a `first_timestep`; or when a timestep leaves the schedule.
     pub fn timesteps(&self, schedule: &NoiseSchedule, steps: usize) -> Result<Vec<u32>> {
         let grid = SolverGrid::new(schedule, self.num_ddim_timesteps)?;
         let usual = spread(self.points(&grid)?, steps)?;
@@ -165,6 +167,7 @@ mod tests {
         assert_eq!(from(818).timesteps(&schedule, 1).unwrap(), [799]);
         assert_eq!(from(999).timesteps(&schedule, 4).unwrap(), [999, 759, 499, 259]);
         assert_eq!(from(19).timesteps(&schedule, 1).unwrap(), [19]);
+        assert_eq!(from(799).timesteps(&schedule, 40).unwrap().last(), Some(&19));
         for (first, steps, named) in [(18, 1, "first_timestep"), (799, 41, "steps")] {
             let error = from(first).timesteps(&schedule, steps).unwrap_err().to_string();
             assert!(error.starts_with(&format!("`{named}`")), "{error}");

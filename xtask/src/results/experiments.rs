@@ -1,6 +1,6 @@
 //! What is trained for the tables of results: names, and flags of `cccm train`.
 
-/// One way of distilling the built-in teacher.
+/// One way of distilling a teacher.
 pub(crate) struct Experiment {
     /// Of its row, and of the run's directory.
     pub(crate) name: &'static str,
@@ -8,19 +8,49 @@ pub(crate) struct Experiment {
     pub(crate) recipe: &'static [&'static str],
     /// The same, on top.
     pub(crate) flags: &'static [&'static str],
+    /// Instead of the built-in one.
+    pub(crate) teacher: Option<&'static Teacher>,
+}
+
+/// A teacher that is trained for an experiment.
+pub(crate) struct Teacher {
+    /// Of its row, and of the run's directory.
+    pub(crate) name: &'static str,
+    /// What is given to `cccm train-teacher` beside the directory.
+    pub(crate) flags: &'static [&'static str],
 }
 
 const PUBLISHED: &[&str] = &["--recipe", "published"];
 const GUIDED: &[&str] = &["--recipe", "published", "--data-target", "guided", "--hat-target", "teacher"];
 
 /// The recipe that `cccm train` has where nothing is said.
-pub(crate) const BEST: Experiment = Experiment { name: "best", recipe: &["--recipe", "best"], flags: &[] };
+pub(crate) const BEST: Experiment = best("best", None);
+
+/// A third of the built-in teacher's steps: one without and one with the independence term.
+const TEACHER_3000: Teacher = Teacher {
+    name: "teacher-3000",
+    flags: &["--max-steps", "3000", "--checkpoint-steps", "1000", "--eval-steps", "1500"],
+};
+const TEACHER_3000_INDEPENDENCE: Teacher = Teacher {
+    name: "teacher-3000-independence",
+    flags: &[
+        "--max-steps",
+        "3000",
+        "--checkpoint-steps",
+        "1000",
+        "--eval-steps",
+        "1500",
+        "--independence-weight",
+        "1",
+    ],
+};
 
 /// Those of the main table.
 pub(crate) const MAIN: [&str; 4] = ["stepfuse", "lossfuse", "switch", "best"];
 
-/// The published recipe, one thing after the other changed; and the best, which is `guided` from a first timestep down.
-pub(crate) const EXPERIMENTS: [Experiment; 14] = [
+/// The published recipe, one thing after the other changed; the best, which is `guided` from a first timestep down; and the
+/// best from other teachers.
+pub(crate) const EXPERIMENTS: [Experiment; 16] = [
     published("lossfuse", &[]),
     published("stepfuse", &["--fuse-method", "stepfuse"]),
     published("switch", &["--fuse-method", "switch"]),
@@ -35,12 +65,18 @@ pub(crate) const EXPERIMENTS: [Experiment; 14] = [
     guided("guided-heun", &["--teacher-solver", "heun"]),
     guided("guided-first-699", &["--first-timestep", "699"]),
     BEST,
+    best("best-of-3000", Some(&TEACHER_3000)),
+    best("best-of-3000-independence", Some(&TEACHER_3000_INDEPENDENCE)),
 ];
 
 const fn published(name: &'static str, flags: &'static [&'static str]) -> Experiment {
-    Experiment { name, recipe: PUBLISHED, flags }
+    Experiment { name, recipe: PUBLISHED, flags, teacher: None }
 }
 
 const fn guided(name: &'static str, flags: &'static [&'static str]) -> Experiment {
-    Experiment { name, recipe: GUIDED, flags }
+    Experiment { name, recipe: GUIDED, flags, teacher: None }
+}
+
+const fn best(name: &'static str, teacher: Option<&'static Teacher>) -> Experiment {
+    Experiment { name, recipe: &["--recipe", "best"], flags: &[], teacher }
 }

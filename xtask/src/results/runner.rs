@@ -1,4 +1,4 @@
-//! Runs `cccm`, and leaves alone what is done.
+//! Runs `cccm`, and leaves alone what is trained and drawn.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,10 +6,16 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::experiments::Experiment;
+use super::experiments::{Experiment, Teacher};
 
 /// Steps that students are scored at.
 const STUDENT_STEPS: [usize; 4] = [1, 2, 4, 8];
+
+/// Guided steps that teachers are scored at.
+const TEACHER_STEPS: usize = 50;
+
+/// How strongly all of them follow the labels: the middle of what students are trained for.
+const GUIDANCE_SCALE: &str = "3";
 
 /// Trains and scores in one directory.
 pub(crate) struct Runner {
@@ -27,6 +33,24 @@ impl Runner {
         Ok(Self { cccm, out, samples })
     }
 
+    /// Removes these folders from the directory, unless it holds more than them: then they may be somebody else's.
+    pub(crate) fn start_anew(&self, folders: &[&str]) -> Result<()> {
+        let (old, others): (Vec<String>, Vec<String>) =
+            self.names()?.into_iter().partition(|name| folders.contains(&name.as_str()));
+        if let ([first, ..], Some(other)) = (&old[..], others.first()) {
+            bail!(
+                "{} holds `{other}` too, so that `{first}` may be somebody else's, and stays: name another folder by --out, \
+                 or go on with what is there by --continue",
+                self.out.display()
+            );
+        }
+        for name in old {
+            let folder = self.out.join(name);
+            fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+        Ok(())
+    }
+
     /// Scores the built-in teacher; gives the directory of its scores.
     pub(crate) fn teacher(&self, steps: &[usize]) -> Result<PathBuf> {
         let dir = self.out.join("teacher");
@@ -37,49 +61,78 @@ impl Runner {
     /// Distils as the experiment says, unless that is done, and scores the student; gives the directory of its scores.
     pub(crate) fn student(&self, experiment: &Experiment, seed: u64) -> Result<PathBuf> {
         let run = self.out.join(format!("{}-seed{seed}", experiment.name));
-        let run_text = run.to_string_lossy();
-        if run.join("config.toml").is_file() {
-            self.cccm(&["train", "--resume", &run_text])?;
-        } else {
-            let seed = seed.to_string();
-            let args = ["train", "--save-path", &run_text, "--seed", &seed];
-            self.cccm(&[&args[..], experiment.recipe, experiment.flags].concat())?;
+        let seed = seed.to_string();
+        let mut flags = [experiment.recipe, experiment.flags, &["--seed", &seed]].concat();
+        let teacher = experiment.teacher.map(|teacher| self.own_teacher(teacher)).transpose()?;
+        let teacher = teacher.as_ref().map(|run| run.to_string_lossy());
+        if let Some(run) = &teacher {
+            flags.extend(["--teacher", run]);
         }
+        self.train("train", &run, &flags)?;
         let scores = run.join("eval");
-        self.eval(&run_text, &scores, &STUDENT_STEPS)?;
+        self.eval(&run.to_string_lossy(), &scores, &STUDENT_STEPS)?;
         Ok(scores)
     }
 
-    /// Tables and figures: the teacher, then the experiments in their order, with the runs of all seeds that are here.
+    /// Trains a teacher, unless that is done, and scores it; gives the run's directory.
+    fn own_teacher(&self, teacher: &Teacher) -> Result<PathBuf> {
+        let run = self.out.join(teacher.name);
+        self.train("train-teacher", &run, teacher.flags)?;
+        self.eval(&run.to_string_lossy(), &run.join("eval"), &[TEACHER_STEPS])?;
+        Ok(run)
+    }
+
+    /// Trains in a directory, or goes on there.
+    fn train(&self, command: &str, run: &Path, flags: &[&str]) -> Result<()> {
+        let run_text = run.to_string_lossy();
+        if run.join("config.toml").is_file() {
+            return self.cccm(&[command, "--resume", &run_text]);
+        }
+        self.cccm(&[&[command, "--save-path", &run_text], flags].concat())
+    }
+
+    /// Tables and figures: the teacher, then the experiments in their order, each behind a teacher of its own, with the runs
+    /// of all seeds that are here.
+    /// - `folder`: where they go, in the directory
     /// - `flags`: of `cccm report`
-    pub(crate) fn report(&self, experiments: &[&Experiment], flags: &[&str]) -> Result<()> {
+    pub(crate) fn report(&self, folder: &str, experiments: &[&Experiment], flags: &[&str]) -> Result<()> {
+        let names = self.names()?;
         let mut models = vec![format!("teacher={}", self.out.join("teacher").display())];
         for experiment in experiments {
+            let teacher = experiment.teacher.map(|teacher| teacher.name);
+            models.extend(teacher.map(|name| format!("{name}={}", self.out.join(name).display())));
             let prefix = format!("{}-seed", experiment.name);
             let mut runs = Vec::new();
-            for entry in fs::read_dir(&self.out)? {
-                let name = entry?.file_name().to_string_lossy().into_owned();
+            for name in &names {
                 let seed = name.strip_prefix(&prefix).and_then(|seed| seed.parse::<u64>().ok());
-                runs.extend(seed.map(|seed| (seed, self.out.join(&name))));
+                runs.extend(seed.map(|seed| (seed, self.out.join(name))));
             }
             runs.sort();
             models.extend(runs.into_iter().map(|(_, run)| format!("{}={}", experiment.name, run.display())));
         }
-        let out = self.out.join("report");
+        let out = self.out.join(folder);
         let mut args = vec!["report"];
         args.extend(models.iter().map(String::as_str));
         self.cccm(&[&args[..], &["--out", &out.to_string_lossy()], flags].concat())
     }
 
+    /// Names of what is in the directory.
+    fn names(&self) -> Result<Vec<String>> {
+        let list = || -> std::io::Result<Vec<String>> {
+            fs::read_dir(&self.out)?
+                .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+                .collect()
+        };
+        list().with_context(|| format!("cannot list {}", self.out.display()))
+    }
+
+    /// Scores a model, also where there are scores: `cccm eval` knows which of its pictures are still those of this model,
+    /// and the program may have learnt to judge them better.
     fn eval(&self, checkpoint: &str, scores: &Path, steps: &[usize]) -> Result<()> {
-        // `cccm eval` keeps its pictures; where all scores are there, so is everything.
-        if steps.iter().all(|steps| scores.join(format!("steps-{steps}/scores.json")).is_file()) {
-            return Ok(());
-        }
         let (samples, out) = (self.samples.to_string(), scores.to_string_lossy());
         let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
-        let mut args =
-            vec!["eval", "--checkpoint", checkpoint, "--samples", &samples, "--out", &out, "--steps"];
+        let mut args = vec!["eval", "--checkpoint", checkpoint, "--samples", &samples, "--out", &out];
+        args.extend(["--guidance-scale", GUIDANCE_SCALE, "--steps"]);
         args.extend(steps.iter().map(String::as_str));
         self.cccm(&args)
     }
@@ -90,8 +143,33 @@ impl Runner {
         let status = Command::new(&self.cccm).args(args).status();
         let status = status.with_context(|| format!("starting {}", self.cccm.display()))?;
         if !status.success() {
-            bail!("`cccm {shown}` failed; what is done stays, and the same command goes on");
+            bail!("`cccm {shown}` failed; `results` and `e2e --continue` go on with what is done");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_start_removes_its_own_and_nothing_beside_others() {
+        let out = env::temp_dir().join(format!("cccm-start-anew-{}", std::process::id()));
+        let runner = Runner { cccm: PathBuf::new(), out: out.clone(), samples: 1 };
+        fs::create_dir_all(out.join("best-seed0/eval")).unwrap();
+        fs::create_dir_all(out.join("best-seed1")).unwrap();
+        let own = ["best-seed0", "teacher"];
+        let refused = runner.start_anew(&own).unwrap_err().to_string();
+        assert!(refused.contains("`best-seed1`") && refused.contains("--continue"), "{refused}");
+        assert!(out.join("best-seed0/eval").is_dir());
+        fs::remove_dir(out.join("best-seed1")).unwrap();
+        runner.start_anew(&own).unwrap();
+        assert_eq!(runner.names().unwrap(), Vec::<String>::new());
+        // There is nothing that could be lost.
+        fs::create_dir_all(out.join("notes")).unwrap();
+        runner.start_anew(&own).unwrap();
+        fs::remove_dir_all(&out).unwrap();
+        assert!(runner.names().unwrap_err().to_string().contains("cannot list"));
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use cccm_unet::{Hints, InspectedEntry, Inspection, ModelConfig, ModelFiles, Part, inspect};
 
 use crate::args::{HintArgs, with_hint};
@@ -76,7 +76,7 @@ fn target(to: &Path) -> Result<ModelFiles> {
         _ => bail!("{} ends in neither .safetensors nor .pth, and is no directory", to.display()),
     };
     if let Some(folder) = files.weights.parent() {
-        std::fs::create_dir_all(folder)?;
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     Ok(files)
 }

@@ -115,6 +115,11 @@ impl EvalArgs {
             &labels,
             config.image_px,
         )?;
+        tracing::info!(
+            "{} pairs, {} of them unseen in training",
+            labels.pairs().count(),
+            real.held_out.len()
+        );
         let network =
             UNet::frozen(&config.unet, config.tables()?, &parameters)?.computing_in(self.dtype.into());
         let choices = self.choices(&config, &network)?;
@@ -141,6 +146,8 @@ impl EvalArgs {
                 seed: self.seed,
                 samples_per_pair: self.samples as usize,
                 dtype: self.dtype,
+                device: if device.is_cpu() { "cpu" } else { "cuda" }.to_owned(),
+                threads: rayon::current_num_threads(),
             };
             let drawing = Drawing {
                 sampler: &*sampler,
@@ -165,7 +172,6 @@ impl EvalArgs {
                 flags: self.flags()?,
                 evaluations_per_image: sampler.evaluations(),
                 secs_per_image: samples.secs / pairs.len() as f64,
-                threads: rayon::current_num_threads(),
                 data: data_digest.clone(),
                 features: reference.features().to_owned(),
                 classifier_accuracy: judge.accuracy.clone(),

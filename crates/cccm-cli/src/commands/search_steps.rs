@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use cccm_data::Pair;
@@ -14,6 +15,7 @@ use toml::Table;
 use crate::args::{DataArgs, Dtype, JudgeArgs};
 use crate::evaluation::{Judge, RealImages, Reference, Samples, Search, Worth, data_of_run};
 use crate::pictures::Drawing;
+use crate::signals::Interrupt;
 use crate::source::vocabulary_of;
 use crate::{device, model};
 
@@ -24,7 +26,7 @@ const REAL_PER_PAIR: usize = 100;
 ///
 /// Tries the timesteps of the training grid one after the other, and keeps those whose pictures have the smallest Fréchet
 /// distance to real images, on the features of the classifier of `cccm eval`, among those that it recognises no fewer
-/// pictures of than of the usual timesteps. Prints one line of JSON for each number of
+/// pictures of than of the usual timesteps. Keeps them and prints one line of JSON after each number of
 /// steps. `cccm sample` and `cccm eval` then use them; the weights stay as they are.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SearchStepsArgs {
@@ -94,7 +96,20 @@ impl SearchStepsArgs {
     }
 
     /// Searches.
-    pub(crate) fn run(self, out: &mut dyn Write) -> Result<()> {
+    pub(crate) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
+        let interrupt = Interrupt::listen().context("cannot listen for Ctrl-C")?;
+        match self.search(out, &interrupt) {
+            Err(_) if interrupt.is_raised() => {
+                tracing::info!(
+                    "stopped; the timesteps that are printed are kept, and --steps asks for the others"
+                );
+                Ok(interrupt.exit_code())
+            }
+            outcome => outcome.map(|()| ExitCode::SUCCESS),
+        }
+    }
+
+    fn search(&self, out: &mut dyn Write, interrupt: &Interrupt) -> Result<()> {
         device::use_threads(self.threads)?;
         let device = device::open(self.device.as_deref())?;
         let files = ModelFiles::locate(&self.checkpoint)?;
@@ -111,7 +126,9 @@ impl SearchStepsArgs {
         let labels = vocabulary_of(&config.labels)?;
         let data = data_of_run(&self.checkpoint, &self.data)?;
         let real = RealImages::open(&data, &labels, config.image_px)?;
-        let judge = Judge::of(&real, &config.labels, &self.judge.training(), &self.judge.keep(), &|| false)?;
+        let judge = Judge::of(&real, &config.labels, &self.judge.training(), &self.judge.keep(), &|| {
+            interrupt.is_raised()
+        })?;
         let features = Box::new(judge.classifier.clone());
         let reference = Reference::new(real, judge, features, REAL_PER_PAIR)?;
 
@@ -129,10 +146,11 @@ impl SearchStepsArgs {
                 streams: Streams::new(self.seed),
                 image_px: config.image_px,
                 device: &device,
-                interrupt: None,
+                interrupt: Some(interrupt),
             };
             reference.worth(&Samples::fresh(&drawing, pairs.clone())?)
         };
+        let search = Search { guidance_scale, samples: self.samples, seed: self.seed, flags: self.flags()? };
         for &steps in &self.steps {
             let start = student.timesteps(&schedule, steps)?;
             let mut tried: Vec<Tried> = Vec::new();
@@ -153,15 +171,15 @@ impl SearchStepsArgs {
             let best = tried.iter().find(|tried| tried.timesteps == timesteps);
             let best = best.context("a search ends with timesteps that it tried")?.clone();
             let found = Found { steps, best, before: tried[0].clone(), tried: tried.len() };
-            writeln!(out, "{}", serde_json::to_string(&found)?)?;
             student.few_step_timesteps.insert(steps, timesteps);
+            // Whatever becomes of the next number of steps.
+            config.student = Some(student.clone());
+            config
+                .save(&files.config)
+                .with_context(|| format!("cannot keep them in {}", files.config.display()))?;
+            search.record(&files.config, &[steps])?;
+            writeln!(out, "{}", serde_json::to_string(&found)?)?;
         }
-        config.student = Some(student);
-        config
-            .save(&files.config)
-            .with_context(|| format!("cannot keep them in {}", files.config.display()))?;
-        let search = Search { guidance_scale, samples: self.samples, seed: self.seed, flags: self.flags()? };
-        search.record(&files.config, &self.steps)?;
         tracing::info!("kept in {}", files.config.display());
         Ok(())
     }

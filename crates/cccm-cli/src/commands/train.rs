@@ -18,15 +18,15 @@ use toml::{Table, Value};
 
 use crate::args::{DataArgs, LaunchArgs, NetworkArgs, OptimArgs, RunArgs, required};
 use crate::settings::{Settings, lay_over};
-use crate::source::{Source, vocabulary_of};
+use crate::source::{Source, is_builtin_digits, vocabulary_of};
 use crate::team::Team;
 use crate::training::{Outcome, Training};
 use crate::{digest, model};
 
 /// Distil a teacher into a student that draws in a few steps
 ///
-/// Without --data and --teacher it distils the built-in teacher on the built-in digits, in a few minutes. With them,
-/// the defaults are those of the published script.
+/// Without --data it distils on the built-in digits, and by default the built-in teacher, in a few minutes. With --data, the
+/// defaults are those of the published script.
 #[derive(Clone, Debug, clap::Args, Serialize, Deserialize)]
 pub(crate) struct TrainArgs {
     /// The teacher: a run, a model directory, a checkpoint, a file, or hf://OWNER/NAME/FILE [default: builtin:teacher]
@@ -235,10 +235,10 @@ impl Settings for TrainArgs {
         &self.launch
     }
 
-    /// The recipe that is asked for, with the sizes of the built-in one if it is that, over the published defaults.
+    /// The recipe that is asked for, with the sizes for the built-in digits if it is those, over the published defaults.
     fn recipe(user: &Table) -> Result<Table> {
         let mut recipe: Table = include_str!("../recipes/published.toml").parse()?;
-        let builtin = !user.contains_key("data") && !user.contains_key("teacher");
+        let builtin = is_builtin_digits(user);
         if builtin {
             recipe = lay_over(recipe, include_str!("../recipes/builtin.toml").parse()?);
         }
@@ -266,7 +266,9 @@ impl Settings for TrainArgs {
 impl TrainArgs {
     /// Distils.
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let (args, resumed) = self.resolve()?;
+        let (args, resumed) = self.with_lasting_teacher().resolve()?;
+        // A file of settings may name one, too; a run that goes on keeps what it recorded.
+        let args = if resumed.is_none() { args.with_lasting_teacher() } else { args };
         let config = args.distill.config(required(args.optim.ema_decay, "ema_decay")?)?;
         let team = Team::open(&args.run)?;
         let device = team.device();
@@ -360,6 +362,10 @@ impl TrainArgs {
                 Ok(ExitCode::SUCCESS)
             }
         }
+    }
+
+    fn with_lasting_teacher(self) -> Self {
+        Self { teacher: self.teacher.map(model::without_links), ..self }
     }
 
     /// Refuses what cannot be distilled as asked.

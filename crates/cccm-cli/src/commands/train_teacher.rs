@@ -13,7 +13,8 @@ use toml::Table;
 
 use crate::args::{DataArgs, LaunchArgs, NetworkArgs, OptimArgs, RunArgs, required};
 use crate::settings::{Settings, lay_over};
-use crate::source::{Source, label_kinds};
+use crate::shell::{as_flags, quoted};
+use crate::source::{Source, is_builtin_digits, label_kinds};
 use crate::team::Team;
 use crate::training::{Outcome, Training};
 
@@ -69,10 +70,10 @@ impl Settings for TrainTeacherArgs {
         &self.launch
     }
 
-    /// The recipe of the built-in teacher, if it is that, over the defaults.
+    /// The recipe of the built-in teacher, if the data are those, over the defaults.
     fn recipe(user: &Table) -> Result<Table> {
         let recipe: Table = include_str!("../recipes/teacher.toml").parse()?;
-        if user.contains_key("data") {
+        if !is_builtin_digits(user) {
             return Ok(recipe);
         }
         Ok(lay_over(recipe, include_str!("../recipes/builtin_teacher.toml").parse()?))
@@ -142,11 +143,40 @@ impl TrainTeacherArgs {
         match training.run(&Table::try_from(&args)?, resumed)? {
             Outcome::Stopped(code) => Ok(code),
             Outcome::Finished(run) => {
-                let model = run.model();
-                let model = model.display();
-                tracing::info!("the teacher is in {model}; distil it with\n  cccm train --teacher {model}");
+                let model = run.model().display().to_string();
+                tracing::info!(
+                    "the teacher is in {model}; distil it with\n  {}",
+                    next_command(&model, &args.data)?
+                );
                 Ok(ExitCode::SUCCESS)
             }
         }
+    }
+}
+
+/// What to type next: the same images, without the same pairs.
+fn next_command(model: &str, data: &DataArgs) -> Result<String> {
+    let mut settings = Table::try_from(data)?;
+    // The student has its teacher's labels and its size.
+    settings.retain(|name, _| ["data", "ignored", "skip_bad_images"].contains(&name));
+    Ok(format!("cccm train --teacher {}{}", quoted(model), as_flags(&settings)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_command_distils_on_the_same_images() {
+        let builtin = next_command("runs/t/model", &DataArgs::default()).unwrap();
+        assert_eq!(builtin, "cccm train --teacher runs/t/model");
+        let data = DataArgs {
+            data: Some("my photos".to_owned()),
+            img_size: Some(64),
+            ignored: Some(vec!["red_boat".to_owned(), "blue_car".to_owned()]),
+            ..DataArgs::default()
+        };
+        let own = next_command("runs/t/model", &data).unwrap();
+        assert_eq!(own, "cccm train --teacher runs/t/model --data 'my photos' --ignored red_boat blue_car");
     }
 }

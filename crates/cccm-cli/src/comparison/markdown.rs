@@ -130,7 +130,7 @@ pub(super) fn notes(report: &Report) -> Vec<String> {
             report.classifier_accuracy, report.features
         ),
         format!(
-            "Real images: fresh ones, which neither classifier nor models learnt from, in equal number.{}",
+            "Real images: fresh ones, which the classifier did not learn from, in equal number.{}",
             timing(report)
         ),
     ]
@@ -139,12 +139,11 @@ pub(super) fn notes(report: &Report) -> Vec<String> {
 /// What times are of, if there are any.
 fn timing(report: &Report) -> String {
     let timed = report.models.iter().flat_map(|model| &model.rows).filter(|row| row.ms_per_image.is_some());
-    let all = timed.flat_map(|row| row.threads.iter().copied());
-    let all: Vec<String> = all.collect::<BTreeSet<usize>>().iter().map(ToString::to_string).collect();
+    let all: BTreeSet<&str> = timed.flat_map(|row| &row.machines).map(String::as_str).collect();
     if all.is_empty() {
         return String::new();
     }
-    format!(" Time: drawing in batches of 16 on {} threads.", all.join(" or "))
+    format!(" Time: drawing in batches on {}.", Vec::from_iter(all).join(" or "))
 }
 
 /// The report as Markdown.

@@ -6,20 +6,10 @@ use anyhow::{Result, bail};
 use toml::Table;
 
 use super::found::{Evaluation, Found, Run};
+use crate::resume::BOOKKEEPING;
 
 /// The setting in which runs of one model may differ.
 const SEED: &str = "seed";
-/// Settings that change nothing about the weights.
-const BOOKKEEPING: [&str; 8] = [
-    "checkpoint_interval",
-    "checkpoint_steps",
-    "checkpoints_total_limit",
-    "eval_interval",
-    "eval_steps",
-    "logging_dir",
-    "on_non_finite",
-    "skip_bad_images",
-];
 
 /// One line of figures, and one row of the table for every number of steps.
 #[derive(Clone, Debug)]
@@ -168,6 +158,12 @@ mod tests {
         assert_eq!(grouped(&twice), [("x".to_owned(), 2), ("changed".to_owned(), 1)]);
         let other = [run("a/x", "seed = 0"), run("b/x", "seed = 0\nlr = 1.0")];
         assert_eq!(grouped(&other), [("x (a/x)".to_owned(), 1), ("x (b/x)".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn bookkeeping_makes_no_other_model() {
+        let runs = [run("a/x-seed0", "seed = 0\neval_samples = 4"), run("a/x-seed1", "seed = 1")];
+        assert_eq!(grouped(&runs), [("x".to_owned(), 2)]);
     }
 
     #[test]

@@ -39,6 +39,7 @@ impl Numbers {
     /// Of runs, and of each one or more evaluations.
     pub(crate) fn of(runs: &[Vec<&Scores>]) -> Self {
         let all = |of: fn(&Distances) -> f64| plain(runs, |scores| scores.all.as_ref().map(of));
+        let diversity = |scores: &Scores| Some(scores.all.as_ref()?.diversity.as_ref()?.overall);
         Self {
             accuracy_seen: share(runs, |scores| Some(scores.accuracy.seen)),
             accuracy_unseen: share(runs, |scores| scores.accuracy.unseen),
@@ -48,7 +49,7 @@ impl Numbers {
             kernel_all: all(|distances| distances.kernel.mean),
             precision: all(|distances| distances.manifold.precision),
             recall: all(|distances| distances.manifold.recall),
-            diversity: all(|distances| distances.diversity.overall),
+            diversity: plain(runs, diversity),
             copies: share(runs, |scores| scores.copies.as_ref().map(|copies| copies.copies)),
             to_nearest_seen: estimate(runs, |scores| scores.to_nearest.and_then(|of| of.seen)),
             to_nearest_unseen: estimate(runs, |scores| scores.to_nearest.and_then(|of| of.unseen)),
@@ -118,7 +119,7 @@ mod tests {
             frechet,
             kernel: KernelDistance { mean: frechet.value, std: 0.0 },
             manifold: PrecisionRecall { precision: 0.5, recall: 0.25 },
-            diversity: Diversity { overall: 1.0, groups: BTreeMap::new() },
+            diversity: Some(Diversity { overall: 1.0, groups: BTreeMap::new() }),
         };
         Scores {
             accuracy: Accuracy::new(&[vec![0; 4]], &[answers], &[2], &|_| true).unwrap(),

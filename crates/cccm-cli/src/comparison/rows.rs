@@ -48,8 +48,8 @@ pub(crate) struct Row {
     /// Absent in a report without times.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ms_per_image: Option<Number>,
-    /// With which pictures were drawn; several if runs differ.
-    pub(crate) threads: BTreeSet<usize>,
+    /// What pictures were drawn on, such as `2 threads`; several if runs differ.
+    pub(crate) machines: BTreeSet<String>,
     #[serde(flatten)]
     pub(crate) numbers: Numbers,
 }
@@ -170,7 +170,7 @@ impl Row {
             runs: runs.len(),
             evaluations_per_image: runs.first()?.first()?.record.evaluations_per_image,
             ms_per_image: Number::over_runs(&millis),
-            threads: runs.iter().flatten().map(|evaluation| evaluation.record.threads).collect(),
+            machines: runs.iter().flatten().map(|evaluation| evaluation.record.settings.machine()).collect(),
             numbers: Numbers::of(&scores),
         })
     }

@@ -1,7 +1,7 @@
 //! The commands behind the rows, as one would type them.
 
 use anyhow::Result;
-use toml::{Table, Value};
+use toml::Value;
 
 use super::found::Found;
 use super::models::Model;
@@ -9,6 +9,7 @@ use crate::commands::train::TrainArgs;
 use crate::commands::train_teacher::TrainTeacherArgs;
 use crate::evaluation::Search;
 use crate::settings::{Settings, beyond_recipe};
+use crate::shell::{as_flags, quoted};
 
 /// What trained each run of a model.
 pub(crate) fn training_commands(model: &Model) -> Result<Vec<String>> {
@@ -27,7 +28,7 @@ fn training_command(found: &Found) -> Result<Option<String>> {
         settings.entry("threads").or_insert(Value::Integer(threads));
     }
     let place = quoted(&found.root.display().to_string());
-    Ok(Some(format!("cccm {} --save-path {place}{}", run.command, flags(&settings))))
+    Ok(Some(format!("cccm {} --save-path {place}{}", run.command, as_flags(&settings))))
 }
 
 /// What searched the timesteps of each run of a model.
@@ -47,7 +48,7 @@ pub(crate) fn search_commands(model: &Model) -> Vec<String> {
                 "cccm search-steps --checkpoint {place} --steps {} --guidance-scale {guidance_scale} --samples \
                  {samples} --seed {seed}{}",
                 steps.join(" "),
-                flags(&said)
+                as_flags(&said)
             )
         };
         commands.into_iter().map(line).collect()
@@ -77,7 +78,7 @@ pub(crate) fn evaluation_commands(model: &Model) -> Vec<String> {
                 settings.samples_per_pair,
                 settings.seed,
                 out.unwrap_or_default(),
-                flags(&record.flags)
+                as_flags(&record.flags)
             );
             match commands.iter_mut().find(|(h, _, t)| *h == head && *t == tail) {
                 Some((_, steps, _)) => steps.push(settings.steps),
@@ -92,36 +93,10 @@ pub(crate) fn evaluation_commands(model: &Model) -> Vec<String> {
     commands.into_iter().map(line).collect()
 }
 
-/// Settings as flags.
-fn flags(settings: &Table) -> String {
-    let flag = |(name, value): (&String, &Value)| match value {
-        // There is no way to type what a flag is without.
-        Value::Boolean(false) => String::new(),
-        Value::Boolean(true) => format!(" --{}", name.replace('_', "-")),
-        _ => format!(" --{} {}", name.replace('_', "-"), words(value)),
-    };
-    settings.iter().map(flag).collect()
-}
-
-fn words(value: &Value) -> String {
-    match value {
-        Value::String(text) => quoted(text),
-        Value::Array(values) => values.iter().map(words).collect::<Vec<_>>().join(" "),
-        other => other.to_string(),
-    }
-}
-
-/// As a shell reads it as one word.
-fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
+    use toml::Table;
+
     use super::*;
 
     #[test]
@@ -140,15 +115,8 @@ mod tests {
         ] {
             let user: Table = typed.parse()?;
             let settings = crate::settings::lay_over(TrainArgs::recipe(&user)?, user);
-            assert_eq!(flags(&beyond_recipe::<TrainArgs>(&settings)?), want);
+            assert_eq!(as_flags(&beyond_recipe::<TrainArgs>(&settings)?), want);
         }
         Ok(())
-    }
-
-    #[test]
-    fn words_survive_a_shell() {
-        assert_eq!(quoted("runs/a-1"), "runs/a-1");
-        assert_eq!(quoted("it's $5"), r"'it'\''s $5'");
-        assert_eq!(quoted(""), "''");
     }
 }

@@ -24,7 +24,7 @@ const SETTINGS: &str = "settings.json";
 const IMAGES: &str = "images";
 const SECS: &str = "secs";
 
-/// What decides which pictures are drawn.
+/// What decides which pictures are drawn, and how long that takes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SampleSettings {
     /// Digest of the network.
@@ -37,6 +37,25 @@ pub(crate) struct SampleSettings {
     /// Not in files of `f32`, which is what there was before there was a choice.
     #[serde(default, skip_serializing_if = "Dtype::is_default")]
     pub(crate) dtype: Dtype,
+    /// `cpu` or `cuda`; not in files of before there was a choice.
+    #[serde(default = "cpu")]
+    pub(crate) device: String,
+    /// Of the CPU.
+    pub(crate) threads: usize,
+}
+
+impl SampleSettings {
+    /// Such as `2 threads`.
+    pub(crate) fn machine(&self) -> String {
+        let plural = if self.threads == 1 { "" } else { "s" };
+        if self.device == CPU { format!("{} thread{plural}", self.threads) } else { self.device.clone() }
+    }
+}
+
+const CPU: &str = "cpu";
+
+fn cpu() -> String {
+    CPU.to_owned()
 }
 
 /// Pictures, and what drawing them took.
@@ -170,6 +189,8 @@ mod tests {
             seed: 0,
             samples_per_pair: 1,
             dtype: Dtype::F32,
+            device: "cpu".into(),
+            threads: 2,
         };
         prepare(dir.path(), &settings)?;
         let images = Tensor::arange(0u8, 12, &Device::Cpu)?.reshape((1, 3, 2, 2))?;
@@ -177,7 +198,7 @@ mod tests {
         prepare(dir.path(), &settings)?;
         let (again, secs) = read(&part_path(dir.path(), 0))?;
         assert_eq!((again.flatten_all()?.to_vec1::<u8>()?, secs), ((0..12).collect(), 0.25));
-        prepare(dir.path(), &SampleSettings { seed: 1, ..settings })?;
+        prepare(dir.path(), &SampleSettings { threads: 1, ..settings })?;
         assert!(!part_path(dir.path(), 0).exists());
         Ok(())
     }

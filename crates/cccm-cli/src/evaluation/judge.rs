@@ -1,5 +1,6 @@
 //! The classifier that judges pictures: trained on real images, once for each set of them.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,6 +10,7 @@ use cccm_data::{Batch, Dataset, Loader, LoaderConfig, Pair, Subset};
 use cccm_eval::{Accuracy, BoxError, Classifier, ClassifierConfig, ClassifierTraining, LabelledBatch};
 use cccm_sched::LabelKind;
 use indicatif::ProgressBar;
+use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 
 use super::real::{RealImages, load};
@@ -20,6 +22,8 @@ const BATCH: usize = 64;
 const TEST_PER_PAIR: usize = 200;
 /// Changes with whatever makes another classifier of the same images.
 const VERSION: &str = "classifier 1";
+/// Key of a file's header: what the classifier was made of.
+const ORIGIN: &str = "origin";
 
 /// A classifier, and how good it is.
 pub(crate) struct Judge {
@@ -47,16 +51,18 @@ impl Judge {
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Self> {
         let config = ClassifierConfig { image_px: real.train.image_px(), labels: labels.to_vec() };
+        let origin = origin(&config, real, training)?;
         let path = match keep {
             Keep::File(path) => Some(path.clone()),
-            Keep::Cache => cached(&config, real, training)?,
+            Keep::Cache => cached(&origin),
         };
         let classifier = if let Some(path) = path.as_deref().filter(|path| path.exists()) {
-            read(path, &config)?
+            read(path, &config, &origin)?
         } else {
             let classifier = train(&config, real, training, interrupted)?;
             if let Some(path) = &path {
-                write_atomically(path, &classifier.to_bytes()?)?;
+                let header = HashMap::from([(ORIGIN.to_owned(), origin)]);
+                write_atomically(path, &classifier.to_bytes_with(header)?)?;
                 tracing::info!("the classifier is kept in {}", path.display());
             }
             classifier
@@ -71,11 +77,8 @@ impl Judge {
     }
 }
 
-fn cached(
-    config: &ClassifierConfig,
-    real: &RealImages,
-    training: &ClassifierTraining,
-) -> Result<Option<PathBuf>> {
+/// Digest of the images and the training that make a classifier.
+fn origin(config: &ClassifierConfig, real: &RealImages, training: &ClassifierTraining) -> Result<String> {
     let mut hasher = Sha256::new();
     for text in [
         VERSION.to_owned(),
@@ -85,12 +88,15 @@ fn cached(
     ] {
         hasher.update(format!("{}:{text}", text.len()));
     }
-    let key = hex::encode(hasher.finalize());
-    let folder = dirs::cache_dir().map(|cache| cache.join("cccm").join("classifiers"));
-    Ok(folder.map(|folder| folder.join(format!("{}.safetensors", &key[..16]))))
+    Ok(hex::encode(hasher.finalize()))
 }
 
-fn read(path: &Path, config: &ClassifierConfig) -> Result<Classifier> {
+fn cached(origin: &str) -> Option<PathBuf> {
+    let folder = dirs::cache_dir().map(|cache| cache.join("cccm").join("classifiers"));
+    folder.map(|folder| folder.join(format!("{}.safetensors", &origin[..16])))
+}
+
+fn read(path: &Path, config: &ClassifierConfig, origin: &str) -> Result<Classifier> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let classifier =
         Classifier::from_bytes(&bytes).with_context(|| format!("cannot use {}", path.display()))?;
@@ -102,6 +108,15 @@ fn read(path: &Path, config: &ClassifierConfig) -> Result<Classifier> {
             classifier.config().image_px,
             config.image_px
         );
+    }
+    let (_, header) = SafeTensors::read_metadata(&bytes)?;
+    match header.metadata().as_ref().and_then(|entries| entries.get(ORIGIN)) {
+        Some(found) if found != origin => tracing::warn!(
+            "the classifier in {} learnt from other images than these, or for another number of steps; it may know \
+             those that it is tested with here",
+            path.display()
+        ),
+        _ => {}
     }
     Ok(classifier)
 }

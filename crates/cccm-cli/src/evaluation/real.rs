@@ -14,6 +14,8 @@ use rayon::prelude::*;
 use toml::Table;
 
 use crate::args::DataArgs;
+use crate::run_dir::CONFIG;
+use crate::settings::PROVENANCE;
 use crate::source::{Place, fixed_vocabulary, held_out, mnist_held_out, named_vocabulary, on_bad_image};
 
 /// Where the data have no images for testing, every tenth of a pair is one.
@@ -27,6 +29,8 @@ pub(crate) struct RealImages {
     pub(crate) train: Arc<dyn Dataset>,
     /// Shares no image with `train`.
     pub(crate) test: Arc<dyn Dataset>,
+    /// What generators of these data learn from, but for the held-out pairs: of folders all images, `test` among them.
+    pub(crate) learnt: Arc<dyn Dataset>,
     /// Pairs that generators did not see.
     pub(crate) held_out: BTreeSet<Pair>,
 }
@@ -34,9 +38,13 @@ pub(crate) struct RealImages {
 impl RealImages {
     /// Opens what the flags name, in the labels and the size of a model.
     pub(crate) fn open(args: &DataArgs, labels: &Vocabulary, image_px: usize) -> Result<Self> {
-        let real = Self::of_place(args, labels, image_px)?;
-        let found = real.train.vocabulary();
-        if found != labels {
+        let place = Place::of(args)?;
+        let found = match place {
+            Place::BuiltinDigits | Place::Mnist(_) => fixed_vocabulary(args, Preset::ColoredMnist)?,
+            Place::BuiltinShapes => fixed_vocabulary(args, Preset::Shapes)?,
+            Place::Folder(_) => named_vocabulary(args)?.unwrap_or_else(|| labels.clone()),
+        };
+        if found != *labels {
             bail!(
                 "the data's labels ({}; {}) are not the model's ({}; {}): --data names the images it was trained on",
                 found.attributes.join(" "),
@@ -45,67 +53,85 @@ impl RealImages {
                 labels.objects.join(" "),
             );
         }
-        Ok(real)
-    }
-
-    fn of_place(args: &DataArgs, labels: &Vocabulary, image_px: usize) -> Result<Self> {
-        let all = PairFilter::all();
-        match Place::of(args)? {
+        match place {
             Place::BuiltinDigits => {
                 let train =
                     Digits::from_idx(cccm_assets::MNIST_TRAIN_IMAGES, cccm_assets::MNIST_TRAIN_LABELS)?;
                 let test = Digits::from_idx(cccm_assets::MNIST_TEST_IMAGES, cccm_assets::MNIST_TEST_LABELS)?;
-                Self::colored_mnist(args, [train, test], image_px)
+                Self::colored_mnist(args, labels, [train, test], image_px)
             }
             Place::Mnist(folder) => {
-                let digits = |split| Digits::from_dir(folder, split);
-                Self::colored_mnist(args, [digits(MnistSplit::Train)?, digits(MnistSplit::Test)?], image_px)
+                let [train, test] =
+                    [MnistSplit::Train, MnistSplit::Test].map(|split| Digits::from_dir(folder, split));
+                Self::colored_mnist(args, labels, [train?, test?], image_px)
             }
             Place::BuiltinShapes => {
-                let vocabulary = fixed_vocabulary(args, Preset::Shapes)?;
                 let shapes = |seed| -> Result<Arc<dyn Dataset>> {
                     let images_per_pair = SHAPES_PER_PAIR;
-                    let config = ShapesConfig { image_px, images_per_pair, seed, pairs: all.clone() };
+                    let pairs = PairFilter::all();
+                    let config = ShapesConfig { image_px, images_per_pair, seed, pairs };
                     Ok(Arc::new(Shapes::new(&config)?))
                 };
-                let held_out = held_out(args, &vocabulary)?;
-                Ok(Self { train: shapes(0)?, test: shapes(SHAPES_TEST_SEED)?, held_out })
+                let held_out = held_out(args, labels)?;
+                Ok(Self::fresh_test(shapes(0)?, shapes(SHAPES_TEST_SEED)?, held_out))
             }
             Place::Folder(root) => Self::folder(args, root, labels, image_px),
         }
     }
 
-    fn colored_mnist(args: &DataArgs, digits: [Digits; 2], image_px: usize) -> Result<Self> {
-        let held_out = mnist_held_out(args, &fixed_vocabulary(args, Preset::ColoredMnist)?)?;
+    fn colored_mnist(
+        args: &DataArgs,
+        labels: &Vocabulary,
+        digits: [Digits; 2],
+        image_px: usize,
+    ) -> Result<Self> {
+        let held_out = mnist_held_out(args, labels)?;
         let [train, test] =
             digits.map(|digits| ColoredMnist::new(digits, image_px, &PairFilter::all()).map(Arc::new));
-        Ok(Self { train: train?, test: test?, held_out })
+        Ok(Self::fresh_test(train?, test?, held_out))
     }
 
     fn folder(args: &DataArgs, root: &Path, labels: &Vocabulary, image_px: usize) -> Result<Self> {
-        let vocabulary = named_vocabulary(args)?.unwrap_or_else(|| labels.clone());
-        let held_out = held_out(args, &vocabulary)?;
-        let config =
-            FolderConfig { vocabulary, image_px, pairs: PairFilter::all(), on_bad_image: on_bad_image(args) };
-        let (train, test) = Subset::split(Arc::new(FolderDataset::open(root, &config)?), TEST_EVERY)?;
-        Ok(Self { train: Arc::new(train), test: Arc::new(test), held_out })
+        let held_out = held_out(args, labels)?;
+        let config = FolderConfig {
+            vocabulary: labels.clone(),
+            image_px,
+            pairs: PairFilter::all(),
+            on_bad_image: on_bad_image(args),
+        };
+        let learnt = Arc::new(FolderDataset::open(root, &config)?);
+        let (train, test) = Subset::split(Arc::clone(&learnt) as Arc<dyn Dataset>, TEST_EVERY)?;
+        Ok(Self { train: Arc::new(train), test: Arc::new(test), learnt, held_out })
+    }
+
+    /// Of data whose images for testing nobody learns from.
+    fn fresh_test(train: Arc<dyn Dataset>, test: Arc<dyn Dataset>, held_out: BTreeSet<Pair>) -> Self {
+        Self { learnt: Arc::clone(&train), train, test, held_out }
     }
 }
 
 /// The data flags, over those of the run that a model is from, if it is from one.
+/// - `model`: a run, or what lies in one: `model/`, a checkpoint, a file of these
 pub(crate) fn data_of_run(model: &Path, given: &DataArgs) -> Result<DataArgs> {
-    let path = model.join("config.toml");
+    const LEVELS: usize = 3;
     let mut settings = Table::new();
-    if path.is_file() {
+    for path in model.ancestors().take(LEVELS).map(|folder| folder.join(CONFIG)).filter(|path| path.is_file())
+    {
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        settings = text.parse().with_context(|| format!("cannot use the settings in {}", path.display()))?;
+        let found: Table =
+            text.parse().with_context(|| format!("cannot use the settings in {}", path.display()))?;
+        if found.contains_key(PROVENANCE) {
+            settings = found;
+            break;
+        }
     }
     let known = <DataArgs as clap::Args>::augment_args(clap::Command::new(""));
     settings.retain(|name, _| known.get_arguments().any(|arg| arg.get_id().as_str() == name));
     let given = Table::try_from(given)?;
     if given.contains_key("data") {
-        settings.clear();
+        // Of images elsewhere, the model has still not seen these pairs.
+        settings.retain(|name, _| name == "ignored");
     }
     settings.extend(given);
     Ok(settings.try_into()?)

@@ -28,9 +28,8 @@ pub(crate) struct Record {
     #[serde(default)]
     pub(crate) flags: Table,
     pub(crate) evaluations_per_image: usize,
-    /// Wall time of a picture, drawn in batches of 16.
+    /// Wall time of a picture, drawn in batches.
     pub(crate) secs_per_image: f64,
-    pub(crate) threads: usize,
     /// Digest of the real images behind classifier and distances.
     pub(crate) data: String,
     pub(crate) features: String,

@@ -170,13 +170,16 @@ impl Reference {
         Ok(Worth { accuracy, frechet })
     }
 
-    /// Scores of real images that no classifier or generator learnt from, at most as many of each pair: what pictures can
-    /// hope for.
+    /// Scores of real images that the classifier did not learn from, at most as many of each pair: what pictures can hope
+    /// for.
     pub(crate) fn score_of_real(&self, per_pair: usize) -> Result<Scores> {
         let images = Subset::balanced(Arc::clone(&self.real.test), per_pair)?;
         let all: Vec<usize> = (0..images.len()).collect();
         let pairs = all.iter().map(|index| images.pair(*index)).collect();
-        self.score(&Samples { pairs, images: load(&images, &all)?, secs: 0.0 })
+        let samples = Samples { pairs, images: load(&images, &all)?, secs: 0.0 };
+        // Among those for testing it would find itself.
+        let nearest = nearest_to(&*self.real.train, &samples)?;
+        self.score_with(&samples, &nearest)
     }
 
     fn distances(&self, set: &FeaturesOfPairs, keep: &dyn Fn(&Pair) -> bool) -> Result<Option<Distances>> {
@@ -184,45 +187,20 @@ impl Reference {
         Ok(Some(Distances::new(ours.as_set(), real.as_set(), &Streams::new(SEED))?))
     }
 
-    /// The nearest real image of each picture, of the same pair and for training, with its index among them.
+    /// The nearest real image of each picture, of the same pair, with its index for [`Self::real_images`]: of a seen pair
+    /// among all that generators learn from.
     pub(crate) fn nearest(&self, samples: &Samples) -> Result<Vec<Option<Nearest>>> {
-        self.nearest_of(&samples.pairs, &|rows| {
-            let index = Tensor::from_iter(rows.iter().map(|row| *row as u32), &Device::Cpu)?;
-            Ok(samples.images.index_select(&index, 0)?)
-        })
+        nearest_to(&*self.real.learnt, samples)
     }
 
     /// Some of the real images that [`Self::nearest`] finds.
     pub(crate) fn real_images(&self, indices: &[usize]) -> Result<Tensor> {
-        load(&*self.real.train, indices)
+        load(&*self.real.learnt, indices)
     }
 
     /// Whether generators did not see the pair.
     pub(crate) fn is_unseen(&self, pair: &Pair) -> bool {
         self.real.held_out.contains(pair)
-    }
-
-    /// Pair by pair, so that the real images need not be in memory at once.
-    /// - `load_rows`: the images of some of the pairs
-    fn nearest_of(
-        &self,
-        pairs: &[Pair],
-        load_rows: &dyn Fn(&[usize]) -> Result<Tensor>,
-    ) -> Result<Vec<Option<Nearest>>> {
-        let train = &*self.real.train;
-        let mut found = vec![None; pairs.len()];
-        for pair in pair_counts(train).into_keys() {
-            let rows: Vec<usize> = (0..pairs.len()).filter(|row| pairs[*row] == pair).collect();
-            if rows.is_empty() {
-                continue;
-            }
-            let real: Vec<usize> = (0..train.len()).filter(|index| train.pair(*index) == pair).collect();
-            let nearest = nearest(&load_rows(&rows)?, &load(train, &real)?)?;
-            for (row, nearest) in rows.into_iter().zip(nearest) {
-                found[row] = nearest.map(|nearest| Nearest { index: real[nearest.index], ..nearest });
-            }
-        }
-        Ok(found)
     }
 
     fn held_out_nearest(&self) -> Result<&[Option<Nearest>]> {
@@ -232,8 +210,9 @@ impl Reference {
         let test = &*self.real.test;
         let seen: Vec<usize> = (0..test.len()).filter(|index| !self.is_unseen(&test.pair(*index))).collect();
         let pairs: Vec<Pair> = seen.iter().map(|index| test.pair(*index)).collect();
-        let found = self
-            .nearest_of(&pairs, &|rows| load(test, &rows.iter().map(|row| seen[*row]).collect::<Vec<_>>()))?;
+        let found = nearest_of(&*self.real.train, &pairs, &|rows| {
+            load(test, &rows.iter().map(|row| seen[*row]).collect::<Vec<_>>())
+        })?;
         Ok(self.held_out_nearest.get_or_init(|| found))
     }
 
@@ -245,6 +224,36 @@ impl Reference {
         };
         ToNearest { seen: mean(seen), unseen: mean(unseen) }
     }
+}
+
+/// The nearest real image of each picture, of the same pair.
+fn nearest_to(real: &dyn Dataset, samples: &Samples) -> Result<Vec<Option<Nearest>>> {
+    nearest_of(real, &samples.pairs, &|rows| {
+        let index = Tensor::from_iter(rows.iter().map(|row| *row as u32), &Device::Cpu)?;
+        Ok(samples.images.index_select(&index, 0)?)
+    })
+}
+
+/// The nearest real image of each, of the same pair. Pair by pair, so that the real images need not be in memory at once.
+/// - `load_rows`: the images of some of the pairs
+fn nearest_of(
+    real: &dyn Dataset,
+    pairs: &[Pair],
+    load_rows: &dyn Fn(&[usize]) -> Result<Tensor>,
+) -> Result<Vec<Option<Nearest>>> {
+    let mut found = vec![None; pairs.len()];
+    for pair in pair_counts(real).into_keys() {
+        let rows: Vec<usize> = (0..pairs.len()).filter(|row| pairs[*row] == pair).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let of_pair: Vec<usize> = (0..real.len()).filter(|index| real.pair(*index) == pair).collect();
+        let nearest = nearest(&load_rows(&rows)?, &load(real, &of_pair)?)?;
+        for (row, nearest) in rows.into_iter().zip(nearest) {
+            found[row] = nearest.map(|nearest| Nearest { index: of_pair[nearest.index], ..nearest });
+        }
+    }
+    Ok(found)
 }
 
 /// The nearest real image of each, all of one pair.
@@ -283,7 +292,7 @@ mod tests {
 
         // Real images as pictures, one as if it had been asked for as another pair.
         let rows = [500, 3, 77, 901];
-        let mut pairs: Vec<Pair> = rows.iter().map(|row| reference.real.train.pair(*row)).collect();
+        let mut pairs: Vec<Pair> = rows.iter().map(|row| reference.real.learnt.pair(*row)).collect();
         pairs[3] = pairs[0];
         let samples = Samples { pairs, images: reference.real_images(&rows)?, secs: 0.0 };
         let nearest: Vec<Nearest> = reference.nearest(&samples)?.into_iter().flatten().collect();
@@ -291,7 +300,7 @@ mod tests {
             assert_eq!(*found, Nearest { index: row, distance: 0.0 });
         }
         assert!(nearest[3].distance > 0.0);
-        assert_eq!(reference.real.train.pair(nearest[3].index), samples.pairs[3]);
+        assert_eq!(reference.real.learnt.pair(nearest[3].index), samples.pairs[3]);
         Ok(())
     }
 }

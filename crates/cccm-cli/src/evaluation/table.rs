@@ -36,6 +36,7 @@ pub(crate) fn table(rows: &[Row<'_>]) -> String {
     let lines = rows.iter().map(|row| {
         let scores = row.scores;
         let (seen, unseen) = (scores.seen.as_ref(), scores.unseen.as_ref());
+        let diversity = scores.all.as_ref().and_then(|all| all.diversity.as_ref());
         vec![
             row.name.clone(),
             row.cost.map_or_else(nothing, |(evaluations, _)| evaluations.to_string()),
@@ -48,7 +49,7 @@ pub(crate) fn table(rows: &[Row<'_>]) -> String {
             kernel(unseen),
             scores.all.as_ref().map_or_else(nothing, |all| format!("{:.2}", all.manifold.precision)),
             scores.all.as_ref().map_or_else(nothing, |all| format!("{:.2}", all.manifold.recall)),
-            scores.all.as_ref().map_or_else(nothing, |all| format!("{:.2}", all.diversity.overall)),
+            diversity.map_or_else(nothing, |diversity| format!("{:.2}", diversity.overall)),
             scores.copies.as_ref().map_or_else(nothing, |copies| format!("{:.3}", copies.copies.rate)),
             mean(scores.to_nearest.and_then(|of| of.seen)),
             mean(scores.to_nearest.and_then(|of| of.unseen)),

@@ -73,7 +73,7 @@ impl TrainingScores {
             frechet_seen: frechet(&scores.seen),
             frechet_unseen: frechet(&scores.unseen),
             kernel: scores.all.as_ref().map(|all| all.kernel.mean),
-            diversity: scores.all.as_ref().map(|all| all.diversity.overall),
+            diversity: scores.all.as_ref().and_then(|all| Some(all.diversity.as_ref()?.overall)),
         }
     }
 

@@ -78,6 +78,22 @@ fn scores_are_written_and_repeat() {
     assert!(table.contains("accuracy seen") && table.contains("\n2 steps"), "{table}");
 }
 
+/// Folders of few images, and a look of one picture each, are worth their scores all the same.
+#[test]
+fn single_pictures_of_a_model_within_its_run_are_scored() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    student(dir);
+    let place = ["eval", "--checkpoint", "student/model", "--data", "builtin:shapes", "--steps", "1"];
+    let rest = ["--samples", "1", "--classifier-steps", "2", "--out", "scores", "--json"];
+    let record: Value = serde_json::from_str(&run(dir, &[&place[..], &rest].concat())).unwrap();
+    let scores = &record["scores"];
+    assert!(scores["all"]["frechet"]["value"].is_f64());
+    assert!(scores["all"]["diversity"].is_null());
+    // Which pairs the model saw is the run's to say, wherever the images are now.
+    assert_eq!(scores["accuracy"]["unseen"]["of"], 1);
+}
+
 #[test]
 fn searched_timesteps_are_kept_and_used() {
     let temp = tempfile::tempdir().unwrap();

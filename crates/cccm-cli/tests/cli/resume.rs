@@ -312,6 +312,32 @@ fn other_data_or_another_teacher_are_found_by_digest() {
     assert_eq!(steps_written(&dir.join("student")), 5);
 }
 
+/// The README's way: by the time the run goes on, `runs/latest` is the run itself.
+#[test]
+fn a_teacher_named_by_a_link_is_found_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    tiny_teacher(dir, "runs/teacher", &[]);
+    run(
+        dir,
+        &[
+            "train",
+            "--teacher",
+            "runs/latest",
+            "--data",
+            "builtin:shapes",
+            "--max-steps",
+            "2",
+            "--save-path",
+            "runs/s",
+        ],
+    );
+    let config = fs::read_to_string(dir.join("runs/s/config.toml")).unwrap();
+    assert!(config.contains("teacher = \"runs/teacher\""), "{config}");
+    log_of(dir, &["train", "--resume", "latest", "--max-steps", "3", "--allow-change"]);
+    assert_eq!(steps_written(&dir.join("runs/s")), 3);
+}
+
 #[test]
 fn the_settings_of_a_run_are_accepted_back() {
     let temp = tempfile::tempdir().unwrap();

@@ -17,10 +17,18 @@ impl Classifier {
     /// # Errors
     /// [`Error::File`] when it cannot be serialized.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.to_bytes_with(HashMap::new())
+    }
+
+    /// The same with more entries in the header, which [`Self::from_bytes`] leaves alone: such as what it was trained on.
+    ///
+    /// # Errors
+    /// As [`Self::to_bytes`].
+    pub fn to_bytes_with(&self, mut header: HashMap<String, String>) -> Result<Vec<u8>> {
         let config = serde_json::to_string(&self.config).map_err(|error| Error::File(error.to_string()))?;
         let tensors: BTreeMap<_, _> =
             self.vars.iter().map(|(name, var)| (name.as_str(), var.as_detached_tensor())).collect();
-        let header = HashMap::from([(CONFIG.to_owned(), config)]);
+        header.insert(CONFIG.to_owned(), config);
         safetensors::serialize(tensors, Some(header)).map_err(|error| Error::File(error.to_string()))
     }
 
