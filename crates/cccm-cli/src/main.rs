@@ -86,8 +86,9 @@ fn main() -> ExitCode {
     let usual = if rank.is_some() { "error,cccm_data=warn" } else { "info,cccm_distill=warn" };
     let filter = EnvFilter::try_from_env("CCCM_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     let on_terminal = std::io::stderr().is_terminal();
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // Where nobody can read the log any more, a complaint about that would end a run in a panic.
+    let log = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter);
+    let log = log.with_writer(std::io::stderr).with_target(false);
     if on_terminal {
         log.without_time().init();
     } else {

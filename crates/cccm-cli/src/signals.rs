@@ -1,10 +1,12 @@
-//! Ctrl-C and SIGTERM: the first asks to stop, the second ends the program at once.
+//! Ctrl-C, SIGTERM and a terminal that closes: the first asks to stop, the second ends the program at once.
 
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+#[cfg(unix)]
+use signal_hook::consts::SIGHUP;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -18,11 +20,11 @@ pub(crate) struct Interrupt {
 }
 
 impl Interrupt {
-    /// From now on the first Ctrl-C or SIGTERM is remembered, and a second one ends the program.
+    /// From now on the first Ctrl-C, SIGTERM or SIGHUP is remembered, and a second one ends the program.
     pub(crate) fn listen() -> io::Result<Self> {
         let signal = Arc::new(AtomicUsize::new(0));
         let armed = Arc::new(AtomicBool::new(false));
-        for number in [SIGINT, SIGTERM] {
+        for number in signals() {
             // In this order: the first signal finds the flag down, and raises it.
             flag::register_conditional_shutdown(number, EXIT_CODE_BASE + number, Arc::clone(&armed))?;
             flag::register(number, Arc::clone(&armed))?;
@@ -36,11 +38,31 @@ impl Interrupt {
         self.signal.load(Ordering::Relaxed) != 0
     }
 
-    /// The exit code that tells what stopped the program: 130 for Ctrl-C, 143 for SIGTERM.
+    /// The exit code that tells what stopped the program: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self.signal.load(Ordering::Relaxed) {
             0 => ExitCode::SUCCESS,
             signal => ExitCode::from((EXIT_CODE_BASE as usize + signal) as u8),
         }
     }
+}
+
+#[cfg(unix)]
+fn signals() -> Vec<i32> {
+    let hang_up = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+    [SIGINT, SIGTERM].into_iter().chain(hang_up).collect()
+}
+
+#[cfg(not(unix))]
+fn signals() -> Vec<i32> {
+    vec![SIGINT, SIGTERM]
+}
+
+/// Whether this process was started to ignore a signal, as `nohup` does; yes where that cannot be known.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_none_or(|mask| mask >> (signal - 1) & 1 == 1)
 }

@@ -1,11 +1,12 @@
 //! What training a teacher and a student have in common: loader, run directory, trainer, the finished model.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use cccm_data::{Loader, LoaderConfig, pair_counts};
 use cccm_distill::{
     CheckpointWriter, Ending, MovingAverage, Objective, Reporter, TrainConfig, Trainer, TrainerParts,
@@ -112,6 +113,8 @@ impl Training<'_> {
             tracing::info!("{} is finished: all {steps_done} steps are done", run.root().display());
             return Ok(Outcome::Finished(run));
         }
+        // Of a run that is longer now: it is not finished any more.
+        remove_if_there(&run.model_card())?;
         self.announce(&trainer, images_per_step, &run);
 
         let interrupt = Interrupt::listen().context("cannot listen for Ctrl-C")?;
@@ -174,7 +177,15 @@ impl Training<'_> {
 
     /// Puts the trainer where the run's newest whole checkpoint stood, if there is one.
     fn restore(&self, trainer: &mut Trainer<'_>, resumed: &Resumed) -> Result<()> {
-        let Some(checkpoint) = resumed.run.checkpoints().newest_whole()? else {
+        let checkpoints = resumed.run.checkpoints();
+        let Some(checkpoint) = checkpoints.newest_whole()? else {
+            let damaged = checkpoints.steps()?.len();
+            if damaged > 0 {
+                let folder = checkpoints.root().display();
+                bail!(
+                    "none of the {damaged} checkpoints in {folder} is whole: mend one, or remove them to start anew"
+                );
+            }
             tracing::warn!("{} has no whole checkpoint: it starts anew", resumed.run.root().display());
             return Ok(());
         };
@@ -273,5 +284,14 @@ impl Training<'_> {
             device: self.team.device(),
             interrupt: Some(interrupt),
         }
+    }
+}
+
+fn remove_if_there(file: &Path) -> Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", file.display()))
+        }
+        _ => Ok(()),
     }
 }

@@ -195,11 +195,16 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it came from without in the middle of a run: the weights are then as good as they were.
+    /// Whether it came from without in the middle of a run: the weights are then as good as they were. So does what cannot be
+    /// reported.
     pub(crate) fn is_from_outside(&self) -> bool {
         matches!(
             self,
-            Self::Data { .. } | Self::DataEnded { .. } | Self::OtherWorker { .. } | Self::AllReduce { .. }
+            Self::Data { .. }
+                | Self::DataEnded { .. }
+                | Self::OtherWorker { .. }
+                | Self::AllReduce { .. }
+                | Self::Report { .. }
         )
     }
 

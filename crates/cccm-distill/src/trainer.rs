@@ -179,31 +179,41 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// As [`Self::step`]; [`Error::Data`] or [`Error::DataEnded`] when there is no batch; [`Error::Report`] when
-    /// the reporter fails.
+    /// the reporter fails. Where the weights are good, the reporter is given a checkpoint first.
     pub fn run(
         &mut self,
         batches: impl IntoIterator<Item = Result<TrainBatch, BoxError>>,
         reporter: &mut dyn Reporter,
     ) -> Result<Ending> {
-        let failed = |what, step| move |source| Error::Report { what, step, source };
-        let mut batches = batches.into_iter();
-        let mut ending = Ending::Finished;
         let mut saved = self.steps_done;
+        let ended = self.run_to_end(&mut batches.into_iter(), reporter, &mut saved);
+        if let Err(error) = &ended
+            && error.is_from_outside()
+            && saved != self.steps_done
+        {
+            // Whoever mends the cause goes on from here. The error that counts is the first.
+            if let Err(error) = reporter.on_checkpoint(self) {
+                tracing::warn!("nor can a checkpoint after step {} be written: {error}", self.steps_done);
+            }
+        }
+        ended
+    }
+
+    /// - `saved`: the step of the last checkpoint
+    fn run_to_end(
+        &mut self,
+        batches: &mut dyn Iterator<Item = Result<TrainBatch, BoxError>>,
+        reporter: &mut dyn Reporter,
+        saved: &mut u64,
+    ) -> Result<Ending> {
+        let failed = |what, step| move |source| Error::Report { what, step, source };
+        let mut ending = Ending::Finished;
         let mut wish = ControlFlow::Continue(());
         while ending == Ending::Finished && self.steps_done < self.total_steps() {
             let waiting = Instant::now();
-            let batch = self.next_batch(&mut batches);
+            let batch = self.next_batch(batches);
             let data_secs = secs_since(waiting);
-            let (mut report, wish_of_all) = match self.advance(batch, wish) {
-                Ok(done) => done,
-                Err(error) => {
-                    // Where the weights are good, whoever mends the cause goes on from here.
-                    if error.is_from_outside() && saved != self.steps_done {
-                        reporter.on_checkpoint(self).map_err(failed("the checkpoint", self.steps_done))?;
-                    }
-                    return Err(error);
-                }
-            };
+            let (mut report, wish_of_all) = self.advance(batch, wish)?;
             report.data_secs = data_secs;
             report.total_secs += data_secs;
 
@@ -217,7 +227,7 @@ impl<'a> Trainer<'a> {
             // Saved first: looking at samples takes long, and may fail.
             if stop || self.is_due(self.cfg.checkpoint_interval) {
                 reporter.on_checkpoint(self).map_err(failed("the checkpoint", step))?;
-                saved = step;
+                *saved = step;
             }
             if !stop && self.eval_is_due() {
                 reporter.on_eval(self).map_err(failed("the evaluation", step))?;
@@ -431,7 +441,7 @@ impl<'a> Trainer<'a> {
 
     fn next_batch(
         &self,
-        batches: &mut impl Iterator<Item = Result<TrainBatch, BoxError>>,
+        batches: &mut dyn Iterator<Item = Result<TrainBatch, BoxError>>,
     ) -> Result<TrainBatch> {
         let step = self.steps_done + 1;
         match batches.next() {

@@ -140,15 +140,19 @@ fn kills_change_nothing_about_a_teacher_with_dropout_and_accumulation() {
 
 #[test]
 #[cfg(unix)]
-fn ctrl_c_and_sigterm_finish_the_step_and_write_a_checkpoint() {
+fn signals_finish_the_step_and_write_a_checkpoint() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();
     let args = |name| [&["train-teacher", "--save-path", name, "--max-steps", "200"], &TINY[..]].concat();
     run(dir, &args("whole"));
     let stopped = dir.join("stopped");
-    for (signal, code, args) in
-        [("INT", 130, args("stopped")), ("TERM", 143, vec!["train-teacher", "--resume", "stopped"])]
-    {
+    let again = vec!["train-teacher", "--resume", "stopped"];
+    let mut signals = vec![("INT", 130, args("stopped")), ("TERM", 143, again.clone())];
+    // Under `nohup` a terminal that closes is no reason to stop.
+    if !hang_up_is_ignored() {
+        signals.push(("HUP", 129, again));
+    }
+    for (signal, code, args) in signals {
         let before = steps_written(&stopped);
         let mut child = start(dir, &args);
         wait_until(&mut child, || steps_written(&stopped) > before);
@@ -169,6 +173,28 @@ fn ctrl_c_and_sigterm_finish_the_step_and_write_a_checkpoint() {
             == fs::read(dir.join("whole/model/model.safetensors")).unwrap()
     );
     assert_eq!(metrics(&stopped), metrics(&dir.join("whole")));
+}
+
+fn hang_up_is_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.is_none_or(|mask| mask.trim().ends_with(['1', '3', '5', '7', '9', 'b', 'd', 'f']))
+}
+
+/// As in `cccm train 2>&1 | tee log`, where Ctrl-C ends `tee`, too.
+#[test]
+#[cfg(unix)]
+fn a_run_whose_log_nobody_reads_stops_as_any_other() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let args = [&["train-teacher", "--save-path", "a", "--max-steps", "200"], &TINY[..]].concat();
+    let mut child = start(dir, &args);
+    wait_until(&mut child, || steps_written(&dir.join("a")) > 0);
+    drop(child.stderr.take());
+    std::process::Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let steps = steps_written(&dir.join("a"));
+    assert!(newest_checkpoint(&dir.join("a")).ends_with(format!("step-{steps:06}")));
 }
 
 #[test]
@@ -231,6 +257,35 @@ fn a_run_without_a_whole_checkpoint_starts_anew_from_its_settings() {
     assert!(said.contains("starts anew"), "{said}");
     assert!(fs::read(dir.join("a/model/model.safetensors")).unwrap() == model);
     assert_eq!(steps_written(&dir.join("a")), 3);
+}
+
+#[test]
+fn damaged_checkpoints_alone_do_not_start_a_run_anew() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    tiny_teacher(dir, "a", &[]);
+    fs::write(dir.join("a/checkpoints/step-000003/state.json"), "").unwrap();
+    let said = failure(dir, &["train-teacher", "--resume", "a"]);
+    assert!(said.contains("none of the 1 checkpoints") && said.contains("a/checkpoints"), "{said}");
+    assert_eq!(steps_written(&dir.join("a")), 3);
+}
+
+/// Cut off behind its last checkpoint, it has the model of its first end, which is not that of the second.
+#[test]
+fn a_run_that_is_longer_now_is_not_finished() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    tiny_teacher(dir, "a", &[]);
+    let model = || fs::read(dir.join("a/model/model.safetensors")).unwrap();
+    let short = model();
+    let longer = ["train-teacher", "--resume", "a", "--max-steps", "5", "--allow-change"];
+    // In the place of the last grid, so that the evaluation fails.
+    fs::create_dir_all(dir.join("a/grids/step-000005.png/in the way")).unwrap();
+    failure(dir, &longer);
+    assert!(model() == short && !dir.join("a/model/README.md").exists());
+    fs::remove_dir_all(dir.join("a/grids/step-000005.png")).unwrap();
+    run(dir, &["train-teacher", "--resume", "a"]);
+    assert!(model() != short && dir.join("a/model/README.md").is_file());
 }
 
 #[test]

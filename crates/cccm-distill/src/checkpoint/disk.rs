@@ -53,7 +53,8 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::DamagedCheckpoint`] naming the first file that is missing, not listed in `SHA256SUMS`, or not what its
-    /// digest says.
+    /// digest says; hidden files, which file managers leave, are passed over. [`Error::Io`] when one is there but cannot be
+    /// read.
     pub fn read(dir: &Path) -> Result<Self> {
         let sums = read_sums(dir)?;
         let mut files = BTreeMap::new();
@@ -67,7 +68,8 @@ impl Checkpoint {
         }
         for entry in fs::read_dir(dir).map_err(io_error("read", dir))? {
             let name = entry.map_err(io_error("read", dir))?.file_name();
-            if !name.to_str().is_some_and(|name| name == SUMS || files.contains_key(name)) {
+            let may_be_there = |name: &str| name == SUMS || files.contains_key(name) || name.starts_with('.');
+            if !name.to_str().is_some_and(may_be_there) {
                 return Err(damaged(dir.join(name), format!("{SUMS} does not list it")));
             }
         }
@@ -104,7 +106,10 @@ fn read_sums(dir: &Path) -> Result<BTreeMap<String, String>> {
 fn read_file(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => damaged(path.to_owned(), "it is missing".to_owned()),
-        _ => damaged(path.to_owned(), error.to_string()),
+        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+            damaged(path.to_owned(), error.to_string())
+        }
+        _ => io_error("read", path)(error),
     })
 }
 

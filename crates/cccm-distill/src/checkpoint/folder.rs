@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Checkpoint;
 use super::disk::{io_error, remove_dir};
@@ -21,6 +21,11 @@ impl CheckpointFolder {
     /// The folder at `root`; it need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Where the checkpoint after `step` steps lies, or would lie.
@@ -45,15 +50,17 @@ impl CheckpointFolder {
     /// warning.
     ///
     /// # Errors
-    /// As [`Self::steps`].
+    /// [`Error::Io`] when the folder or a checkpoint is there but cannot be read.
     pub fn newest_whole(&self) -> Result<Option<Checkpoint>> {
         for step in self.steps()?.into_iter().rev() {
             match self.read(step) {
                 Ok(checkpoint) => return Ok(Some(checkpoint)),
-                Err(error) => {
+                Err(error @ Error::DamagedCheckpoint { .. }) => {
                     let checkpoint = self.path(step);
                     tracing::warn!(checkpoint = %checkpoint.display(), "{error}; going back to the one before");
                 }
+                // Of another user, say: nothing tells that it is not whole.
+                Err(error) => return Err(error),
             }
         }
         Ok(None)

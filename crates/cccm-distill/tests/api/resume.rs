@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::Result;
 use cccm_distill::{
     Averaging, BoxError, Checkpoint, CheckpointFolder, CheckpointWriter, DistillConfig, Distillation, Error,
-    MovingAverage, Networks, OnNonFinite, Reporter, TrainBatch, TrainConfig, Trainer, TrainerParts,
+    MovingAverage, Networks, OnNonFinite, Reporter, Span, StepReport, TrainBatch, TrainConfig, Trainer,
+    TrainerParts,
 };
 use cccm_sched::FuseSchedule;
 
@@ -155,6 +157,9 @@ fn a_file_that_is_not_listed_and_a_renamed_checkpoint_are_damages() -> Result<()
         Err(Error::DamagedCheckpoint { path, .. }) if path.ends_with("extra")
     ));
     fs::remove_file(folder.path(3).join("extra"))?;
+    // What file managers leave is none.
+    fs::write(folder.path(3).join(".DS_Store"), "")?;
+    assert_eq!(Checkpoint::read(&folder.path(3))?.state().step, 3);
     fs::rename(folder.path(3), folder.path(9))?;
     assert!(folder.newest_whole()?.is_none());
     assert!(CheckpointFolder::new(temp.path().join("nowhere")).newest_whole()?.is_none());
@@ -304,4 +309,44 @@ fn when_the_data_fail_a_checkpoint_is_written_first() {
     // An epoch has 4 steps, a checkpoint is due every 2 epochs: this one is there already.
     assert_eq!(run(8), [8]);
     assert!(run(0).is_empty());
+}
+
+#[test]
+fn when_the_reporter_fails_a_checkpoint_is_written_first() {
+    #[derive(Default)]
+    struct Fails {
+        saved: Vec<u64>,
+        at_step: Option<u64>,
+        at_eval: bool,
+    }
+    impl Reporter for Fails {
+        fn on_step(&mut self, report: &StepReport) -> Result<ControlFlow<()>, BoxError> {
+            if self.at_step == Some(report.step) {
+                Err("the disk is full".into())
+            } else {
+                Ok(ControlFlow::Continue(()))
+            }
+        }
+
+        fn on_checkpoint(&mut self, trainer: &Trainer<'_>) -> Result<(), BoxError> {
+            self.saved.push(trainer.steps_done());
+            Ok(())
+        }
+
+        fn on_eval(&mut self, _: &Trainer<'_>) -> Result<(), BoxError> {
+            if self.at_eval { Err("no memory for pictures".into()) } else { Ok(()) }
+        }
+    }
+    let run = |mut reporter: Fails, eval: u64| {
+        let train = TrainConfig { eval_interval: Span::Steps(eval), ..config(9) };
+        let batches = (0..9).map(|step| Ok(batch(step, 4)));
+        let error = distil(&train, &DistillConfig::default(), &start(), |t| t.run(batches, &mut reporter))
+            .unwrap_err();
+        let Error::Report { what, step, .. } = error else { panic!("{error}") };
+        (what, step, reporter.saved)
+    };
+    assert_eq!(run(Fails { at_step: Some(5), ..Fails::default() }, 9), ("the step", 5, vec![5]));
+    assert_eq!(run(Fails { at_eval: true, ..Fails::default() }, 3), ("the evaluation", 3, vec![3]));
+    // Saved before the evaluation, as that is due too.
+    assert_eq!(run(Fails { at_eval: true, ..Fails::default() }, 8), ("the evaluation", 8, vec![8]));
 }
