@@ -125,7 +125,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Train(args) => return args.run(),
         Command::TrainTeacher(args) => return args.run(),
-        Command::Sample(args) => args.run(out)?,
+        Command::Sample(args) => return args.run(out),
         Command::Eval(args) => return args.run(out),
         Command::SearchSteps(args) => return args.run(out),
         Command::Report(args) => args.run(out)?,

@@ -47,7 +47,7 @@ impl Drawing<'_> {
             }
             Ok(())
         };
-        let batch = if self.device.is_cpu() { BATCH } else { gpu_batch(self.image_px) };
+        let batch = self.batch();
         let mut parts = Vec::new();
         for (index, part) in pairs.chunks(batch).enumerate() {
             let place = first + index * batch;
@@ -59,6 +59,12 @@ impl Drawing<'_> {
             progress(index * batch + part.len());
         }
         Ok(Tensor::cat(&parts, 0)?)
+    }
+
+    /// Images that go through the network at once. A list that is drawn in parts of as many gives the images of the whole, to
+    /// the bit.
+    pub(crate) fn batch(&self) -> usize {
+        if self.device.is_cpu() { BATCH } else { gpu_batch(self.image_px) }
     }
 }
 
@@ -92,7 +98,34 @@ pub(crate) fn write_matrix(
 
 #[cfg(test)]
 mod tests {
+    use cccm_sample::{FewStepConfig, FewStepSampler};
+    use cccm_sched::{Conditions, ScheduleConfig, StudentConfig};
+
     use super::*;
+
+    #[test]
+    fn parts_of_a_batch_are_pieces_of_the_whole() -> Result<()> {
+        let steps = FewStepConfig { steps: 2, guidance_scale: 3.0 };
+        let sampler = FewStepSampler::new(&ScheduleConfig::default(), &StudentConfig::default(), &steps)?;
+        let network = |x_t: &Tensor, _: &Tensor, _: &Conditions| x_t * 0.5;
+        let drawing = Drawing {
+            sampler: &sampler,
+            network: &network,
+            streams: Streams::new(0),
+            image_px: 2,
+            device: &Device::Cpu,
+            interrupt: None,
+        };
+        let pairs = vec![Pair { attribute: 0, object: 1 }; 2 * BATCH + 1];
+        let values = |images: &Tensor| images.flatten_all()?.to_vec1::<f32>();
+        let whole = values(&drawing.images(0, &pairs, &mut |_| ())?)?;
+        let mut parts = Vec::new();
+        for (number, part) in pairs.chunks(drawing.batch()).enumerate() {
+            parts.extend(values(&drawing.images(number * drawing.batch(), part, &mut |_| ())?)?);
+        }
+        assert_eq!(parts, whole);
+        Ok(())
+    }
 
     #[test]
     fn a_gpu_takes_more_of_small_images() {

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use crate::args::LaunchArgs;
 use crate::run_dir::RunDir;
-use crate::settings::{Settings, lay_over};
+use crate::settings::{RECIPE, Settings, lay_over};
 
 /// Settings that leave the weights of every step as they are. Images that are skipped now would have stopped the run before.
 pub(crate) const BOOKKEEPING: [&str; 9] = [
@@ -40,6 +40,7 @@ impl Resumed {
     pub(crate) fn open<S: Settings>(place: &str, flags: Table, launch: &LaunchArgs) -> Result<(Table, Self)> {
         let root = if place == "latest" { Path::new("runs/latest") } else { Path::new(place) };
         let (run, recorded) = RunDir::reopen::<S>(root)?;
+        check_recipe_stays(&recorded, &flags, &S::of_recipes()?)?;
         let settings = lay_over(recorded.clone(), flags);
         let names: BTreeSet<&String> = recorded.keys().chain(settings.keys()).collect();
         let changed = names.into_iter().filter(|name| recorded.get(*name) != settings.get(*name));
@@ -91,5 +92,41 @@ impl Resumed {
         }
         tracing::warn!("settings change from step {} on: {}", step + 1, self.changes.join(", "));
         self.run.replace_config(step, settings).context("cannot record the changed settings")
+    }
+}
+
+/// Refuses another recipe: all that it decides stands in the settings of the run already.
+/// - `of_recipes`: the settings that recipes differ in
+fn check_recipe_stays(recorded: &Table, flags: &Table, of_recipes: &Table) -> Result<()> {
+    let Some(asked) = flags.get(RECIPE).filter(|asked| recorded.get(RECIPE) != Some(*asked)) else {
+        return Ok(());
+    };
+    let instead: Vec<String> =
+        of_recipes.keys().map(|name| format!("--{}", name.replace('_', "-"))).collect();
+    bail!(
+        "--{RECIPE} {} changes nothing about a run that goes on, as its settings stay: leave it out, or change single ones \
+         by --allow-change and their own flags, {}",
+        asked.as_str().unwrap_or_default(),
+        instead.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::train::TrainArgs;
+
+    #[test]
+    fn a_run_that_goes_on_takes_no_other_recipe() {
+        let check = |recorded: &str, flags: &str| {
+            let [recorded, flags] = [recorded, flags].map(|text| text.parse::<Table>().unwrap());
+            check_recipe_stays(&recorded, &flags, &TrainArgs::of_recipes().unwrap())
+        };
+        for recorded in ["", "recipe = 'published'"] {
+            let refused = check(recorded, "recipe = 'best'").unwrap_err().to_string();
+            assert!(refused.contains("--recipe best") && refused.contains("--data-target"), "{refused}");
+        }
+        check("recipe = 'best'", "recipe = 'best'").unwrap();
+        check("recipe = 'best'", "lr = 1.0").unwrap();
     }
 }

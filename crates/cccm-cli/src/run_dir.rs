@@ -14,6 +14,10 @@ use crate::settings::{self, PROVENANCE, Settings};
 /// The settings of a run.
 pub(crate) const CONFIG: &str = "config.toml";
 
+/// What surrounds a step in the name of the file with the settings of the steps before it.
+const BEFORE_PREFIX: &str = "config.before-";
+const BEFORE_SUFFIX: &str = ".toml";
+
 /// What a run's `config.toml` says besides its settings.
 #[derive(Serialize, Deserialize)]
 struct Provenance {
@@ -83,7 +87,11 @@ impl RunDir {
     pub(crate) fn replace_config(&self, steps: u64, settings: &Table) -> Result<()> {
         let path = self.root.join(CONFIG);
         let old = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        write_atomically(&self.root.join(format!("config.before-{:06}.toml", steps + 1)), &old)?;
+        let before = self.root.join(config_before(steps + 1));
+        // Settings that changed twice at one step were those of no step in between.
+        if !before.exists() {
+            write_atomically(&before, &old)?;
+        }
         self.write_config(settings, &self.provenance()?)
     }
 
@@ -151,6 +159,27 @@ impl RunDir {
     }
 }
 
+/// The file with the settings of the steps before this one, in a run that went on with others.
+pub(crate) fn config_before(step: u64) -> String {
+    format!("{BEFORE_PREFIX}{step:06}{BEFORE_SUFFIX}")
+}
+
+/// The steps from which on a run had other settings than before, ascending; none of most runs.
+pub(crate) fn steps_of_change(root: &Path) -> Result<Vec<u64>> {
+    let list = || -> std::io::Result<Vec<u64>> {
+        let mut steps = Vec::new();
+        for entry in fs::read_dir(root)? {
+            let name = entry?.file_name();
+            let step = name.to_str().and_then(|name| name.strip_prefix(BEFORE_PREFIX));
+            let step = step.and_then(|step| step.strip_suffix(BEFORE_SUFFIX));
+            steps.extend(step.and_then(|step| step.parse::<u64>().ok()));
+        }
+        steps.sort_unstable();
+        Ok(steps)
+    };
+    list().with_context(|| format!("cannot list {}", root.display()))
+}
+
 /// The path as seen from the current folder, if it is below it: shorter in messages.
 pub(crate) fn plain(path: &Path) -> PathBuf {
     let here = std::env::current_dir().and_then(fs::canonicalize);
@@ -177,6 +206,19 @@ mod tests {
         assert_eq!(fs::canonicalize(dir.path().join("runs/latest"))?, fs::canonicalize(run.root())?);
         let again = RunDir::create(Some(&path), "x", "train", &settings).err().map(|error| error.to_string());
         assert!(again.is_some_and(|text| text.contains("not empty")));
+        Ok(())
+    }
+
+    #[test]
+    fn a_run_tells_from_which_steps_on_it_had_other_settings() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("runs/a");
+        let run = RunDir::create(Some(&path), "x", "train", &Table::new())?;
+        assert!(steps_of_change(&path)?.is_empty());
+        for steps in [600, 3] {
+            run.replace_config(steps, &Table::new())?;
+        }
+        assert_eq!(steps_of_change(&path)?, [4, 601]);
         Ok(())
     }
 }

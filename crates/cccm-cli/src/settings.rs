@@ -14,8 +14,9 @@ use crate::resume::Resumed;
 /// Table of `config.toml` that says how the run came about, beside the settings.
 pub(crate) const PROVENANCE: &str = "run";
 
-/// Whoever speaks of the first silences what a lower layer says of the second.
-const SILENCES: [(&str, &str); 11] = [
+/// Whoever speaks of the first silences what a lower layer says of the second. Two that silence each other are never said in
+/// one layer.
+const SILENCES: [(&str, &str); 13] = [
     ("device", "devices"),
     ("devices", "device"),
     ("epochs", "max_steps"),
@@ -24,10 +25,17 @@ const SILENCES: [(&str, &str); 11] = [
     ("checkpoint_steps", "checkpoint_interval"),
     ("eval_interval", "eval_steps"),
     ("eval_steps", "eval_interval"),
-    ("fuse_schedule", "fuse_args"),
+    (FUSE_SCHEDULE, FUSE_ARGS),
     ("preset", "attributes"),
     ("preset", "objects"),
+    ("attributes", "preset"),
+    ("objects", "preset"),
 ];
+
+const FUSE_ARGS: &str = "fuse_args";
+const FUSE_SCHEDULE: &str = "fuse_schedule";
+/// The setting that names a recipe.
+pub(crate) const RECIPE: &str = "recipe";
 
 /// The settings of a training command, as typed: every one optional, named as in `config.toml`.
 pub(crate) trait Settings: clap::Args + Serialize + DeserializeOwned {
@@ -40,6 +48,11 @@ pub(crate) trait Settings: clap::Args + Serialize + DeserializeOwned {
     /// The recipe below what the user says.
     fn recipe(user: &Table) -> Result<Table>;
 
+    /// The settings that recipes by name differ in: where flags name one, it decides these, whatever a file says.
+    fn of_recipes() -> Result<Table> {
+        Ok(Table::new())
+    }
+
     /// Everything that has a value, by the layers below the flags; and the run to go on with.
     fn resolve(self) -> Result<(Self, Option<Resumed>)> {
         let flags = Table::try_from(&self)?;
@@ -49,7 +62,7 @@ pub(crate) trait Settings: clap::Args + Serialize + DeserializeOwned {
             return Ok((settings.try_into()?, Some(resumed)));
         }
         let user = match &launch.config {
-            Some(path) => lay_over(read::<Self>(path)?, flags),
+            Some(path) => lay_over(under_recipe(read::<Self>(path)?, &flags, Self::of_recipes()?), flags),
             None => flags,
         };
         Ok((lay_over(Self::recipe(&user)?, user).try_into()?, None))
@@ -63,8 +76,26 @@ pub(crate) fn lay_over(mut base: Table, over: Table) -> Table {
             base.remove(silent);
         }
     }
+    if over.contains_key(FUSE_ARGS)
+        && let Some(Value::String(schedule)) = base.get_mut(FUSE_SCHEDULE)
+    {
+        // Numbers take the place of those below, which may stand behind the name.
+        *schedule = schedule.split_whitespace().next().unwrap_or_default().to_owned();
+    }
     base.extend(over);
     base
+}
+
+/// What of a file stays where the flags name a recipe: all but what recipes differ in, and what that silences.
+/// - `of_recipes`: the settings that recipes differ in
+fn under_recipe(file: Table, flags: &Table, of_recipes: Table) -> Table {
+    if !flags.contains_key(RECIPE) {
+        return file;
+    }
+    let names: BTreeSet<String> = of_recipes.keys().cloned().collect();
+    let mut rest = lay_over(file, of_recipes);
+    rest.retain(|name, _| !names.contains(name));
+    rest
 }
 
 /// Those of a run's settings that its recipe does not say: what was typed to start it, or as good as that.
@@ -101,7 +132,23 @@ fn parse<S: Settings>(text: &str) -> Result<Table> {
         let alone = Table::from_iter([(name.clone(), value.clone())]);
         let _: S = alone.try_into().with_context(|| format!("`{name}` cannot be {value}"))?;
     }
+    check_together(&table)?;
     Ok(table)
+}
+
+/// Refuses what is refused of flags, too: settings that exclude each other, and half of what goes together.
+fn check_together(table: &Table) -> Result<()> {
+    let says = |name: &str| table.contains_key(name);
+    let rivals = SILENCES
+        .into_iter()
+        .find(|(one, other)| says(one) && says(other) && SILENCES.contains(&(*other, *one)));
+    if let Some((one, other)) = rivals {
+        bail!("`{one}` and `{other}` exclude each other: leave one of them out");
+    }
+    if says("attributes") != says("objects") {
+        bail!("`attributes` and `objects` need each other: add the one that is missing");
+    }
+    Ok(())
 }
 
 /// Every setting there is: the flags, but for those that say how to start.
@@ -128,7 +175,59 @@ mod tests {
         let got = lay_over(base, table("max_steps = 5\nlr = 2.0\nfuse_schedule = 'only_ode'"));
         assert_eq!(got, table("max_steps = 5\nlr = 2.0\nfuse_schedule = 'only_ode'"));
         let base = table("attributes = ['a']\nobjects = ['b']");
-        assert_eq!(lay_over(base, table("preset = 'celeba'")), table("preset = 'celeba'"));
+        assert_eq!(lay_over(base.clone(), table("preset = 'celeba'")), table("preset = 'celeba'"));
+        assert_eq!(lay_over(table("preset = 'celeba'"), base.clone()), base);
+    }
+
+    #[test]
+    fn numbers_of_a_schedule_go_behind_the_name_below() {
+        let got = lay_over(
+            table("fuse_schedule = 'piecewise 1:0'\nfuse_args = ['0:1']"),
+            table("fuse_args = ['0.2:0.5', '0.8:0.1']"),
+        );
+        assert_eq!(got, table("fuse_schedule = 'piecewise'\nfuse_args = ['0.2:0.5', '0.8:0.1']"));
+        let switch = table("fuse_method = 'switch'\nfuse_args = ['0.7']");
+        let got = lay_over(TrainArgs::recipe(&switch).unwrap(), switch);
+        assert_eq!(got["fuse_schedule"].as_str(), Some("switch"));
+        // The script's `--fuse_args 0.2:0.5 0.8:0.1`, whose schedule is `piecewise` where nothing is said.
+        let got = resolved(&["--fuse-args", "0.2:0.5", "0.8:0.1"]);
+        assert_eq!(got["fuse_schedule"].as_str(), Some("piecewise"));
+    }
+
+    /// What `cccm train` goes by, once these flags were typed.
+    fn resolved(flags: &[&str]) -> Table {
+        let command = <TrainArgs as clap::Args>::augment_args(clap::Command::new("train"));
+        let matches = command.try_get_matches_from([&["train"], flags].concat()).unwrap();
+        let args = <TrainArgs as clap::FromArgMatches>::from_arg_matches(&matches).unwrap();
+        Table::try_from(args.resolve().unwrap().0).unwrap()
+    }
+
+    #[test]
+    fn a_recipe_among_the_flags_wins_over_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("run.toml");
+        let text = "recipe = 'best'\nmax_steps = 7\nlr = 1.0\nfuse_schedule = 'piecewise'\nfuse_args = ['0:1']\n\
+                    data_target = 'guided'\nhat_target = 'mixed'\nfirst_timestep = 799";
+        std::fs::write(&file, text).unwrap();
+        let file = file.to_str().unwrap();
+        let text_of = |settings: &Table, name: &str| settings[name].as_str().unwrap().to_owned();
+
+        let published = resolved(&["--config", file, "--recipe", "published", "--hat-target", "teacher"]);
+        for (name, want) in [
+            ("recipe", "published"),
+            ("fuse_schedule", "piecewise 1:0"),
+            ("data_target", "published"),
+            ("hat_target", "teacher"),
+        ] {
+            assert_eq!(text_of(&published, name), want, "{name}");
+        }
+        assert!(!published.contains_key("fuse_args") && !published.contains_key("first_timestep"));
+        // What recipes do not differ in stays as the file has it.
+        assert_eq!((published["max_steps"].as_integer(), published["lr"].as_float()), (Some(7), Some(1.0)));
+
+        let as_it_is = resolved(&["--config", file]);
+        assert_eq!(text_of(&as_it_is, "hat_target"), "mixed");
+        assert!(as_it_is.contains_key("fuse_args"));
     }
 
     #[test]
@@ -138,6 +237,22 @@ mod tests {
         assert!(refused("lr = 'fast'").contains("lr"));
         assert!(refused("resume = 'latest'").contains("no setting `resume`"));
         assert!(refused("[run]\ncommand = 'train-teacher'").contains("cccm train-teacher"));
+        for (text, names) in [
+            ("epochs = 2\nmax_steps = 5", ["`epochs`", "`max_steps`"]),
+            ("eval_steps = 2\neval_interval = 5", ["`eval_steps`", "`eval_interval`"]),
+            ("device = 'cpu'\ndevices = ['cpu', 'cpu']", ["`device`", "`devices`"]),
+            ("preset = 'celeba'\nattributes = ['a']\nobjects = ['b']", ["`preset`", "`attributes`"]),
+            ("attributes = ['a']", ["`attributes`", "`objects`"]),
+            ("objects = ['b']", ["`attributes`", "`objects`"]),
+        ] {
+            let said = refused(text);
+            assert!(names.iter().all(|name| said.contains(name)), "{text}: {said}");
+        }
+        for legal in
+            ["fuse_schedule = 'piecewise'\nfuse_args = ['1:0']", "attributes = ['a']\nobjects = ['b']"]
+        {
+            assert_eq!(parse::<TrainArgs>(legal).unwrap(), table(legal));
+        }
         let whole = "lr = 1e-3\n[run]\ncommand = 'train'\ncccm = '0.1.0'";
         assert_eq!(parse::<TrainArgs>(whole).unwrap(), table("lr = 1e-3"));
     }

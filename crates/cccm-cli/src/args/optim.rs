@@ -2,9 +2,11 @@
 
 #![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
 
+use anyhow::bail;
 use cccm_distill::{OnNonFinite, Span, TrainConfig};
 use cccm_optim::{AdamWConfig, LrSchedule, LrScheduleConfig};
 use cccm_unet::{Parameters, Tables, UNet, UNetConfig};
+use clap::builder::RangedU64ValueParser;
 use serde::{Deserialize, Serialize};
 
 use super::required;
@@ -15,22 +17,22 @@ use super::required;
 #[serde(default)]
 pub(crate) struct OptimArgs {
     /// Passes over the data
-    #[arg(long, value_name = "N", conflicts_with = "max_steps")]
+    #[arg(long, value_name = "N", conflicts_with = "max_steps", value_parser = count::<u64>())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) epochs: Option<u64>,
 
     /// Optimizer steps, instead of --epochs
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<u64>())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_steps: Option<u64>,
 
     /// Images per batch, on each of --devices if they are several
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) train_batch_size: Option<usize>,
 
     /// Batches whose gradients make one optimizer step
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) gradient_accumulation_steps: Option<usize>,
 
@@ -91,27 +93,27 @@ pub(crate) struct OptimArgs {
     pub(crate) ema_decay: Option<f64>,
 
     /// Epochs between checkpoints
-    #[arg(long, value_name = "EPOCHS", conflicts_with = "checkpoint_steps")]
+    #[arg(long, value_name = "EPOCHS", conflicts_with = "checkpoint_steps", value_parser = count::<u64>())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) checkpoint_interval: Option<u64>,
 
     /// Steps between checkpoints, instead of --checkpoint-interval
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<u64>())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) checkpoint_steps: Option<u64>,
 
     /// Checkpoints to keep; the oldest go first
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) checkpoints_total_limit: Option<usize>,
 
     /// Epochs between picture grids
-    #[arg(long, value_name = "EPOCHS", conflicts_with = "eval_steps")]
+    #[arg(long, value_name = "EPOCHS", conflicts_with = "eval_steps", value_parser = count::<u64>())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) eval_interval: Option<u64>,
 
     /// Steps between picture grids, instead of --eval-interval
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<u64>())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) eval_steps: Option<u64>,
 
@@ -125,6 +127,7 @@ pub(crate) struct OptimArgs {
 impl OptimArgs {
     /// The trainer's settings.
     pub(crate) fn train_config(&self) -> anyhow::Result<TrainConfig> {
+        self.check_counts()?;
         let length = span(self.epochs, self.max_steps, "epochs")?;
         Ok(TrainConfig {
             length,
@@ -165,14 +168,74 @@ impl OptimArgs {
 
     /// Images per optimizer step, on each device.
     pub(crate) fn images_per_step(&self) -> anyhow::Result<usize> {
+        self.check_counts()?;
         let batch = required(self.train_batch_size, "train_batch_size")?;
         Ok(batch.saturating_mul(self.gradient_accumulation_steps.unwrap_or(1)))
     }
+
+    /// Refuses what flags cannot say, but a file of settings can.
+    fn check_counts(&self) -> anyhow::Result<()> {
+        let wide = |count: Option<usize>| count.map(|count| count as u64);
+        let counts = [
+            ("epochs", self.epochs),
+            ("max_steps", self.max_steps),
+            ("train_batch_size", wide(self.train_batch_size)),
+            ("gradient_accumulation_steps", wide(self.gradient_accumulation_steps)),
+            ("checkpoint_interval", self.checkpoint_interval),
+            ("checkpoint_steps", self.checkpoint_steps),
+            ("checkpoints_total_limit", wide(self.checkpoints_total_limit)),
+            ("eval_interval", self.eval_interval),
+            ("eval_steps", self.eval_steps),
+        ];
+        match counts.into_iter().find(|(_, count)| *count == Some(0)) {
+            Some((name, _)) => bail!("`{name}` is 0, but must be at least 1"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The parser of flags that count from 1.
+fn count<T: TryFrom<u64>>() -> RangedU64ValueParser<T> {
+    RangedU64ValueParser::new().range(1..)
 }
 
 fn span(epochs: Option<u64>, steps: Option<u64>, name: &str) -> anyhow::Result<Span> {
     match (epochs, steps) {
         (_, Some(steps)) => Ok(Span::Steps(steps)),
         (epochs, None) => Ok(Span::Epochs(required(epochs, name)?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toml::Table;
+
+    use super::*;
+
+    #[test]
+    fn counts_of_nothing_are_refused_by_name() {
+        for name in [
+            "epochs",
+            "max_steps",
+            "train_batch_size",
+            "gradient_accumulation_steps",
+            "checkpoint_interval",
+            "checkpoint_steps",
+            "checkpoints_total_limit",
+            "eval_interval",
+            "eval_steps",
+        ] {
+            let settings: Table = format!("{name} = 0").parse().unwrap();
+            let settings: OptimArgs = settings.try_into().unwrap();
+            let refusals = [settings.train_config().unwrap_err(), settings.images_per_step().unwrap_err()];
+            for refused in refusals.map(|refused| refused.to_string()) {
+                assert!(refused.contains(&format!("`{name}` is 0")), "{refused}");
+            }
+            let command = <OptimArgs as clap::Args>::augment_args(clap::Command::new("train"));
+            let flag = format!("--{}", name.replace('_', "-"));
+            let refused =
+                command.try_get_matches_from(["train", flag.as_str(), "0"]).unwrap_err().to_string();
+            assert!(refused.contains(&flag) && refused.contains("1.."), "{refused}");
+        }
     }
 }

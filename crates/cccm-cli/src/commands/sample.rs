@@ -5,20 +5,23 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use candle_core::Tensor;
 use cccm_data::{Pair, Vocabulary};
 use cccm_sched::Streams;
 use cccm_unet::UNet;
 use image::imageops::{FilterType, resize};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::args::Dtype;
 use crate::pictures::Drawing;
 use crate::report::{GridPicture, PixelRange, rgb_image, write_png};
 use crate::sampling::{Asked, Chosen};
+use crate::signals::Interrupt;
 use crate::source::vocabulary_of;
 use crate::{device, model};
 
@@ -82,17 +85,33 @@ pub(crate) struct SampleArgs {
 struct Record<'a> {
     file: &'a Path,
     pairs: Vec<String>,
+    #[serde(flatten)]
+    origin: &'a Origin<'a>,
+    /// What drawing took; in a directory, of the pictures that were drawn at once.
+    secs: f64,
+}
+
+/// What all files have in common.
+#[derive(Serialize)]
+struct Origin<'a> {
     checkpoint: &'a str,
     steps: usize,
     guidance_scale: f64,
     seed: u64,
     evaluations_per_image: usize,
-    secs: f64,
+}
+
+impl Record<'_> {
+    fn write(&self, picture: &image::RgbImage, out: &mut dyn Write) -> Result<()> {
+        let text = serde_json::to_string(self)?;
+        write_png(self.file, picture, &[("Comment", &text)])?;
+        Ok(writeln!(out, "{text}")?)
+    }
 }
 
 impl SampleArgs {
     /// Samples.
-    pub(crate) fn run(self, out: &mut dyn Write) -> Result<()> {
+    pub(crate) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
         device::use_threads(self.threads)?;
         let device = device::open(self.device.as_deref())?;
         let (config, parameters) = model::load(&self.checkpoint, &device)?;
@@ -103,58 +122,28 @@ impl SampleArgs {
         let asked = Asked { steps: self.steps, guidance_scale: self.guidance_scale };
         let Chosen { sampler, steps, guidance_scale } = asked.sampler(&config, &network)?;
 
-        let count = self.count as usize;
-        let pairs: Vec<Pair> = selection.iter().flat_map(|pair| std::iter::repeat_n(*pair, count)).collect();
-        let streams = Streams::new(self.seed);
-        let image_px = config.image_px;
+        let path = self.out.clone().unwrap_or_else(|| self.default_out());
+        let single_file = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
+        // What a directory holds stays there when somebody stops this; half a file is none.
+        let listen = (!single_file).then(Interrupt::listen);
+        let interrupt = listen.transpose().context("cannot listen for Ctrl-C")?;
         let drawing = Drawing {
             sampler: &*sampler,
             network: &network,
-            streams,
-            image_px,
+            streams: Streams::new(self.seed),
+            image_px: config.image_px,
             device: &device,
-            interrupt: None,
+            interrupt: interrupt.as_ref(),
         };
-        let started = Instant::now();
-        let bar = indicatif::ProgressBar::new(pairs.len() as u64);
-        let images = drawing.images(0, &pairs, &mut |done| bar.set_position(done as u64))?;
-        bar.finish_and_clear();
-
-        let secs = started.elapsed().as_secs_f64();
-        let mut finish = |file: &Path, picture: &image::RgbImage, pairs: Vec<String>| -> Result<()> {
-            let record = Record {
-                file,
-                pairs,
-                checkpoint: &self.checkpoint,
-                steps,
-                guidance_scale,
-                seed: self.seed,
-                evaluations_per_image: sampler.evaluations(),
-                secs,
-            };
-            let text = serde_json::to_string(&record)?;
-            write_png(file, picture, &[("Comment", &text)])?;
-            Ok(writeln!(out, "{text}")?)
+        let origin = Origin {
+            checkpoint: &self.checkpoint,
+            steps,
+            guidance_scale,
+            seed: self.seed,
+            evaluations_per_image: sampler.evaluations(),
         };
-        let path = self.out.clone().unwrap_or_else(|| self.default_out());
-        let single_file = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
-        let names = |pairs: &[Pair]| pairs.iter().map(|pair| vocabulary.folder_name(*pair)).collect();
-        if single_file && pairs.len() > 1 {
-            let picture =
-                grid_picture(&vocabulary, &selection, count).draw(&images, PixelRange::Symmetric)?;
-            return finish(&path, &picture, names(&selection));
-        }
-        for (index, pair) in pairs.iter().enumerate() {
-            let picture = self.enlarge(&images.get(index)?)?;
-            let name = vocabulary.folder_name(*pair);
-            let file = if single_file {
-                path.clone()
-            } else {
-                path.join(format!("{name}-{:04}.png", index % count))
-            };
-            finish(&file, &picture, vec![name])?;
-        }
-        Ok(())
+        let job = Job { args: &self, drawing, vocabulary: &vocabulary, selection: &selection, origin };
+        if single_file { job.file(&path, out).map(|()| ExitCode::SUCCESS) } else { job.directory(&path, out) }
     }
 
     /// The pairs to draw: of all, those with the attribute and the object given.
@@ -183,6 +172,72 @@ impl SampleArgs {
         let picture = rgb_image(image, PixelRange::Symmetric)?;
         let (width, height) = picture.dimensions();
         Ok(resize(&picture, width * self.scale, height * self.scale, FilterType::Nearest))
+    }
+}
+
+/// What is drawn, and how.
+struct Job<'a> {
+    args: &'a SampleArgs,
+    drawing: Drawing<'a>,
+    vocabulary: &'a Vocabulary,
+    selection: &'a [Pair],
+    origin: Origin<'a>,
+}
+
+impl Job<'_> {
+    /// One picture, or a grid of all.
+    fn file(&self, path: &Path, out: &mut dyn Write) -> Result<()> {
+        let pairs = self.pairs();
+        let started = Instant::now();
+        let bar = ProgressBar::new(pairs.len() as u64);
+        let images = self.drawing.images(0, &pairs, &mut |done| bar.set_position(done as u64))?;
+        bar.finish_and_clear();
+        let secs = started.elapsed().as_secs_f64();
+        let picture = if pairs.len() == 1 {
+            self.args.enlarge(&images.get(0)?)?
+        } else {
+            let grid = grid_picture(self.vocabulary, self.selection, self.args.count as usize);
+            grid.draw(&images, PixelRange::Symmetric)?
+        };
+        self.record(path, self.selection, secs).write(&picture, out)
+    }
+
+    /// A file for each picture. They are drawn and written part by part: there may be more than fit into memory.
+    fn directory(&self, path: &Path, out: &mut dyn Write) -> Result<ExitCode> {
+        let pairs = self.pairs();
+        let batch = self.drawing.batch();
+        let bar = ProgressBar::new(pairs.len() as u64);
+        for (number, part) in pairs.chunks(batch).enumerate() {
+            let first = number * batch;
+            let started = Instant::now();
+            let drawn = self.drawing.images(first, part, &mut |done| bar.set_position((first + done) as u64));
+            let raised = self.drawing.interrupt.filter(|interrupt| interrupt.is_raised());
+            if let (Err(_), Some(interrupt)) = (&drawn, raised) {
+                bar.finish_and_clear();
+                tracing::info!("stopped: {first} of {} pictures are in {}", pairs.len(), path.display());
+                return Ok(interrupt.exit_code());
+            }
+            let (images, secs) = (drawn?, started.elapsed().as_secs_f64());
+            for (index, pair) in part.iter().enumerate() {
+                let picture = self.args.enlarge(&images.get(index)?)?;
+                let number = (first + index) % self.args.count as usize;
+                let file = path.join(format!("{}-{number:04}.png", self.vocabulary.folder_name(*pair)));
+                self.record(&file, &[*pair], secs).write(&picture, out)?;
+            }
+        }
+        bar.finish_and_clear();
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The pair of every picture.
+    fn pairs(&self) -> Vec<Pair> {
+        let count = self.args.count as usize;
+        self.selection.iter().flat_map(|pair| std::iter::repeat_n(*pair, count)).collect()
+    }
+
+    fn record<'a>(&'a self, file: &'a Path, pairs: &[Pair], secs: f64) -> Record<'a> {
+        let pairs = pairs.iter().map(|pair| self.vocabulary.folder_name(*pair)).collect();
+        Record { file, pairs, origin: &self.origin, secs }
     }
 }
 

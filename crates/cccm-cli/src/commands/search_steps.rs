@@ -1,7 +1,7 @@
 //! `cccm search-steps`: better timesteps for sampling a student in few steps.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +19,8 @@ use crate::signals::Interrupt;
 use crate::source::vocabulary_of;
 use crate::{device, model};
 
+/// What a checkpoint of a run keeps the digests of its files in.
+const CHECKPOINT_SUMS: &str = "SHA256SUMS";
 /// Real images of each pair that distances are measured from, at most.
 const REAL_PER_PAIR: usize = 100;
 
@@ -30,7 +32,7 @@ const REAL_PER_PAIR: usize = 100;
 /// steps. `cccm sample` and `cccm eval` then use them; the weights stay as they are.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SearchStepsArgs {
-    /// The student: a run, a model directory, a checkpoint or a file
+    /// The student: a run, a model directory or a file; no checkpoint of a run, which has to stay as it is
     #[arg(long, value_name = "PATH", default_value = "runs/latest")]
     checkpoint: PathBuf,
 
@@ -110,9 +112,10 @@ impl SearchStepsArgs {
     }
 
     fn search(&self, out: &mut dyn Write, interrupt: &Interrupt) -> Result<()> {
+        let files = ModelFiles::locate(&self.checkpoint)?;
+        check_may_change(&files.config)?;
         device::use_threads(self.threads)?;
         let device = device::open(self.device.as_deref())?;
-        let files = ModelFiles::locate(&self.checkpoint)?;
         let (mut config, parameters) = model::load(&self.checkpoint.to_string_lossy(), &device)?;
         let Some(mut student) = config.student.clone() else {
             bail!("{} is a teacher: only students are sampled in few steps", self.checkpoint.display());
@@ -183,4 +186,18 @@ impl SearchStepsArgs {
         tracing::info!("kept in {}", files.config.display());
         Ok(())
     }
+}
+
+/// Refuses a checkpoint: with a changed `config.json`, its run would take it for damaged, and not go on from it.
+fn check_may_change(config: &Path) -> Result<()> {
+    let folder = config.parent().unwrap_or(Path::new(""));
+    if folder.join(CHECKPOINT_SUMS).is_file() {
+        bail!(
+            "{} is a checkpoint that its run may go on from: by its {CHECKPOINT_SUMS}, it would be damaged once timesteps \
+             are kept in its config.json; search with the model of the run, RUN/model, or with a copy of the folder \
+             without {CHECKPOINT_SUMS}",
+            folder.display()
+        );
+    }
+    Ok(())
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::args::{DataArgs, LaunchArgs, NetworkArgs, OptimArgs, RunArgs, required};
-use crate::settings::{Settings, lay_over};
+use crate::settings::{RECIPE, Settings, lay_over};
 use crate::source::{Source, is_builtin_digits, vocabulary_of};
 use crate::team::Team;
 use crate::training::{Outcome, Training};
@@ -44,7 +44,8 @@ pub(crate) struct TrainArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     dataset_nums_cond: Option<Vec<usize>>,
 
-    /// Settings by name, which other flags win over: published, or best, which is what the built-in data are distilled by
+    /// Settings by name, which other flags win over, and which wins over --config: published, or best, which is what the
+    /// built-in data are distilled by
     #[arg(long, value_name = "NAME", help_heading = "Distillation")]
     #[serde(skip_serializing_if = "Option::is_none")]
     recipe: Option<Recipe>,
@@ -85,7 +86,7 @@ struct DistillArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     fuse_schedule: Option<String>,
 
-    /// Numbers of the schedule, where --fuse-schedule is its name alone
+    /// Numbers of the schedule, where --fuse-schedule is its name alone or is not given
     #[arg(long, value_name = "ARG", num_args = 1.., action = clap::ArgAction::Set)]
     #[serde(skip_serializing_if = "Option::is_none")]
     fuse_args: Option<Vec<String>>,
@@ -242,10 +243,10 @@ impl Settings for TrainArgs {
         if builtin {
             recipe = lay_over(recipe, include_str!("../recipes/builtin.toml").parse()?);
         }
-        let named = user.get("recipe").cloned().map(Value::try_into::<Recipe>).transpose()?;
+        let named = user.get(RECIPE).cloned().map(Value::try_into::<Recipe>).transpose()?;
         let named = named.unwrap_or(if builtin { Recipe::Best } else { Recipe::Published });
         if named == Recipe::Best {
-            recipe = lay_over(recipe, include_str!("../recipes/best.toml").parse()?);
+            recipe = lay_over(recipe, Self::of_recipes()?);
         }
         let says = |name: &str| user.get(name).and_then(Value::as_str).unwrap_or_default();
         if says("fuse_method") == FuseMethod::Switch.to_string() {
@@ -260,6 +261,11 @@ impl Settings for TrainArgs {
             recipe.insert("huber_c".to_owned(), huber_c.into());
         }
         Ok(recipe)
+    }
+
+    /// All that `best` says, as `published` is what it is laid over.
+    fn of_recipes() -> Result<Table> {
+        Ok(include_str!("../recipes/best.toml").parse()?)
     }
 }
 

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 
 use super::curve::Curve;
 use crate::evaluation::{Record, Search};
-use crate::run_dir::CONFIG;
+use crate::run_dir::{CONFIG, steps_of_change};
 use crate::settings::PROVENANCE;
 
 /// Folders of a run that hold no scores, and may hold much else.
@@ -39,7 +39,10 @@ pub(crate) struct Run {
     /// The command that trained it.
     pub(crate) command: String,
     pub(crate) threads: Option<i64>,
+    /// Of its last steps, which are all where `changes` is empty.
     pub(crate) settings: Table,
+    /// Steps from which on it had other settings than before.
+    pub(crate) changes: Vec<u64>,
     pub(crate) curve: Curve,
     /// Of the model, if there is one yet that can be read.
     pub(crate) labels: Vec<LabelKind>,
@@ -167,6 +170,7 @@ impl Run {
         Ok(Self {
             command: command.to_owned(),
             threads: said("threads").and_then(Value::as_integer),
+            changes: steps_of_change(root)?,
             curve: if metrics.is_file() { Curve::read(&metrics)? } else { Curve::default() },
             searches,
             labels: config.map(|config| config.labels).unwrap_or_default(),

@@ -59,10 +59,12 @@ pub(crate) fn models(found: Vec<(Option<String>, Vec<Found>)>) -> Result<Vec<Mod
 }
 
 /// Whether two runs differ in their seed alone. Runs of one seed and equal settings are equal, but for what was done to
-/// one of them afterwards, which makes it another model.
+/// one of them afterwards, which makes it another model. So is a run whose settings changed on the way.
 fn differ_in_seed(one: &Found, other: &Found) -> bool {
     let (Some(one), Some(other)) = (&one.run, &other.run) else { return false };
-    one.command == other.command && one.seed() != other.seed() && one.identity() == other.identity()
+    let unchanged = one.changes.is_empty() && other.changes.is_empty();
+    let alike = one.command == other.command && one.identity() == other.identity();
+    unchanged && alike && one.seed() != other.seed()
 }
 
 impl Run {
@@ -134,6 +136,7 @@ mod tests {
             command: "train".to_owned(),
             threads: Some(2),
             settings: settings.parse().unwrap(),
+            changes: vec![],
             curve: Curve::default(),
             labels: vec![],
             searches: std::collections::BTreeMap::default(),
@@ -158,6 +161,13 @@ mod tests {
         assert_eq!(grouped(&twice), [("x".to_owned(), 2), ("changed".to_owned(), 1)]);
         let other = [run("a/x", "seed = 0"), run("b/x", "seed = 0\nlr = 1.0")];
         assert_eq!(grouped(&other), [("x (a/x)".to_owned(), 1), ("x (b/x)".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn a_run_whose_settings_changed_on_the_way_is_a_model_of_its_own() {
+        let mut runs = ["0", "1", "2"].map(|seed| run(&format!("a/x-s{seed}"), &format!("seed = {seed}")));
+        runs[1].run.as_mut().unwrap().changes = vec![601];
+        assert_eq!(grouped(&runs), [("x".to_owned(), 2), ("x-s1".to_owned(), 1)]);
     }
 
     #[test]

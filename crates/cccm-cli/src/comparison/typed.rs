@@ -8,12 +8,20 @@ use super::models::Model;
 use crate::commands::train::TrainArgs;
 use crate::commands::train_teacher::TrainTeacherArgs;
 use crate::evaluation::Search;
+use crate::run_dir::config_before;
 use crate::settings::{Settings, beyond_recipe};
 use crate::shell::{as_flags, quoted};
 
-/// What trained each run of a model.
+/// What trained each run of a model, and what that does not tell, as comments.
 pub(crate) fn training_commands(model: &Model) -> Result<Vec<String>> {
-    model.runs.iter().filter_map(|found| training_command(found).transpose()).collect()
+    let mut commands = Vec::new();
+    for found in &model.runs {
+        commands.extend(training_command(found)?);
+        for step in found.run.iter().flat_map(|run| &run.changes) {
+            commands.push(format!("# steps before {step} had other settings: {}", config_before(*step)));
+        }
+    }
+    Ok(commands)
 }
 
 fn training_command(found: &Found) -> Result<Option<String>> {

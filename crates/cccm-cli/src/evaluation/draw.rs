@@ -1,6 +1,7 @@
 //! Pictures to be judged, drawn part by part and kept, so that a stopped evaluation goes on.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -18,6 +19,9 @@ use crate::report::{PixelRange, levels};
 
 /// Pictures in one file.
 const PART: usize = 400;
+/// Their names, around their numbers.
+const PART_PREFIX: &str = "part-";
+const PART_SUFFIX: &str = ".safetensors";
 /// Folder of the pictures beside the scores.
 const SAMPLES: &str = "samples";
 const SETTINGS: &str = "settings.json";
@@ -144,18 +148,33 @@ fn prepare(folder: &Path, settings: &SampleSettings) -> Result<()> {
     if found.as_ref() == Some(settings) {
         return Ok(());
     }
-    for number in 0.. {
-        let part = part_path(folder, number);
-        if !part.exists() {
-            break;
-        }
+    let parts = parts(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    for part in parts {
         std::fs::remove_file(&part).with_context(|| format!("cannot remove {}", part.display()))?;
     }
     write_atomically(&path, &serde_json::to_vec_pretty(settings)?)
 }
 
 fn part_path(folder: &Path, number: usize) -> PathBuf {
-    folder.join(format!("part-{number:04}.safetensors"))
+    folder.join(format!("{PART_PREFIX}{number:04}{PART_SUFFIX}"))
+}
+
+/// All parts that a folder holds, whether or not those before them are there.
+fn parts(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut parts = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(PART_PREFIX) && name.ends_with(PART_SUFFIX) {
+            parts.push(entry.path());
+        }
+    }
+    Ok(parts)
 }
 
 fn write(path: &Path, images: &Tensor, secs: f64) -> Result<()> {
@@ -198,8 +217,10 @@ mod tests {
         prepare(dir.path(), &settings)?;
         let (again, secs) = read(&part_path(dir.path(), 0))?;
         assert_eq!((again.flatten_all()?.to_vec1::<u8>()?, secs), ((0..12).collect(), 0.25));
+        // Part 1 was removed, as one that is damaged is.
+        write(&part_path(dir.path(), 2), &images, 0.25)?;
         prepare(dir.path(), &SampleSettings { threads: 1, ..settings })?;
-        assert!(!part_path(dir.path(), 0).exists());
+        assert!(parts(dir.path())?.is_empty());
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ use toml::Table;
 
 use crate::args::DataArgs;
 use crate::run_dir::CONFIG;
-use crate::settings::PROVENANCE;
+use crate::settings::{PROVENANCE, lay_over};
 use crate::source::{Place, fixed_vocabulary, held_out, mnist_held_out, named_vocabulary, on_bad_image};
 
 /// Where the data have no images for testing, every tenth of a pair is one.
@@ -133,8 +133,7 @@ pub(crate) fn data_of_run(model: &Path, given: &DataArgs) -> Result<DataArgs> {
         // Of images elsewhere, the model has still not seen these pairs.
         settings.retain(|name, _| name == "ignored");
     }
-    settings.extend(given);
-    Ok(settings.try_into()?)
+    Ok(lay_over(settings, given).try_into()?)
 }
 
 /// The images of a dataset in a row, `(n, 3, px, px)`, `f32` in `[-1, 1]`.
@@ -144,4 +143,21 @@ pub(crate) fn load(dataset: &dyn Dataset, images: &[usize]) -> Result<Tensor> {
     let items = values.par_chunks_mut((3 * px * px).max(1)).zip(images);
     items.try_for_each(|(image, index)| dataset.load(*index, image))?;
     Ok(Tensor::from_vec(values, (images.len(), 3, px, px), &Device::Cpu)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_that_are_given_win_over_the_preset_of_a_run() -> Result<()> {
+        let run = tempfile::tempdir()?;
+        std::fs::write(run.path().join(CONFIG), "preset = 'celeba'\n[run]\ncommand = 'train'")?;
+        let labels = |names: &[&str]| Some(names.iter().map(ToString::to_string).collect());
+        let given = DataArgs { attributes: labels(&["a"]), objects: labels(&["b"]), ..DataArgs::default() };
+        let data = data_of_run(run.path(), &given)?;
+        assert_eq!((data.preset, data.attributes), (None, given.attributes));
+        assert_eq!(data_of_run(run.path(), &DataArgs::default())?.preset, Some(Preset::Celeba));
+        Ok(())
+    }
 }

@@ -3,6 +3,10 @@
 use std::path::Path;
 use std::process::Stdio;
 
+#[cfg(unix)]
+use crate::resume::{names, wait_until};
+#[cfg(unix)]
+use crate::support::start;
 use crate::support::{cccm, command, refusal, run, tiny_student, tiny_teacher};
 
 #[test]
@@ -55,6 +59,24 @@ fn a_teacher_is_trained_distilled_and_sampled() {
         ["sample", "--checkpoint", "teacher", "--attribute", "red", "--steps", "2", "--out", "each"];
     assert_eq!(run(dir, &teacher).lines().count(), 6);
     assert!(dir.join("each/red_Circle-0000.png").is_file());
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_keeps_the_pictures_that_are_drawn() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    tiny_teacher(dir, "teacher", &[]);
+    let many = dir.join("many");
+    let mut child = start(dir, &["sample", "--checkpoint", "teacher", "--count", "1000", "--out", "many"]);
+    wait_until(&mut child, || !names(&many).is_empty());
+    std::process::Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    let kept = names(&many);
+    assert!(said.contains(&format!("{} of 36000 pictures are in many", kept.len())), "{said}");
+    assert!(kept.iter().all(|name| image::open(many.join(name)).is_ok()), "{kept:?}");
 }
 
 #[test]

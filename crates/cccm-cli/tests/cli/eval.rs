@@ -115,6 +115,14 @@ fn searched_timesteps_are_kept_and_used() {
         (&found["timesteps"], &found["frechet"])
     );
 
+    let checkpoint = dir.join("student/checkpoints/step-000003");
+    for place in ["student/checkpoints/step-000003", "student/checkpoints/step-000003/target.safetensors"] {
+        let before = std::fs::read(checkpoint.join("config.json")).unwrap();
+        let said = failure(dir, &[&["search-steps", "--checkpoint", place], &classifier[..]].concat());
+        assert!(said.contains("SHA256SUMS") && said.contains("RUN/model"), "{said}");
+        assert!(std::fs::read(checkpoint.join("config.json")).unwrap() == before);
+    }
+
     let teacher = failure(dir, &["search-steps", "--checkpoint", "teacher"]);
     assert!(teacher.contains("teacher is a teacher: only students"), "{teacher}");
 }

@@ -189,4 +189,16 @@ fn what_is_gone_is_left_out() {
     assert!(!dir.join("report/matrix.png").exists() && dir.join("report/accuracy.svg").exists());
     let markdown = text(dir.join("report/report.md"));
     assert!(!markdown.contains("training seeds |") && !markdown.contains("matrix.png"), "{markdown}");
+    assert!(!markdown.contains("had other settings"), "{markdown}");
+    // As a run leaves it that went on with other settings.
+    let run_dir = dir.join("runs/student-s0");
+    std::fs::copy(run_dir.join("config.toml"), run_dir.join("config.before-000002.toml")).unwrap();
+    run(dir, &["report", "runs/student-s0", "--out", "changed"]);
+    let markdown = text(dir.join("changed/report.md"));
+    let mut lines = markdown.lines().skip_while(|line| !line.starts_with("$ cccm train "));
+    assert_eq!(
+        lines.nth(1),
+        Some("$ # steps before 2 had other settings: config.before-000002.toml"),
+        "{markdown}"
+    );
 }
