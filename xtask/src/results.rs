@@ -20,7 +20,9 @@ const E2E_SAMPLES: usize = 20;
 /// Seed of the student of `e2e`.
 const E2E_SEED: u64 = 0;
 /// All that `e2e` makes in its folder.
-const E2E_FOLDERS: [&str; 3] = ["best-seed0", "teacher", "report"];
+const E2E_FOLDERS: [&str; 5] = ["best-seed0", "teacher", "report", E2E_TIMES[0], E2E_TIMES[1]];
+/// Where four steps are drawn again, for their time alone.
+const E2E_TIMES: [&str; 2] = ["times-1", "times-2"];
 
 /// Those of the main table that the screening leaves out.
 const NOT_SCREENED: [&str; 2] = ["stepfuse", "switch"];
@@ -57,7 +59,11 @@ pub(crate) fn e2e(args: &[&str]) -> Result<u8> {
     let teacher = runner.teacher(&[50])?;
     let student = runner.student(&BEST, E2E_SEED)?;
     runner.report("report", &[&BEST], &[])?;
-    let broken = Promises::read(&teacher, &student)?.broken();
+    let mut promises = Promises::read(&teacher, &student)?;
+    for folder in E2E_TIMES {
+        promises.time_again(&runner.four_steps_again(&BEST, E2E_SEED, folder)?)?;
+    }
+    let broken = promises.broken();
     for promise in &broken {
         eprintln!("broken: {promise}");
     }

@@ -74,6 +74,19 @@ impl Runner {
         Ok(scores)
     }
 
+    /// Draws four steps of a student once more; gives the directory of the scores.
+    pub(crate) fn four_steps_again(
+        &self,
+        experiment: &Experiment,
+        seed: u64,
+        folder: &str,
+    ) -> Result<PathBuf> {
+        let run = self.out.join(format!("{}-seed{seed}", experiment.name));
+        let scores = self.out.join(folder);
+        self.eval(&run.to_string_lossy(), &scores, &[4])?;
+        Ok(scores)
+    }
+
     /// Trains a teacher, unless that is done, and scores it; gives the run's directory.
     fn own_teacher(&self, teacher: &Teacher) -> Result<PathBuf> {
         let run = self.out.join(teacher.name);
