@@ -1,5 +1,7 @@
 //! Commands as one would type them.
 
+use std::fmt::Display;
+
 use toml::{Table, Value};
 
 /// Settings as flags.
@@ -22,10 +24,11 @@ fn words(value: &Value) -> String {
 }
 
 /// As a shell reads it as one word.
-pub(crate) fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+pub(crate) fn quoted(text: impl Display) -> String {
+    let text = text.to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
+        return text;
     }
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -36,7 +39,9 @@ mod tests {
 
     #[test]
     fn words_survive_a_shell() {
-        assert_eq!(quoted("runs/a-1"), "runs/a-1");
+        assert_eq!(quoted("runs/a_b-1.x"), "runs/a_b-1.x");
+        assert_eq!(quoted("Fotos/Öl"), "Fotos/Öl");
+        assert_eq!(quoted("my photos"), "'my photos'");
         assert_eq!(quoted("it's $5"), r"'it'\''s $5'");
         assert_eq!(quoted(""), "''");
     }

@@ -35,7 +35,7 @@ fn training_command(found: &Found) -> Result<Option<String>> {
         // The last bits of the weights depend on it.
         settings.entry("threads").or_insert(Value::Integer(threads));
     }
-    let place = quoted(&found.root.display().to_string());
+    let place = quoted(found.root.display());
     Ok(Some(format!("cccm {} --save-path {place}{}", run.command, as_flags(&settings))))
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn search_commands(model: &Model) -> Vec<String> {
                 None => commands.push((search.clone(), vec![steps.to_string()])),
             }
         }
-        let place = quoted(&found.root.display().to_string());
+        let place = quoted(found.root.display());
         let line = |(search, steps): (Search, Vec<String>)| {
             let Search { guidance_scale, samples, seed, flags: said } = search;
             format!(
@@ -78,7 +78,7 @@ pub(crate) fn evaluation_commands(model: &Model) -> Vec<String> {
                 None => record.checkpoint.clone(),
             };
             let place = evaluation.folder.parent().filter(|place| found.run.is_none() || **place != *usual);
-            let out = place.map(|place| format!(" --out {}", quoted(&place.display().to_string())));
+            let out = place.map(|place| format!(" --out {}", quoted(place.display())));
             let head = format!("cccm eval --checkpoint {} --steps", quoted(&checkpoint));
             let tail = format!(
                 " --guidance-scale {} --samples {} --seed {}{}{}",

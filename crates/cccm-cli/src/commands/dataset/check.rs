@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use cccm_data::{FolderCheck, FolderReport, Preset, Sameness, Spread, Vocabulary};
 
-use super::{pair_table, progress_bar, quoted};
+use super::{pair_table, progress_bar};
+use crate::shell::quoted;
 
 /// How many of many names are printed; --json has them all.
 const SHOWN: usize = 10;

@@ -10,7 +10,8 @@ use cccm_data::{
     pair_counts,
 };
 
-use super::{pair_table, progress_bar, quoted};
+use super::{pair_table, progress_bar};
+use crate::shell::quoted;
 
 /// Stands for the pairs of Colored MNIST that are held out by custom.
 const CUSTOMARY: &str = "customary";

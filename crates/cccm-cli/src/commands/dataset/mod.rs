@@ -6,7 +6,6 @@ mod export;
 mod table;
 mod zappos50k;
 
-use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
 
@@ -14,6 +13,7 @@ use anyhow::{Result, bail};
 use cccm_data::{Arrangement, Conversion, Transfer};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::shell::quoted;
 use table::pair_table;
 
 /// Lay out, look over and write folders of images
@@ -106,26 +106,4 @@ fn progress_bar(len: usize) -> ProgressBar {
         bar.set_style(style);
     }
     bar
-}
-
-/// A path or a name as a shell takes it.
-fn quoted(text: impl Display) -> String {
-    let text = text.to_string();
-    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+,:@%".contains(letter);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_where_a_shell_needs_it() {
-        assert_eq!(quoted("a/b_c-1.x"), "a/b_c-1.x");
-        assert_eq!(quoted("my photos"), "'my photos'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-    }
 }
