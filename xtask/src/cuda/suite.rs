@@ -209,18 +209,22 @@ mod tests {
         assert!(message(&["--out"]).contains("`--out` needs a value"));
     }
 
-    #[test]
-    fn the_result_has_all_that_was_run_and_what_failed() {
-        let dir = std::env::temp_dir().join(format!("cccm-cuda-suite-{}", std::process::id()));
-        let mut suite = Suite {
+    fn suite_in(dir: &Path) -> Suite {
+        Suite {
             programs: "/bin".into(),
-            runs: dir.clone(),
+            runs: dir.to_owned(),
             python: None,
             text: String::new(),
             out: dir.join("out.md"),
             failures: 0,
             until: Instant::now() + LIMIT,
-        };
+        }
+    }
+
+    #[test]
+    fn the_result_has_all_that_was_run_and_what_failed() {
+        let dir = std::env::temp_dir().join(format!("cccm-cuda-suite-{}", std::process::id()));
+        let mut suite = suite_in(&dir);
         suite.run("echo", &["all", "well"]).unwrap();
         assert_eq!(suite.failures, 0);
         suite.run("false", &[]).unwrap();
@@ -239,15 +243,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("cccm-cuda-suite-again-{}", std::process::id()));
         fs::create_dir_all(dir.join("teacher/checkpoints")).unwrap();
         fs::write(dir.join("output.log"), "").unwrap();
-        let suite = Suite {
-            programs: "/bin".into(),
-            runs: dir.clone(),
-            python: None,
-            text: String::new(),
-            out: dir.join("out.md"),
-            failures: 0,
-            until: Instant::now() + LIMIT,
-        };
+        let suite = suite_in(&dir);
         assert_eq!(suite.fresh_run("teacher").unwrap(), dir.join("teacher").display().to_string());
         assert!(suite.fresh_run("student").is_ok());
         assert!(!dir.join("teacher").exists() && dir.join("output.log").exists());

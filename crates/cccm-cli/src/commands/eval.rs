@@ -15,8 +15,8 @@ use toml::Table;
 
 use crate::args::{DataArgs, Dtype, JudgeArgs};
 use crate::evaluation::{
-    Features, Judge, RealImages, Record, Reference, Row, SampleSettings, Samples, data_of_run, table,
-    write_nearest, write_page,
+    Features, Judge, RealImages, Record, Reference, Row, SampleSettings, Samples, data_of_run, device_name,
+    table, write_nearest, write_page,
 };
 use crate::pictures::Drawing;
 use crate::sampling::{Asked, Chosen};
@@ -146,7 +146,7 @@ impl EvalArgs {
                 seed: self.seed,
                 samples_per_pair: self.samples as usize,
                 dtype: self.dtype,
-                device: if device.is_cpu() { "cpu" } else { "cuda" }.to_owned(),
+                device: device_name(&device),
                 threads: rayon::current_num_threads(),
             };
             let drawing = Drawing {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use cccm_data::Pair;
+use cccm_distill::Checkpoint;
 use cccm_sample::{FewStepConfig, FewStepSampler, search_timesteps};
 use cccm_sched::{NoiseSchedule, SolverGrid, Streams, StudentConfig};
 use cccm_unet::{ModelFiles, UNet};
@@ -19,8 +20,6 @@ use crate::signals::Interrupt;
 use crate::source::vocabulary_of;
 use crate::{device, model};
 
-/// What a checkpoint of a run keeps the digests of its files in.
-const CHECKPOINT_SUMS: &str = "SHA256SUMS";
 /// Real images of each pair that distances are measured from, at most.
 const REAL_PER_PAIR: usize = 100;
 
@@ -191,11 +190,12 @@ impl SearchStepsArgs {
 /// Refuses a checkpoint: with a changed `config.json`, its run would take it for damaged, and not go on from it.
 fn check_may_change(config: &Path) -> Result<()> {
     let folder = config.parent().unwrap_or(Path::new(""));
-    if folder.join(CHECKPOINT_SUMS).is_file() {
+    let sums = Checkpoint::SUMS;
+    if folder.join(sums).is_file() {
         bail!(
-            "{} is a checkpoint that its run may go on from: by its {CHECKPOINT_SUMS}, it would be damaged once timesteps \
+            "{} is a checkpoint that its run may go on from: by its {sums}, it would be damaged once timesteps \
              are kept in its config.json; search with the model of the run, RUN/model, or with a copy of the folder \
-             without {CHECKPOINT_SUMS}",
+             without {sums}",
             folder.display()
         );
     }

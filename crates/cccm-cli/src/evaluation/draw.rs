@@ -58,6 +58,11 @@ impl SampleSettings {
 
 const CPU: &str = "cpu";
 
+/// A device as settings name it.
+pub(crate) fn device_name(device: &Device) -> String {
+    if device.is_cpu() { CPU } else { "cuda" }.to_owned()
+}
+
 fn cpu() -> String {
     CPU.to_owned()
 }

@@ -11,7 +11,7 @@ mod search;
 mod table;
 mod training;
 
-pub(crate) use draw::{SampleSettings, Samples, first_pictures};
+pub(crate) use draw::{SampleSettings, Samples, device_name, first_pictures};
 pub(crate) use features::Features;
 pub(crate) use judge::{Judge, Keep};
 pub(crate) use page::{write_nearest, write_page};

@@ -160,4 +160,25 @@ mod tests {
         assert_eq!(data_of_run(run.path(), &DataArgs::default())?.preset, Some(Preset::Celeba));
         Ok(())
     }
+
+    /// A generator of folders learns from the images for testing as well, so that copies are looked for among them.
+    #[test]
+    fn generators_of_folders_learn_from_all_images() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        for name in ["red_boat", "blue_car"] {
+            let folder = dir.path().join(name);
+            std::fs::create_dir(&folder)?;
+            for number in 0..10 {
+                let pixel = image::Rgb([number * 20; 3]);
+                image::RgbImage::from_pixel(8, 8, pixel).save(folder.join(format!("{number}.png")))?;
+            }
+        }
+        let data = DataArgs { data: Some(dir.path().display().to_string()), ..DataArgs::default() };
+        let real = RealImages::open(&data, &Vocabulary::discover(dir.path())?, 8)?;
+        assert_eq!((real.train.len(), real.test.len(), real.learnt.len()), (18, 2, 20));
+        let shapes = DataArgs { data: Some("builtin:shapes".to_owned()), ..DataArgs::default() };
+        let real = RealImages::open(&shapes, &Preset::Shapes.vocabulary(), 8)?;
+        assert_eq!(real.learnt.len(), real.train.len());
+        Ok(())
+    }
 }

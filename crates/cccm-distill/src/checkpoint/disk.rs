@@ -10,12 +10,15 @@ use sha2::{Digest, Sha256};
 use super::{Checkpoint, STATE};
 use crate::{Error, Result};
 
-/// Digests of all other files, in the form that `sha256sum --check` reads.
-pub(super) const SUMS: &str = "SHA256SUMS";
+pub(super) const SUMS: &str = Checkpoint::SUMS;
 /// What stands between digest and name there.
 const SUMS_GAP: &str = "  ";
 
 impl Checkpoint {
+    /// Name of the file with the digests of all others, in the form that `sha256sum --check` reads: a directory that holds it
+    /// is a checkpoint, and damaged once another of its files is changed.
+    pub const SUMS: &str = "SHA256SUMS";
+
     /// Writes the checkpoint as the directory `dir`, creating the ones above it.
     ///
     /// The files are written into a hidden directory beside `dir` and synced to the disk; then it is renamed. So

@@ -25,7 +25,7 @@ pub(super) struct Job<'a> {
     pub(super) filters: Filters<'a>,
     /// Their points where they are known already: `(1 or 2, 36, depth)`, a vector for sixteen output channels.
     pub(super) filter_points: Option<&'a [Lanes]>,
-    /// Of the output channels.
+    /// The first of the output channels.
     pub(super) first_output: usize,
     pub(super) bias: Option<&'a [f32]>,
     /// The whole batch.
