@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use cccm_data::{Loader, LoaderConfig, PairFilter, Shapes, ShapesConfig, Shard};
 use cccm_distill::{
-    AllReduce, Alone, Averaging, DistillConfig, Distillation, MovingAverage, Networks, Objective, Part, Star,
-    StepReport, TeacherConfig, TeacherTraining, TrainBatch, TrainConfig, Trainer, TrainerParts,
+    AllReduce, Alone, Averaging, DistillConfig, Distillation, LabelSpace, MovingAverage, Networks, Objective,
+    Part, Star, StepReport, TeacherConfig, TeacherTraining, TrainBatch, TrainConfig, Trainer, TrainerParts,
 };
 use cccm_optim::{AdamWConfig, LrSchedule, LrScheduleConfig};
 use cccm_sched::{FuseSchedule, NoiseSchedule, ScheduleConfig, Streams};
@@ -95,7 +95,7 @@ fn distil(pieces: usize, workers: Box<dyn AllReduce>) -> Result<Trained> {
     // The published distance has a kink at 0.001, where rounding shows in the fourth digit of a gradient.
     let cfg = DistillConfig { fuse_schedule, huber_c: 0.1, ..DistillConfig::default() };
     let schedule = NoiseSchedule::new(&ScheduleConfig::default())?;
-    let objective = Distillation::new(&cfg, schedule, teacher.null_labels().to_vec(), networks)?;
+    let objective = Distillation::new(&cfg, schedule, LabelSpace::new(&teacher.null_labels()), networks)?;
     train(&objective, &trained, &averaged, pieces, workers)
 }
 

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use cccm_distill::{
-    Averaging, DistillConfig, Distillation, MovingAverage, Networks, TrainBatch, TrainConfig, Trainer,
-    TrainerParts,
+    Averaging, DistillConfig, Distillation, LabelSpace, MovingAverage, Networks, TrainBatch, TrainConfig,
+    Trainer, TrainerParts,
 };
 use cccm_kernels::backward;
 use cccm_sample::{DdimConfig, DdimSampler, FewStepConfig, FewStepSampler, Sampler, SeededNoise};
@@ -98,7 +98,7 @@ impl Bench {
             Work::Sample2 => measure(&mut few_steps(2)?),
             Work::Sample4 => measure(&mut few_steps(4)?),
             Work::Ddim50 => {
-                let cfg = DdimConfig { steps: 50, guidance_scale: 2.8 };
+                let cfg = DdimConfig::new(50, 2.8);
                 let sampler =
                     DdimSampler::new(&ScheduleConfig::default(), &self.teacher.null_labels(), &cfg)?;
                 measure(&mut || done(sampler.sample(&self.teacher, &labels, &noise, &mut ())))
@@ -133,7 +133,7 @@ impl Bench {
         let cfg = DistillConfig { fuse_schedule, ..DistillConfig::default() };
         let schedule = NoiseSchedule::new(&ScheduleConfig::default())?;
         let networks = Networks { student: &self.student, target: &self.target, teacher: &self.teacher };
-        Ok(Distillation::new(&cfg, schedule, self.teacher.null_labels().to_vec(), networks)?)
+        Ok(Distillation::new(&cfg, schedule, LabelSpace::new(&self.teacher.null_labels()), networks)?)
     }
 
     fn trainer<'a>(&self, objective: &'a Distillation<'_>) -> Result<Trainer<'a>> {

@@ -2,18 +2,25 @@
 
 use anyhow::Result;
 use cccm_sample::{DdimConfig, DdimSampler, FewStepConfig, FewStepSampler, Sampler};
+use cccm_sched::{GuidanceConfig, Thresholding};
 use cccm_unet::{ModelConfig, UNet};
+
+use crate::args::GuidanceArgs;
 
 /// Guided solver steps of a teacher, as published: 100 evaluations.
 const TEACHER_STEPS: usize = 50;
 /// Guidance scale of a teacher, the middle of what the built-in students are trained for.
 const TEACHER_GUIDANCE_SCALE: f64 = 3.0;
+/// What is done to a teacher's clean images where nothing is said. The published sampler does nothing, and saturates pictures
+/// whenever a prediction near the end of the schedule is a little off.
+pub(crate) const TEACHER_THRESHOLDING: Thresholding = Thresholding::Clip;
 
 /// How to sample; what is not said is the model's default.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
     pub(crate) steps: Option<usize>,
     pub(crate) guidance_scale: Option<f64>,
+    pub(crate) guidance: GuidanceArgs,
 }
 
 /// A sampler, and what it was made for.
@@ -22,11 +29,14 @@ pub(crate) struct Chosen {
     /// Evaluations of a student, guided solver steps of a teacher.
     pub(crate) steps: usize,
     pub(crate) guidance_scale: f64,
+    /// Of a teacher.
+    pub(crate) guidance: Option<GuidanceConfig>,
 }
 
 impl Asked {
     pub(crate) fn sampler(self, config: &ModelConfig, network: &UNet) -> Result<Chosen> {
         if let Some(student) = &config.student {
+            self.guidance.refuse_for_student()?;
             let default = FewStepConfig::for_student(student);
             let cfg = FewStepConfig {
                 steps: self.steps.unwrap_or(default.steps),
@@ -34,13 +44,15 @@ impl Asked {
             };
             let sampler = FewStepSampler::new(&config.schedule, student, &cfg)?;
             let FewStepConfig { steps, guidance_scale } = cfg;
-            return Ok(Chosen { sampler: Box::new(sampler), steps, guidance_scale });
+            return Ok(Chosen { sampler: Box::new(sampler), steps, guidance_scale, guidance: None });
         }
         let cfg = DdimConfig {
             steps: self.steps.unwrap_or(TEACHER_STEPS),
             guidance_scale: self.guidance_scale.unwrap_or(TEACHER_GUIDANCE_SCALE),
+            guidance: self.guidance.config(TEACHER_THRESHOLDING)?,
         };
         let sampler = DdimSampler::new(&config.schedule, &network.null_labels(), &cfg)?;
-        Ok(Chosen { sampler: Box::new(sampler), steps: cfg.steps, guidance_scale: cfg.guidance_scale })
+        let DdimConfig { steps, guidance_scale, guidance } = cfg;
+        Ok(Chosen { sampler: Box::new(sampler), steps, guidance_scale, guidance: Some(guidance) })
     }
 }

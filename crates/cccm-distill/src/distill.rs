@@ -1,13 +1,17 @@
 //! Distilling a teacher into a student: settings, and the loss as a trainer sees it.
 
-use cccm_sched::{Draws, FuseSchedule, NoiseSchedule, StudentConfig, doubling_solver_steps};
+use cccm_sched::{
+    Draws, FuseSchedule, Guidance, GuidanceConfig, NoiseSchedule, PredictionType, StudentConfig,
+    doubling_solver_steps,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::objective::Metered;
 use crate::timesteps::StepDraws;
+use crate::trajectory::Trajectories;
 use crate::{
     DataTarget, Distance, DistillInputs, DistillLoss, Error, Evaluation, FuseMethod, HatTarget, LossType,
-    Networks, Objective, Result, TeacherSolver, TimestepSampling, TrainBatch, Work,
+    Networks, Objective, Result, TeacherSolver, TimestepSampling, TrainBatch, TrajectoryConfig, Work,
 };
 
 /// Settings of a distillation; the defaults are those of the published runs.
@@ -21,6 +25,9 @@ pub struct DistillConfig {
     pub fuse_schedule: FuseSchedule,
     /// How the teacher's point is found. Default `ddim`, as published.
     pub teacher_solver: TeacherSolver,
+    /// Which way the teacher is guided, and what is done to its clean images; the guided real-data point follows. Default as
+    /// published.
+    pub guidance: GuidanceConfig,
     /// The real-data point. Default `published`.
     pub data_target: DataTarget,
     /// The point behind the teacher's share of the loss. Default `mixed`, as published.
@@ -42,6 +49,13 @@ pub struct DistillConfig {
     /// What stays, in `[0, 1]`, of a second average that is sampled instead of the target, as
     /// [`MovingAverage::sampling`](crate::MovingAverage::sampling) has it. Default none: the target is sampled, as published.
     pub sampling_ema_decay: Option<f64>,
+    /// A first stage on trajectories of the teacher, which changes the student over where its output means something else than
+    /// the teacher's. Default none.
+    pub trajectory: TrajectoryConfig,
+    /// What the student's output means. At high noise the image behind a noise prediction has its error many times magnified
+    /// (25 times at timestep 799 of the usual schedule), that behind a clean image or a velocity has not. Default that of the
+    /// teacher, as published.
+    pub student_prediction: Option<PredictionType>,
     /// What the student is trained for, and must be told when it samples.
     pub student: StudentConfig,
 }
@@ -52,6 +66,7 @@ impl Default for DistillConfig {
             fuse_method: FuseMethod::LossFuse,
             fuse_schedule: FuseSchedule::default(),
             teacher_solver: TeacherSolver::Ddim,
+            guidance: GuidanceConfig::default(),
             data_target: DataTarget::Published,
             hat_target: HatTarget::Mixed,
             timestep_sampling: TimestepSampling::Uniform,
@@ -60,6 +75,8 @@ impl Default for DistillConfig {
             huber_c: 0.001,
             ema_decay: 0.95,
             sampling_ema_decay: None,
+            trajectory: TrajectoryConfig::default(),
+            student_prediction: None,
             student: StudentConfig::default(),
         }
     }
@@ -86,6 +103,7 @@ impl DistillConfig {
         if let Some(decay) = self.sampling_ema_decay.filter(|decay| !(0.0..=1.0).contains(decay)) {
             return Err(Error::invalid("sampling_ema_decay", decay, "at least 0 and at most 1"));
         }
+        self.guidance.validate()?;
         Ok(self.student.validate()?)
     }
 
@@ -112,8 +130,26 @@ struct Stage {
     steps: StepDraws,
 }
 
+/// The labels that a teacher knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelSpace {
+    /// Per label kind the null token, which is its number of labels.
+    pub null_labels: Vec<u32>,
+    /// The combinations that trajectories are made for, one label index per kind each; none where there are no trajectories.
+    pub combinations: Vec<Vec<u32>>,
+}
+
+impl LabelSpace {
+    /// Labels of a distillation without trajectories.
+    /// - `null_labels`: as the field
+    pub fn new(null_labels: &[u32]) -> Self {
+        Self { null_labels: null_labels.to_vec(), combinations: Vec::new() }
+    }
+}
+
 /// Distillation as an objective: draws what is random, and follows the fusion schedule.
 pub struct Distillation<'a> {
+    trajectories: Option<Trajectories>,
     stages: Vec<Stage>,
     networks: Networks<'a>,
     fuse_schedule: FuseSchedule,
@@ -123,14 +159,13 @@ pub struct Distillation<'a> {
 impl<'a> Distillation<'a> {
     /// Distillation as `cfg` has it.
     /// - `schedule`: what the teacher was trained with
-    /// - `null_labels`: per label kind the null token, which is its number of labels
     ///
     /// # Errors
-    /// As [`DistillLoss::new`], and for a `solver_steps_start` that is not allowed.
+    /// As [`DistillLoss::new`], and for a `solver_steps_start` or a `trajectory` that is not allowed.
     pub fn new(
         cfg: &DistillConfig,
         schedule: NoiseSchedule,
-        null_labels: Vec<u32>,
+        labels: LabelSpace,
         networks: Networks<'a>,
     ) -> Result<Self> {
         cfg.validate()?;
@@ -144,12 +179,30 @@ impl<'a> Distillation<'a> {
                 student: StudentConfig { num_ddim_timesteps, ..cfg.student.clone() },
                 ..cfg.clone()
             };
-            let loss = DistillLoss::new(&cfg, schedule.clone(), null_labels.clone())?;
+            let loss = DistillLoss::new(&cfg, schedule.clone(), labels.null_labels.clone())?;
             let points = cfg.student.points(loss.grid())?.len();
             Ok(Stage { steps: StepDraws::new(cfg.timestep_sampling, loss.grid(), points), loss })
         };
+        let stages: Vec<Stage> = solver_steps.into_iter().map(stage).collect::<Result<_>>()?;
+        let trajectories = match stages.last() {
+            Some(Stage { loss, .. }) if cfg.trajectory.steps > 0 => {
+                let points = cfg.student.points(loss.grid())?;
+                let guidance = Guidance::new(&cfg.guidance, &labels.null_labels)?;
+                let w_interval = cfg.student.w_interval;
+                Some(Trajectories::new(
+                    &cfg.trajectory,
+                    schedule,
+                    points,
+                    guidance,
+                    w_interval,
+                    labels.combinations,
+                )?)
+            }
+            _ => None,
+        };
         Ok(Self {
-            stages: solver_steps.into_iter().map(stage).collect::<Result<_>>()?,
+            trajectories,
+            stages,
             networks,
             fuse_schedule: cfg.fuse_schedule.clone(),
             w_interval: cfg.student.w_interval,
@@ -186,10 +239,16 @@ impl Objective for Distillation<'_> {
 
     fn evaluate(&self, batch: &TrainBatch, draws: &Draws, progress: f64) -> Result<Evaluation> {
         let Stage { loss, steps } = self.stage(progress);
-        let inputs = self.draw(steps, batch, draws)?;
-        let c_t = self.fuse_schedule.weight(progress);
         let Networks { student, target, teacher } = self.networks;
         let (student, target, teacher) = (Metered::new(student), Metered::new(target), Metered::new(teacher));
+        if let Some(trajectories) = self.trajectories.as_ref().filter(|all| all.serve(draws)) {
+            let points = trajectories.points(&teacher, draws, batch.image_shape(), batch.x_0.device())?;
+            let loss = loss.to_ends(&student, &points)?;
+            let work = Work { teacher: teacher.reading(), student: student.reading(), ..Work::default() };
+            return Ok(Evaluation { loss, teacher_part: None, data_part: None, c_t: None, work });
+        }
+        let inputs = self.draw(steps, batch, draws)?;
+        let c_t = self.fuse_schedule.weight(progress);
         let metered = Networks { student: &student, target: &target, teacher: &teacher };
         let parts = loss.evaluate(&metered, &inputs, c_t)?;
         Ok(Evaluation {

@@ -1,9 +1,10 @@
 //! The distillation loss: what the student should answer, fused from teacher and real data.
 
 use candle_core::{DType, Tensor};
-use cccm_sched::{Boundary, Conditions, Denoiser, NoiseSchedule, SolverGrid};
+use cccm_sched::{Boundary, Conditions, Denoiser, Guidance, NoiseSchedule, SolverGrid};
 
 use crate::points::{Points, SolverStep, like};
+use crate::trajectory::TrajectoryPoints;
 use crate::{Distance, DistillConfig, Error, FuseMethod, HatTarget, Result};
 
 /// The networks of a distillation. Gradients flow through the student alone, whatever the others are made of.
@@ -69,6 +70,8 @@ pub struct DistillParts {
 #[derive(Clone, Debug)]
 pub struct DistillLoss {
     step: SolverStep,
+    /// The teacher's, but for what the student's output means.
+    student_schedule: NoiseSchedule,
     boundary: Boundary,
     method: FuseMethod,
     hat_target: HatTarget,
@@ -84,13 +87,15 @@ impl DistillLoss {
     /// schedule has timesteps.
     pub fn new(cfg: &DistillConfig, schedule: NoiseSchedule, null_labels: Vec<u32>) -> Result<Self> {
         cfg.validate()?;
+        let prediction = cfg.student_prediction.unwrap_or(schedule.prediction_type());
         Ok(Self {
+            student_schedule: schedule.clone().predicting(prediction),
             step: SolverStep {
                 grid: SolverGrid::new(&schedule, cfg.student.num_ddim_timesteps)?,
                 schedule,
                 solver: cfg.teacher_solver,
                 data_target: cfg.data_target,
-                null_labels,
+                guidance: Guidance::new(&cfg.guidance, &null_labels)?,
             },
             boundary: cfg.student.boundary()?,
             method: cfg.fuse_method,
@@ -181,6 +186,13 @@ impl DistillLoss {
         Ok((Some(both.narrow(0, 0, batch)?), Some(both.narrow(0, batch, batch)?)))
     }
 
+    /// The distance of the student's answers from the ends of trajectories: a scalar, `f32`.
+    pub(crate) fn to_ends(&self, student: &dyn Denoiser, points: &TrajectoryPoints) -> Result<Tensor> {
+        let conds = Conditions::new(points.labels.clone()).with_w(points.w.clone());
+        let answer = self.consistency(student, &points.x_t, &points.t, &conds)?;
+        Ok(self.distance.between(&answer, &points.end)?)
+    }
+
     /// The boundary-scaled estimate of `x_0`: `f(x, t) = c_skip x + c_out x0_pred`.
     fn consistency(
         &self,
@@ -190,7 +202,7 @@ impl DistillLoss {
         conds: &Conditions,
     ) -> Result<Tensor> {
         let prediction = network.predict(x_t, &t.to_device(x_t.device())?, conds)?;
-        let x0_pred = self.step.schedule.x0_from_prediction(x_t, t, &like(&prediction, x_t)?)?;
+        let x0_pred = self.student_schedule.x0_from_prediction(x_t, t, &like(&prediction, x_t)?)?;
         Ok(self.boundary.apply(x_t, t, &x0_pred)?)
     }
 }

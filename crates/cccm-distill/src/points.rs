@@ -1,7 +1,7 @@
 //! The two candidates for the point one solver step earlier: by the teacher, and by real data.
 
 use candle_core::Tensor;
-use cccm_sched::{Conditions, Denoiser, NoiseSchedule, SolverGrid, guidance_shift, predict_pair};
+use cccm_sched::{Denoiser, Guidance, NoiseSchedule, SolverGrid, Thresholding};
 
 use crate::{DataTarget, DistillInputs, Result, TeacherSolver};
 
@@ -12,7 +12,7 @@ pub(crate) struct SolverStep {
     pub(crate) grid: SolverGrid,
     pub(crate) solver: TeacherSolver,
     pub(crate) data_target: DataTarget,
-    pub(crate) null_labels: Vec<u32>,
+    pub(crate) guidance: Guidance,
 }
 
 /// Where a step starts, and where it may end; images `(batch, channels, height, width)`, without a graph.
@@ -48,18 +48,17 @@ impl SolverStep {
         if c_t > 0.0 || data_are_guided {
             let answer = self.ask(teacher, &x_start, &t_start, inputs)?;
             if data_are_guided {
-                // A step is linear in image and noise, and the one from the true ones ends at the unguided point.
-                x_ode = (x_ode + self.grid.step(index, &answer.x0_shift, &answer.eps_shift)?)?;
+                x_ode = self.guided_data(inputs, (&x_start, &t_start), x_ode, &answer)?;
             }
             if c_t > 0.0 {
-                // The guided noise implies the guided image, but rounds otherwise: this is the published order.
-                let (eps, x_0) = ((answer.eps + answer.eps_shift)?, (answer.x_0 + answer.x0_shift)?);
+                let (eps, x_0) = self.guided(&x_start, &t_start, answer)?;
                 let end = self.grid.step(index, &x_0, &eps)?;
                 x_teacher = Some(match self.solver {
                     TeacherSolver::Ddim => end,
                     TeacherSolver::Heun => {
-                        let there = self.ask(teacher, &end, &t_end, inputs)?;
-                        let eps = ((eps + (there.eps + there.eps_shift)?)? * 0.5)?;
+                        let (eps_there, _) =
+                            self.guided(&end, &t_end, self.ask(teacher, &end, &t_end, inputs)?)?;
+                        let eps = ((eps + eps_there)? * 0.5)?;
                         let x_0 = self.schedule.x0_from_eps(&x_start, &t_start, &eps)?;
                         // In terms of x̄ and σ a DDIM step is Euler's, and Heun's is one along the mean noise.
                         self.grid.step(index, &x_0, &eps)?
@@ -70,19 +69,47 @@ impl SolverStep {
         Ok(Points { t_start, t_end, x_start, x_ode, x_teacher })
     }
 
+    /// The real-data point that guidance has moved.
+    /// - `x_ode`: the point without guidance
+    fn guided_data(
+        &self,
+        DistillInputs { x_0, index, .. }: &DistillInputs,
+        (x_start, t_start): (&Tensor, &Tensor),
+        x_ode: Tensor,
+        answer: &Answer,
+    ) -> Result<Tensor> {
+        if self.guidance.thresholding() == Thresholding::None {
+            // A step is linear in image and noise, and the one from the true ones ends at the unguided point.
+            return Ok((x_ode + self.grid.step(index, &answer.x0_shift, &answer.eps_shift)?)?);
+        }
+        let x_0 = self.guidance.thresholding().apply(&(x_0 + &answer.x0_shift)?)?;
+        let eps = self.schedule.eps_from_x0(x_start, t_start, &x_0)?;
+        Ok(self.grid.step(index, &x_0, &eps)?)
+    }
+
+    /// The teacher's guided noise and clean image.
+    fn guided(&self, x: &Tensor, t: &Tensor, answer: Answer) -> Result<(Tensor, Tensor)> {
+        // The guided noise implies the guided image, but rounds otherwise: this is the published order.
+        let (eps, x_0) = ((answer.eps + answer.eps_shift)?, (answer.x_0 + answer.x0_shift)?);
+        if self.guidance.thresholding() == Thresholding::None {
+            return Ok((eps, x_0));
+        }
+        let x_0 = self.guidance.thresholding().apply(&x_0)?;
+        Ok((self.schedule.eps_from_x0(x, t, &x_0)?, x_0))
+    }
+
     /// The teacher at one point, without a graph.
     fn ask(&self, teacher: &dyn Denoiser, x: &Tensor, t: &Tensor, inputs: &DistillInputs) -> Result<Answer> {
-        let conds = Conditions::new(inputs.labels.clone());
-        let (cond, uncond) = predict_pair(teacher, x, &t.to_device(x.device())?, &conds, &self.null_labels)?;
-        let (cond, uncond) = (like(&cond, x)?.detach(), like(&uncond, x)?.detach());
-        let both = |from: &dyn Fn(&Tensor) -> cccm_sched::Result<Tensor>| -> Result<(Tensor, Tensor)> {
-            let (cond, uncond) = (from(&cond)?, from(&uncond)?);
-            let shift = guidance_shift(&cond, &uncond, &inputs.w)?;
-            Ok((cond, shift))
-        };
-        let (eps, eps_shift) = both(&|prediction| self.schedule.eps_from_prediction(x, t, prediction))?;
-        let (x_0, x0_shift) = both(&|prediction| self.schedule.x0_from_prediction(x, t, prediction))?;
-        Ok(Answer { eps, x_0, eps_shift, x0_shift })
+        let answers =
+            self.guidance.ask(teacher, x, t, &inputs.labels, &inputs.w)?.map(|answer| like(answer, x))?;
+        let eps = answers.map(|prediction| self.schedule.eps_from_prediction(x, t, prediction))?;
+        let x_0 = answers.map(|prediction| self.schedule.x0_from_prediction(x, t, prediction))?;
+        Ok(Answer {
+            eps_shift: eps.shift()?,
+            x0_shift: x_0.shift()?,
+            eps: eps.conditional().clone(),
+            x_0: x_0.conditional().clone(),
+        })
     }
 }
 

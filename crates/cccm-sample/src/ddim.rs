@@ -1,24 +1,35 @@
 //! Guided DDIM sampling of a teacher.
 
 use candle_core::Tensor;
-use cccm_sched::{Conditions, Denoiser, NoiseSchedule, ScheduleConfig, ddim_timesteps, guided, predict_pair};
+use cccm_sched::{Denoiser, Guidance, GuidanceConfig, NoiseSchedule, ScheduleConfig, ddim_timesteps};
 use serde::{Deserialize, Serialize};
 
 use crate::sampler::{Evaluations, guidance_weights, start, timestep, w_from_guidance_scale};
 use crate::{Error, NoiseSource, Observer, Result, SampleStep, Sampler};
 
 /// How a teacher is sampled.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DdimConfig {
     /// Solver steps, at least 1 and below the schedule's `train_timesteps`; published: 50.
     pub steps: usize,
     /// Guidance as users count it (`w + 1`), finite; at 1, none, a step costs one evaluation instead of two.
     pub guidance_scale: f64,
+    /// Which way guidance leads, when it acts, and what is done to the clean image. Default as published.
+    #[serde(default)]
+    pub guidance: GuidanceConfig,
+}
+
+impl DdimConfig {
+    /// Published guidance.
+    /// - `steps`, `guidance_scale`: as the fields
+    pub fn new(steps: usize, guidance_scale: f64) -> Self {
+        Self { steps, guidance_scale, guidance: GuidanceConfig::default() }
+    }
 }
 
 /// Deterministic DDIM (Song et al. 2021, eq. 12 with sigma 0) with classifier-free guidance (Ho & Salimans 2022,
-/// eq. 6).
+/// eq. 6), or what else [`GuidanceConfig`] says.
 ///
 /// The last step ends at timestep 0 of the schedule, whose noise rate is 0.01 under the default one.
 #[derive(Clone, Debug)]
@@ -26,7 +37,7 @@ pub struct DdimSampler {
     schedule: NoiseSchedule,
     /// Ascending.
     timesteps: Vec<u32>,
-    null_labels: Vec<u32>,
+    guidance: Guidance,
     w: f64,
 }
 
@@ -35,41 +46,18 @@ impl DdimSampler {
     /// - `null_labels`: per label kind the null token, which is its number of labels
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] when `guidance_scale` is not finite; [`Error::Sched`] when `steps` or `schedule` is out
-    /// of range.
+    /// [`Error::InvalidConfig`] when `guidance_scale` is not finite; [`Error::Sched`] when `steps`, `guidance` or `schedule`
+    /// is out of range.
     pub fn new(schedule: &ScheduleConfig, null_labels: &[u32], cfg: &DdimConfig) -> Result<Self> {
         let w = w_from_guidance_scale(cfg.guidance_scale)?;
         let schedule = NoiseSchedule::new(schedule)?;
         let timesteps = ddim_timesteps(schedule.train_timesteps(), cfg.steps)?;
-        Ok(Self { schedule, timesteps, null_labels: null_labels.to_vec(), w })
+        Ok(Self { schedule, timesteps, guidance: Guidance::new(&cfg.guidance, null_labels)?, w })
     }
 
     /// Timesteps at which the network is evaluated, ascending; sampling visits them from the last to the first.
     pub fn timesteps(&self) -> &[u32] {
         &self.timesteps
-    }
-
-    fn is_guided(&self) -> bool {
-        self.w != 0.0
-    }
-
-    fn evaluations_per_step(&self) -> usize {
-        if self.is_guided() { 2 } else { 1 }
-    }
-
-    /// The guided prediction, of whatever kind the network predicts: the conversions to `eps` are linear.
-    fn predict(
-        &self,
-        denoiser: &dyn Denoiser,
-        x_t: &Tensor,
-        t: &Tensor,
-        conds: &Conditions,
-    ) -> candle_core::Result<Tensor> {
-        if !self.is_guided() {
-            return denoiser.predict(x_t, t, conds);
-        }
-        let (cond, uncond) = predict_pair(denoiser, x_t, t, conds, &self.null_labels)?;
-        guided(&cond, &uncond, &guidance_weights(self.w, x_t)?)
     }
 }
 
@@ -81,28 +69,29 @@ impl Sampler for DdimSampler {
         noise: &dyn NoiseSource,
         observer: &mut dyn Observer,
     ) -> Result<Tensor> {
-        let (got, want) = (labels.len(), self.null_labels.len());
+        let (got, want) = (labels.len(), self.guidance.label_kinds());
         if got != want {
             return Err(Error::LabelKinds { got, want });
         }
         let mut x_t = start(labels, noise)?;
-        let conds = Conditions::new(labels.to_vec());
-        let mut evaluations = Evaluations::default();
+        let w = guidance_weights(self.w, &x_t)?;
+        let (mut evaluations, mut asked) = (Evaluations::default(), 0);
         for (index, at) in (0..self.timesteps.len()).rev().enumerate() {
             let t = self.timesteps[at];
             let t_prev = if at == 0 { 0 } else { self.timesteps[at - 1] };
             let times = timestep(t, &x_t)?;
-            let prediction =
-                evaluations.evaluate(&x_t, t, |times| self.predict(denoiser, &x_t, times, &conds))?;
-            let x0_pred = self.schedule.x0_from_prediction(&x_t, &times, &prediction)?;
-            let eps = self.schedule.eps_from_prediction(&x_t, &times, &prediction)?;
+            let prediction = evaluations
+                .evaluate(&x_t, t, |_| self.guidance.predict(denoiser, &x_t, &times, labels, &w))?;
+            let (x0_pred, eps) =
+                self.schedule.clean_and_noise(&x_t, &times, &prediction, self.guidance.thresholding())?;
             x_t = self.schedule.ddim_step(&x_t, &eps, t, t_prev)?;
+            asked += self.guidance.evaluations(t, self.w);
             observer.step(&SampleStep {
                 index,
                 of: self.timesteps.len(),
                 t,
                 x0_pred: &x0_pred,
-                evaluations: (index + 1) * self.evaluations_per_step(),
+                evaluations: asked,
             })?;
         }
         evaluations.check()?;
@@ -110,6 +99,6 @@ impl Sampler for DdimSampler {
     }
 
     fn evaluations(&self) -> usize {
-        self.timesteps.len() * self.evaluations_per_step()
+        self.timesteps.iter().map(|t| self.guidance.evaluations(*t, self.w)).sum()
     }
 }

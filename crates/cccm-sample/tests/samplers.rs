@@ -28,7 +28,7 @@ fn few_step(prediction_type: PredictionType, steps: usize) -> FewStepSampler {
 }
 
 fn ddim(prediction_type: PredictionType, steps: usize, guidance_scale: f64) -> DdimSampler {
-    DdimSampler::new(&schedule(prediction_type), &[2], &DdimConfig { steps, guidance_scale }).unwrap()
+    DdimSampler::new(&schedule(prediction_type), &[2], &DdimConfig::new(steps, guidance_scale)).unwrap()
 }
 
 fn both() -> [Box<dyn Sampler>; 2] {
@@ -241,7 +241,7 @@ fn bad_configs_are_named() {
         field(FewStepSampler::new(&schedule, student, &FewStepConfig { steps, guidance_scale }).unwrap_err())
     };
     let ddim = |steps, guidance_scale| {
-        field(DdimSampler::new(&schedule, &[2], &DdimConfig { steps, guidance_scale }).unwrap_err())
+        field(DdimSampler::new(&schedule, &[2], &DdimConfig::new(steps, guidance_scale)).unwrap_err())
     };
     assert_eq!(few(&student, 0, 3.8), "steps");
     assert_eq!(few(&student, 51, 3.8), "steps");
@@ -330,7 +330,7 @@ fn configs_survive_json_and_refuse_unknown_fields() -> anyhow::Result<()> {
     let cfg = FewStepConfig::for_student(&StudentConfig::default());
     assert_eq!(cfg, FewStepConfig { steps: 4, guidance_scale: 3.8 });
     assert_eq!(serde_json::from_str::<FewStepConfig>(&serde_json::to_string(&cfg)?)?, cfg);
-    let cfg = DdimConfig { steps: 50, guidance_scale: 2.8 };
+    let cfg = DdimConfig::new(50, 2.8);
     assert_eq!(serde_json::from_str::<DdimConfig>(&serde_json::to_string(&cfg)?)?, cfg);
     assert!(serde_json::from_str::<DdimConfig>(r#"{"steps": 5, "guidance_scale": 1, "eta": 0}"#).is_err());
     Ok(())

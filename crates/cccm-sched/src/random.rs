@@ -57,6 +57,17 @@ impl Draws {
         self.samples.len()
     }
 
+    /// The step that is drawn for.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// The same samples at another step.
+    #[must_use]
+    pub fn at_step(&self, step: u64) -> Self {
+        Self { step, ..self.clone() }
+    }
+
     /// Samples `start..start + len` of these.
     #[must_use]
     pub fn narrow(&self, start: usize, len: usize) -> Self {

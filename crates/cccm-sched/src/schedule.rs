@@ -35,6 +35,31 @@ pub enum PredictionType {
     VPrediction,
 }
 
+impl std::fmt::Display for PredictionType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Epsilon => "epsilon",
+            Self::Sample => "sample",
+            Self::VPrediction => "v_prediction",
+        })
+    }
+}
+
+impl std::str::FromStr for PredictionType {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "epsilon" => Ok(Self::Epsilon),
+            "sample" => Ok(Self::Sample),
+            "v_prediction" => Ok(Self::VPrediction),
+            _ => {
+                Err(Error::invalid("prediction_type", format!("`{name}`"), "epsilon, sample or v_prediction"))
+            }
+        }
+    }
+}
+
 /// A noise schedule in words; field names and values are those of the `diffusers` library.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -164,6 +189,12 @@ impl NoiseSchedule {
         self.prediction_type
     }
 
+    /// The same noise for a network whose output means something else.
+    #[must_use]
+    pub fn predicting(self, prediction_type: PredictionType) -> Self {
+        Self { prediction_type, ..self }
+    }
+
     /// `table(alpha_bar[t])` for every timestep of the batch, shaped to multiply `like`:
     /// `(batch, 1, …)` in its dtype and on its device.
     pub(crate) fn coefficient(
@@ -231,6 +262,15 @@ mod tests {
         check(BetaSchedule::SquaredcosCapV2, [(0, 0.999_958_7), (500, 0.492_285_04), (999, 2.428_735e-9)]);
         check(BetaSchedule::Sigmoid, [(0, 0.999_850_8), (500, 0.298_887_58), (999, 3.968_182e-5)]);
     }
+    #[test]
+    fn prediction_types_have_one_name() {
+        for kind in [PredictionType::Epsilon, PredictionType::Sample, PredictionType::VPrediction] {
+            assert_eq!(kind.to_string().parse::<PredictionType>().unwrap(), kind);
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.to_string());
+        }
+        assert!("x_0".parse::<PredictionType>().is_err());
+    }
+
     #[test]
     fn bad_configs_name_the_field() {
         let bad = |cfg: ScheduleConfig, name: &str| match NoiseSchedule::new(&cfg) {

@@ -50,7 +50,7 @@ fn ddim_samples_match_pytorch() -> anyhow::Result<()> {
         for name in FIXTURES {
             let case = Case::load(name, kernels)?;
             let teacher = UNet::frozen(&case.teacher_unet(), case.tables, &case.parameters("teacher")?)?;
-            let cfg = DdimConfig { steps: 10, guidance_scale: 2.8 };
+            let cfg = DdimConfig::new(10, 2.8);
             let sampler = DdimSampler::new(&ScheduleConfig::default(), &teacher.null_labels(), &cfg)?;
             let x_t: Tensor = case.noise("x_T")?;
             let got = sampler.sample(&teacher, &case.labels()?, &|_: usize| Ok(x_t.clone()), &mut ())?;

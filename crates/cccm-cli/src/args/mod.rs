@@ -3,6 +3,7 @@
 
 mod data;
 mod dtype;
+mod guidance;
 mod hints;
 mod judge;
 mod launch;
@@ -13,6 +14,7 @@ mod run;
 
 pub(crate) use data::DataArgs;
 pub(crate) use dtype::Dtype;
+pub(crate) use guidance::GuidanceArgs;
 #[cfg(feature = "hub")]
 pub(crate) use hints::of_preset as preset_hints;
 pub(crate) use hints::{HintArgs, hinted, with_hint};

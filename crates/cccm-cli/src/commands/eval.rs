@@ -13,7 +13,7 @@ use cccm_sched::Streams;
 use cccm_unet::{ModelConfig, UNet, load_weights};
 use toml::Table;
 
-use crate::args::{DataArgs, Dtype, JudgeArgs};
+use crate::args::{DataArgs, Dtype, GuidanceArgs, JudgeArgs};
 use crate::evaluation::{
     Features, Judge, RealImages, Record, Reference, Row, SampleSettings, Samples, data_of_run, device_name,
     table, write_nearest, write_page,
@@ -34,7 +34,7 @@ const REAL_SAMPLES: u32 = 200;
 /// goes on.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct EvalArgs {
-    /// The model: a run, a model directory, a checkpoint, a file, hf://OWNER/NAME/FILE, or builtin:teacher. A run also
+    /// The model: a run, a model directory, a checkpoint, a file, hf://OWNER/NAME/FILE, builtin:teacher or builtin:student. A run also
     /// says which data it was trained on
     #[arg(long, value_name = "PATH", default_value = "runs/latest")]
     checkpoint: String,
@@ -51,8 +51,11 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
 
+    #[command(flatten)]
+    guidance: GuidanceArgs,
+
     /// Seed of the noise
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Options")]
     seed: u64,
 
     /// Where scores and pictures go [default: eval/ in the run, or in the current folder]
@@ -138,11 +141,12 @@ impl EvalArgs {
         let folder = self.folder();
         let model_digest = digest::of_model(&config, &parameters)?;
         let mut records = Vec::new();
-        for Chosen { sampler, steps, guidance_scale } in choices {
+        for Chosen { sampler, steps, guidance_scale, guidance } in choices {
             let settings = SampleSettings {
                 model: model_digest.clone(),
                 steps,
                 guidance_scale,
+                guidance,
                 seed: self.seed,
                 samples_per_pair: self.samples as usize,
                 dtype: self.dtype,
@@ -223,6 +227,7 @@ impl EvalArgs {
     fn flags(&self) -> Result<Table> {
         let mut flags = self.judge.flags();
         flags.extend(Table::try_from(&self.data)?);
+        flags.extend(Table::try_from(&self.guidance)?);
         if let Some(inception) = &self.inception {
             flags.insert("inception".to_owned(), inception.clone().into());
         }
@@ -234,7 +239,8 @@ impl EvalArgs {
 
     /// Samplers for every number of steps, so that a bad one is refused before anything is drawn.
     fn choices(&self, config: &ModelConfig, network: &UNet) -> Result<Vec<Chosen>> {
-        let asked = |steps| Asked { steps, guidance_scale: self.guidance_scale };
+        let asked =
+            |steps| Asked { steps, guidance_scale: self.guidance_scale, guidance: self.guidance.clone() };
         if self.steps.is_empty() {
             return Ok(vec![asked(None).sampler(config, network)?]);
         }

@@ -11,13 +11,13 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use candle_core::Tensor;
 use cccm_data::{Pair, Vocabulary};
-use cccm_sched::Streams;
+use cccm_sched::{GuidanceConfig, Streams};
 use cccm_unet::UNet;
 use image::imageops::{FilterType, resize};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use crate::args::Dtype;
+use crate::args::{Dtype, GuidanceArgs};
 use crate::pictures::Drawing;
 use crate::report::{GridPicture, PixelRange, rgb_image, write_png};
 use crate::sampling::{Asked, Chosen};
@@ -31,7 +31,7 @@ use crate::{device, model};
 /// of JSON per file.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SampleArgs {
-    /// The model: a run, a model directory, a checkpoint, a file, hf://OWNER/NAME/FILE, or builtin:teacher
+    /// The model: a run, a model directory, a checkpoint, a file, hf://OWNER/NAME/FILE, builtin:teacher or builtin:student
     #[arg(long, value_name = "PATH", default_value = "runs/latest")]
     checkpoint: String,
 
@@ -51,8 +51,11 @@ pub(crate) struct SampleArgs {
     #[arg(long, value_name = "SCALE")]
     guidance_scale: Option<f64>,
 
+    #[command(flatten)]
+    guidance: GuidanceArgs,
+
     /// Seed of the noise
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Options")]
     seed: u64,
 
     /// Pictures of each pair
@@ -97,6 +100,9 @@ struct Origin<'a> {
     checkpoint: &'a str,
     steps: usize,
     guidance_scale: f64,
+    /// Of a teacher.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guidance: Option<GuidanceConfig>,
     seed: u64,
     evaluations_per_image: usize,
 }
@@ -119,8 +125,9 @@ impl SampleArgs {
         let selection = self.select(&vocabulary)?;
         let network =
             UNet::frozen(&config.unet, config.tables()?, &parameters)?.computing_in(self.dtype.into());
-        let asked = Asked { steps: self.steps, guidance_scale: self.guidance_scale };
-        let Chosen { sampler, steps, guidance_scale } = asked.sampler(&config, &network)?;
+        let asked =
+            Asked { steps: self.steps, guidance_scale: self.guidance_scale, guidance: self.guidance.clone() };
+        let Chosen { sampler, steps, guidance_scale, guidance } = asked.sampler(&config, &network)?;
 
         let path = self.out.clone().unwrap_or_else(|| self.default_out());
         let single_file = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
@@ -139,6 +146,7 @@ impl SampleArgs {
             checkpoint: &self.checkpoint,
             steps,
             guidance_scale,
+            guidance,
             seed: self.seed,
             evaluations_per_image: sampler.evaluations(),
         };

@@ -6,22 +6,30 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use cccm_data::{Dataset, Pair, pair_counts};
 use cccm_distill::{
-    Averaging, DataTarget, DistillConfig, Distillation, FuseMethod, HatTarget, LossType, MovingAverage,
-    Networks, TeacherSolver, TimestepSampling,
+    Averaging, DataTarget, DistillConfig, Distillation, FuseMethod, HatTarget, LabelSpace, LossType,
+    MovingAverage, Networks, TeacherSolver, TimestepSampling, TrajectoryConfig,
 };
 use cccm_sample::{FewStepConfig, FewStepSampler};
-use cccm_sched::{FuseSchedule, NoiseSchedule, Streams, StudentConfig};
+use cccm_sched::{FuseSchedule, NoiseSchedule, PredictionType, Streams, StudentConfig, Thresholding};
 use cccm_unet::{GuidanceInit, ModelConfig, Parameters, Role, UNet, UNetConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::args::{DataArgs, LaunchArgs, NetworkArgs, OptimArgs, RunArgs, required};
+use crate::args::{DataArgs, GuidanceArgs, LaunchArgs, NetworkArgs, OptimArgs, RunArgs, required};
 use crate::settings::{RECIPE, Settings, lay_over};
 use crate::source::{Source, is_builtin_digits, vocabulary_of};
 use crate::team::Team;
 use crate::training::{Outcome, Training};
 use crate::{digest, model};
+
+/// Sizes of a distillation of the built-in teacher.
+const BUILTIN: &str = include_str!("../recipes/builtin.toml");
+/// What measured best, whatever the data.
+const BEST: &str = include_str!("../recipes/best.toml");
+/// What measured best on the built-in digits, on top of that.
+const BUILTIN_BEST: &str = include_str!("../recipes/builtin_best.toml");
 
 /// Distil a teacher into a student that draws in a few steps
 ///
@@ -154,6 +162,30 @@ struct DistillArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     first_timestep: Option<u32>,
 
+    /// Optimizer steps at the start of the run in which the student learns trajectories of the teacher from noise to images
+    /// instead of single solver steps; no image is looked at [default: 0]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trajectory_steps: Option<u64>,
+
+    /// Solver steps of a trajectory; each costs as many evaluations of the guided teacher, and serves as many optimizer steps
+    /// [default: 16]
+    #[arg(long, value_name = "N", requires = "trajectory_steps")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trajectory_solver_steps: Option<usize>,
+
+    /// Pairs that trajectories are made for: seen, those of the training images, or all, held-out ones among them [default:
+    /// seen]
+    #[arg(long, value_name = "NAME", requires = "trajectory_steps")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trajectory_pairs: Option<TrajectoryPairs>,
+
+    /// What the student's network predicts: epsilon, sample or v_prediction; other than the teacher's needs
+    /// --trajectory-steps to change over [default: the teacher's]
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    student_prediction: Option<PredictionType>,
+
     /// Factor on the timestep in the boundary scalings
     #[arg(long, value_name = "FACTOR")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,6 +195,10 @@ struct DistillArgs {
     #[arg(long, value_name = "DECAY", help_heading = "Optimisation")]
     #[serde(skip_serializing_if = "Option::is_none")]
     sampling_ema_decay: Option<f64>,
+
+    #[command(flatten)]
+    #[serde(flatten)]
+    guidance: GuidanceArgs,
 }
 
 /// Settings by name.
@@ -173,6 +209,17 @@ enum Recipe {
     Published,
     /// The best of what was measured.
     Best,
+}
+
+/// Pairs that trajectories are made for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum TrajectoryPairs {
+    /// Those of the training images.
+    #[default]
+    Seen,
+    /// Every pair that the teacher knows.
+    All,
 }
 
 /// How the guidance projection starts.
@@ -193,6 +240,7 @@ impl DistillArgs {
             fuse_schedule: self.schedule()?,
             // Runs of before these settings existed go on as they were.
             teacher_solver: self.teacher_solver.unwrap_or_default(),
+            guidance: self.guidance.config(Thresholding::None)?,
             data_target: self.data_target.unwrap_or_default(),
             hat_target: self.hat_target.unwrap_or_default(),
             timestep_sampling: self.timestep_sampling.unwrap_or_default(),
@@ -201,6 +249,8 @@ impl DistillArgs {
             huber_c: required(self.huber_c, "huber_c")?,
             ema_decay,
             sampling_ema_decay: self.sampling_ema_decay,
+            trajectory: self.trajectory(),
+            student_prediction: self.student_prediction,
             student: StudentConfig {
                 w_interval: (low, high),
                 num_ddim_timesteps: required(self.num_ddim_timesteps, "num_ddim_timesteps")?,
@@ -211,6 +261,23 @@ impl DistillArgs {
         };
         config.validate()?;
         Ok(config)
+    }
+
+    fn trajectory(&self) -> TrajectoryConfig {
+        let default = TrajectoryConfig::default();
+        TrajectoryConfig {
+            steps: self.trajectory_steps.unwrap_or(default.steps),
+            solver_steps: self.trajectory_solver_steps.unwrap_or(default.solver_steps),
+        }
+    }
+
+    /// The pairs that trajectories are made for, as label indices.
+    fn trajectory_combinations(&self, dataset: &dyn Dataset) -> Vec<Vec<u32>> {
+        let pairs: Vec<Pair> = match self.trajectory_pairs.unwrap_or_default() {
+            TrajectoryPairs::Seen => pair_counts(dataset).into_keys().collect(),
+            TrajectoryPairs::All => dataset.vocabulary().pairs().collect(),
+        };
+        pairs.into_iter().map(|pair| vec![pair.attribute, pair.object]).collect()
     }
 
     fn schedule(&self) -> Result<FuseSchedule> {
@@ -241,12 +308,15 @@ impl Settings for TrainArgs {
         let mut recipe: Table = include_str!("../recipes/published.toml").parse()?;
         let builtin = is_builtin_digits(user);
         if builtin {
-            recipe = lay_over(recipe, include_str!("../recipes/builtin.toml").parse()?);
+            recipe = lay_over(recipe, BUILTIN.parse()?);
         }
         let named = user.get(RECIPE).cloned().map(Value::try_into::<Recipe>).transpose()?;
         let named = named.unwrap_or(if builtin { Recipe::Best } else { Recipe::Published });
         if named == Recipe::Best {
-            recipe = lay_over(recipe, Self::of_recipes()?);
+            recipe = lay_over(recipe, BEST.parse()?);
+            if builtin {
+                recipe = lay_over(recipe, BUILTIN_BEST.parse()?);
+            }
         }
         let says = |name: &str| user.get(name).and_then(Value::as_str).unwrap_or_default();
         if says("fuse_method") == FuseMethod::Switch.to_string() {
@@ -263,9 +333,12 @@ impl Settings for TrainArgs {
         Ok(recipe)
     }
 
-    /// All that `best` says, as `published` is what it is laid over.
+    /// All that `best` says, as `published` is what it is laid over, but for the sizes of a run.
     fn of_recipes() -> Result<Table> {
-        Ok(include_str!("../recipes/best.toml").parse()?)
+        let sizes: Table = BUILTIN.parse()?;
+        let mut all = lay_over(BEST.parse()?, BUILTIN_BEST.parse()?);
+        all.retain(|name, _| !sizes.contains_key(name));
+        Ok(all)
     }
 }
 
@@ -303,7 +376,10 @@ impl TrainArgs {
         }
 
         let guidance_dim = required(args.distill.time_cond_proj_dim, "time_cond_proj_dim")?;
-        let student_config = teacher_config.student_of(guidance_dim, config.student.clone());
+        let mut student_config = teacher_config.student_of(guidance_dim, config.student.clone());
+        if let Some(prediction_type) = config.student_prediction {
+            student_config.schedule.prediction_type = prediction_type;
+        }
         student_config.validate()?;
         let streams = Streams::new(required(args.run.seed, "seed")?);
         let tables = student_config.tables()?;
@@ -330,8 +406,12 @@ impl TrainArgs {
         let student_now = frozen(unet, &trained)?;
 
         let networks = Networks { student: &student, target: &target, teacher: &teacher };
-        let schedule = NoiseSchedule::new(&student_config.schedule)?;
-        let objective = Distillation::new(&config, schedule, teacher.null_labels().to_vec(), networks)?;
+        let schedule = NoiseSchedule::new(&teacher_config.schedule)?;
+        let labels = LabelSpace {
+            null_labels: teacher.null_labels().to_vec(),
+            combinations: args.distill.trajectory_combinations(&*source.dataset),
+        };
+        let objective = Distillation::new(&config, schedule, labels, networks)?;
         let grid = FewStepConfig::for_student(&config.student);
         let sampler = FewStepSampler::new(&student_config.schedule, &config.student, &grid)?;
 

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use cccm_distill::{Averaging, MovingAverage, TeacherConfig, TeacherTraining};
 use cccm_sample::{DdimConfig, DdimSampler};
-use cccm_sched::{NoiseSchedule, Streams};
+use cccm_sched::{GuidanceConfig, NoiseSchedule, Streams};
 use cccm_unet::{ModelConfig, Parameters, UNet};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::args::{DataArgs, LaunchArgs, NetworkArgs, OptimArgs, RunArgs, required};
+use crate::sampling::TEACHER_THRESHOLDING;
 use crate::settings::{Settings, lay_over};
 use crate::shell::{as_flags, quoted};
 use crate::source::{Source, is_builtin_digits, label_kinds};
@@ -113,7 +114,9 @@ impl TrainTeacherArgs {
         };
         let schedule = NoiseSchedule::new(&config.schedule)?;
         let objective = TeacherTraining::new(&teacher_config, schedule, null_labels.to_vec(), &teacher)?;
-        let grid = DdimConfig { steps: GRID_STEPS, guidance_scale: GRID_GUIDANCE_SCALE };
+        // As `sample` and `eval` draw it.
+        let guidance = GuidanceConfig { thresholding: TEACHER_THRESHOLDING, ..GuidanceConfig::default() };
+        let grid = DdimConfig { steps: GRID_STEPS, guidance_scale: GRID_GUIDANCE_SCALE, guidance };
         let sampler = DdimSampler::new(&config.schedule, &null_labels, &grid)?;
 
         let averaging = Averaging::WarmedUp(teacher_config.ema_decay);

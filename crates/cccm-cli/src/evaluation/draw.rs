@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
 use cccm_data::Pair;
+use cccm_sched::GuidanceConfig;
 use indicatif::{ProgressBar, ProgressStyle};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,9 @@ pub(crate) struct SampleSettings {
     /// Steps per picture: evaluations of a student, guided solver steps of a teacher.
     pub(crate) steps: usize,
     pub(crate) guidance_scale: f64,
+    /// Of a teacher; not in files of before there was a choice, whose pictures were guided as published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) guidance: Option<GuidanceConfig>,
     pub(crate) seed: u64,
     pub(crate) samples_per_pair: usize,
     /// Not in files of `f32`, which is what there was before there was a choice.
@@ -210,6 +214,7 @@ mod tests {
             model: "a".into(),
             steps: 4,
             guidance_scale: 3.0,
+            guidance: None,
             seed: 0,
             samples_per_pair: 1,
             dtype: Dtype::F32,

@@ -196,7 +196,7 @@ const TEACHER_ALONE: [Case; 11] = [
     }),
 ];
 
-const STUDENT_ALONE: [Case; 22] = [
+const STUDENT_ALONE: [Case; 30] = [
     (&["--fuse-method", "stepfuse"], |with, without| {
         assert!(with.metrics[0]["teacher_part"].is_null() && without.metrics[0]["teacher_part"].is_number());
     }),
@@ -257,6 +257,38 @@ const STUDENT_ALONE: [Case; 22] = [
         assert_eq!(with.student("num_ddim_timesteps"), 50);
         assert_ne!(with.column("loss")[0], without.column("loss")[0]);
     }),
+    (&["--trajectory-steps", "2"], |with, without| {
+        // Two shares of one trajectory each for four images, by a guided teacher in 16 steps; then as without.
+        let work =
+            |left: &Left, step: usize| left.metrics[step]["work"]["teacher"]["images"].as_u64().unwrap();
+        assert_eq!([0, 1, 2].map(|step| work(with, step)), [128, 0, 8]);
+        assert!(with.metrics[1]["c_t"].is_null() && with.metrics[2]["c_t"] == without.metrics[2]["c_t"]);
+        assert!(with.model != without.model);
+    }),
+    (&["--trajectory-steps", "1", "--trajectory-solver-steps", "3"], |with, _| {
+        assert_eq!(with.metrics[0]["work"]["teacher"]["images"], 24);
+    }),
+    (&["--trajectory-steps", "1", "--trajectory-pairs", "all"], |with, _| {
+        assert_eq!(with.settings["trajectory_pairs"].as_str(), Some("all"));
+    }),
+    (&["--trajectory-steps", "1", "--student-prediction", "v_prediction"], |with, without| {
+        let prediction =
+            |left: &Left| left.config["schedule"]["prediction_type"].as_str().unwrap().to_owned();
+        assert_eq!((prediction(with), prediction(without)), ("v_prediction".into(), "epsilon".into()));
+    }),
+    (&["--kind-guidance", "1", "1.5"], |with, without| {
+        // The labels' own answer, that without labels, and one for each kind.
+        let images = |left: &Left| left.metrics[0]["work"]["teacher"]["images"].as_u64().unwrap();
+        assert_eq!((images(with), images(without)), (16, 8));
+        assert!(with.model != without.model);
+    }),
+    (&["--joint-guidance", "0.5"], |with, without| assert!(with.model != without.model)),
+    (&["--guidance-interval", "0", "1"], |with, without| {
+        let images = |left: &Left| left.metrics[0]["work"]["teacher"]["images"].as_u64().unwrap();
+        assert_eq!((images(with), images(without)), (4, 8));
+        assert!(with.model != without.model);
+    }),
+    (&["--thresholding", "clip"], |with, without| assert!(with.model != without.model)),
     (&["--timestep-scaling-factor", "5"], |with, _| assert_eq!(with.student("timestep_scaling"), 5.0)),
     (&["--sampling-ema-decay", "0.9"], |with, without| {
         // The student learns the same.
@@ -370,11 +402,34 @@ fn flags_of_sample() {
     assert_eq!(pixels(&one(&["--scale", "3"])).dimensions(), (24, 24));
     assert_eq!(one(&["--out", "x/y.png"])["file"], "x/y.png");
     assert_eq!(sample(&["--count", "3", "--out", "many"]).len(), 6);
-    assert_eq!(one(&["--checkpoint", "teacher", "--steps", "3"])["evaluations_per_image"], 6);
+    guidance_of_a_teacher(&|flags: &[&str]| {
+        let record = one(&[&["--checkpoint", "teacher", "--steps", "3"], flags].concat());
+        (record["evaluations_per_image"].as_u64().unwrap(), pixels(&record))
+    });
+    let said = refusal(dir, &["sample", "--checkpoint", "student", "--thresholding", "clip"]);
+    assert!(said.contains("guide a teacher, but this is a student"), "{said}");
 
-    let covered =
-        "checkpoint attribute object steps guidance-scale seed count out scale threads device dtype";
+    let covered = "checkpoint attribute object steps guidance-scale kind-guidance joint-guidance guidance-interval \
+                   thresholding seed count out scale threads device dtype";
     assert_eq!(documented(dir, "sample"), words(covered).into_iter().map(str::to_owned).collect());
+}
+
+/// - `teacher`: evaluations and the picture of three steps
+fn guidance_of_a_teacher(teacher: &dyn Fn(&[&str]) -> (u64, image::RgbImage)) {
+    let (evaluations, plain) = teacher(&[]);
+    assert_eq!(evaluations, 6);
+    for (flags, want) in [
+        (&["--kind-guidance", "1", "2"][..], 9),
+        (&["--kind-guidance", "1", "2", "--joint-guidance", "1"], 12),
+        (&["--joint-guidance", "0.5"], 6),
+        (&["--guidance-interval", "0", "400"], 5),
+        (&["--thresholding", "none"], 6),
+        (&["--thresholding", "dynamic"], 6),
+    ] {
+        let (evaluations, picture) = teacher(flags);
+        assert_eq!(evaluations, want, "{flags:?}");
+        assert!(picture != plain, "{flags:?}");
+    }
 }
 
 /// The flags that `--help` lists.

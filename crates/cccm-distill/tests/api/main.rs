@@ -11,4 +11,5 @@ mod resume;
 mod teacher;
 mod toy;
 mod trainer;
+mod trajectory;
 mod workers;

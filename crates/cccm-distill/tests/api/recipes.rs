@@ -7,7 +7,7 @@ use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use cccm_distill::{
     DataTarget, DistillConfig, DistillInputs, DistillLoss, DistillParts, Distillation, FuseMethod, HatTarget,
-    Networks, Objective, TeacherSolver, TimestepSampling,
+    LabelSpace, Networks, Objective, TeacherSolver, TimestepSampling,
 };
 use cccm_sched::{Conditions, Streams};
 use cccm_tests::{Tolerance, assert_close, assert_close_scalar};
@@ -240,7 +240,7 @@ fn timesteps_at(cfg: &DistillConfig, progress: f64) -> Result<BTreeSet<u32>> {
     };
     let toy = Toy::detached(&weights(1));
     let networks = Networks { student: &student, target: &toy, teacher: &toy };
-    let objective = Distillation::new(cfg, schedule(), NULL_LABELS.to_vec(), networks)?;
+    let objective = Distillation::new(cfg, schedule(), LabelSpace::new(&NULL_LABELS), networks)?;
     objective.evaluate(&batch(0, 500), &Streams::new(1).draws(0, 0..500), progress)?;
     Ok(seen.take())
 }

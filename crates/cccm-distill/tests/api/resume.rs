@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::Result;
 use cccm_distill::{
     Averaging, BoxError, Checkpoint, CheckpointFolder, CheckpointWriter, DistillConfig, Distillation, Error,
-    MovingAverage, Networks, OnNonFinite, Reporter, Span, StepReport, TrainBatch, TrainConfig, Trainer,
-    TrainerParts,
+    LabelSpace, MovingAverage, Networks, OnNonFinite, Reporter, Span, StepReport, TrainBatch, TrainConfig,
+    Trainer, TrainerParts,
 };
 use cccm_sched::FuseSchedule;
 
@@ -178,7 +178,8 @@ fn a_checkpoint_of_other_networks_changes_nothing() -> Result<()> {
     let before = (values(&vars.0), values(&vars.1));
     let teacher = |x: &candle_core::Tensor, _: &_, _: &cccm_sched::Conditions| Ok(x.clone());
     let networks = Networks { student: &teacher, target: &teacher, teacher: &teacher };
-    let objective = Distillation::new(&DistillConfig::default(), schedule(), NULL_LABELS.to_vec(), networks)?;
+    let objective =
+        Distillation::new(&DistillConfig::default(), schedule(), LabelSpace::new(&NULL_LABELS), networks)?;
     let mut trainer = Trainer::new(&config(9), parts(&objective, &vars))?;
     let error = checkpoint.restore(&mut trainer).unwrap_err();
     assert!(
@@ -252,7 +253,7 @@ fn the_average_is_warmed_up_by_updates_not_by_skipped_steps() -> Result<()> {
     let (student, target) = (Toy::tracked(&vars.0), Toy::detached(&vars.1));
     let networks = Networks { student: &student, target: &target, teacher: &target };
     let cfg = DistillConfig { fuse_schedule: FuseSchedule::OnlyOde, ..DistillConfig::default() };
-    let objective = Distillation::new(&cfg, schedule(), NULL_LABELS.to_vec(), networks)?;
+    let objective = Distillation::new(&cfg, schedule(), LabelSpace::new(&NULL_LABELS), networks)?;
     let averages = vec![MovingAverage::target(vars.1.clone(), Averaging::WarmedUp(0.9))];
     let parts = TrainerParts { averages, ..parts(&objective, &vars) };
     let mut trainer = Trainer::new(&skipping(20), parts)?;
