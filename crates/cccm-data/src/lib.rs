@@ -35,6 +35,7 @@ mod new_folder;
 
 // Batches.
 mod batch;
+mod flip;
 mod loader;
 mod random;
 mod sampling;
@@ -49,6 +50,7 @@ pub use digits::{Digits, MnistSplit};
 pub use error::{Error, LabelKind, Result};
 pub use export::export;
 pub use filter::PairFilter;
+pub use flip::Flip;
 pub use folder::{FolderConfig, FolderDataset};
 pub use loader::{Loader, LoaderConfig, Shard};
 pub use preset::Preset;

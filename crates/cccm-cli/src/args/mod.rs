@@ -2,6 +2,7 @@
 //! over each other.
 
 mod data;
+mod draws;
 mod dtype;
 mod hints;
 mod judge;
@@ -12,6 +13,7 @@ pub(crate) mod python;
 mod run;
 
 pub(crate) use data::DataArgs;
+pub(crate) use draws::DrawArgs;
 pub(crate) use dtype::Dtype;
 #[cfg(feature = "hub")]
 pub(crate) use hints::of_preset as preset_hints;

@@ -16,7 +16,7 @@ use cccm_unet::{GuidanceInit, ModelConfig, Parameters, Role, UNet, UNetConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::args::{DataArgs, LaunchArgs, NetworkArgs, OptimArgs, RunArgs, required};
+use crate::args::{DataArgs, DrawArgs, LaunchArgs, NetworkArgs, OptimArgs, RunArgs, required};
 use crate::settings::{RECIPE, Settings, lay_over};
 use crate::source::{Source, is_builtin_digits, vocabulary_of};
 use crate::team::Team;
@@ -56,6 +56,9 @@ pub(crate) struct TrainArgs {
     #[command(flatten)]
     #[serde(flatten)]
     data: DataArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    draws: DrawArgs,
     #[command(flatten)]
     #[serde(flatten)]
     network: NetworkArgs,
@@ -339,6 +342,7 @@ impl TrainArgs {
             command: Self::COMMAND,
             method: &config.fuse_method.to_string(),
             data: &args.data,
+            draws: &args.draws,
             optim: &args.optim,
             run: &args.run,
             source: &source,
