@@ -18,6 +18,7 @@ mod folder;
 mod jpeg;
 mod listing;
 
+mod coind_mnist;
 mod colored_mnist;
 mod digits;
 #[cfg(feature = "candle-datasets")]
@@ -44,6 +45,7 @@ mod worker;
 pub use arrange::{Arrangement, Conversion, Placed, Transfer};
 pub use batch::Batch;
 pub use check::{FolderCheck, FolderReport, Sameness, Spread, UnknownFolder, UnreadableImage};
+pub use coind_mnist::{CoindMnist, CoindMnistConfig, Support};
 pub use colored_mnist::ColoredMnist;
 pub use dataset::{Dataset, OnBadImage, pair_counts};
 pub use digits::{Digits, MnistSplit};

@@ -12,6 +12,8 @@ pub(crate) enum Purpose {
     Shape,
     /// Which images of one epoch are mirrored.
     Flip,
+    /// The colour of one digit.
+    Color,
 }
 
 /// The generator keyed by the seed and the purpose, at its stream `number`.
