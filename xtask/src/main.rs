@@ -43,6 +43,11 @@ tasks:
                       screen an hour or more; goes on where it was stopped, and scores anew what is trained:
                       results [--out DIR] [--samples N] [--seeds N...] [--untimed] [screen | main | NAME...]
                       the report is in DIR/report, of other experiments than main in DIR/report-NAME...
+                      results [... the same flags] [--mnist DIR] [--faces DIR] [--smoke] FAMILY...
+                      families of models, hours each: curve (5 to 40 of 50 pairs held out), coind-uniform, coind-non-uniform,
+                      coind-partial (CoInD's Colored MNIST, of the MNIST files in DIR), faces, faces-flip (of the folder DIR of
+                      faces as <age>_<gender>); each has its table in DIR/report-FAMILY/accuracy.md. --smoke trains three steps
+                      of tiny networks, to see that all of it runs: give it a --out of its own
   fetch-teacher ...   download a published teacher: `cccm fetch-teacher` with these arguments
 ";
 

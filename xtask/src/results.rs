@@ -1,8 +1,11 @@
 //! `cargo xtask results` and `cargo xtask e2e`: runs, their scores, and whether they keep the promises.
 
+mod accuracy;
 mod experiments;
+mod family;
 mod promises;
 mod runner;
+mod scores;
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -10,11 +13,15 @@ use std::path::PathBuf;
 use anyhow::{Context, Error, Result, bail, ensure};
 
 use experiments::{BEST, EXPERIMENTS, Experiment, MAIN};
+use family::{FAMILIES, Family, Folders, Maker};
 use promises::Promises;
 use runner::Runner;
 
 /// Pictures of each pair, for a table that is published.
 const SAMPLES: usize = 50;
+/// Pictures of each pair for the table of a family, which has many models; and where it is only to be seen that it runs.
+const FAMILY_SAMPLES: usize = 20;
+const SMOKE_SAMPLES: usize = 1;
 /// Pictures of each pair, where it has to be quick.
 const E2E_SAMPLES: usize = 20;
 /// Seed of the student of `e2e`.
@@ -28,13 +35,17 @@ const E2E_TIMES: [&str; 2] = ["times-1", "times-2"];
 const NOT_SCREENED: [&str; 2] = ["stepfuse", "switch"];
 
 /// `results [--out DIR] [--samples N] [--seeds N...] [--untimed] [screen | main | NAME...]`: trains what is not yet there,
-/// scores all of it, then writes the report of these experiments, with all seeds that there are.
+/// scores all of it, then writes the report of these experiments, with all seeds that there are. `results [...] [--mnist DIR]
+/// [--faces DIR] [--smoke] FAMILY...` does the same for families of models.
 pub(crate) fn results(args: &[&str]) -> Result<u8> {
     let options = match Options::parse(args) {
         Ok(options) => options,
         Err(error) => return Ok(misused(&error)),
     };
-    let runner = Runner::new(options.out, options.samples)?;
+    if !options.families.is_empty() {
+        return families(&options);
+    }
+    let runner = Runner::new(options.out, options.samples.unwrap_or(SAMPLES))?;
     runner.teacher(&[10, 25, 50])?;
     for seed in &options.seeds {
         for experiment in &options.experiments {
@@ -42,6 +53,24 @@ pub(crate) fn results(args: &[&str]) -> Result<u8> {
         }
     }
     runner.report(&options.report, &options.experiments, options.report_flags)?;
+    Ok(0)
+}
+
+/// Trains and scores families of models.
+fn families(options: &Options) -> Result<u8> {
+    let folders =
+        Folders { out: &options.out, mnist: options.mnist.as_deref(), faces: options.faces.as_deref() };
+    let families: Result<Vec<Family>> = options.families.iter().map(|make| make(&folders)).collect();
+    let families = match families {
+        Ok(families) => families,
+        Err(error) => return Ok(misused(&error)),
+    };
+    let usual = if options.smoke { SMOKE_SAMPLES } else { FAMILY_SAMPLES };
+    let runner = Runner::new(options.out.clone(), options.samples.unwrap_or(usual))?;
+    for family in families {
+        let family = if options.smoke { family.smoke() } else { family };
+        runner.family(&family, &options.seeds, options.report_flags)?;
+    }
     Ok(0)
 }
 
@@ -82,9 +111,16 @@ fn misused(error: &Error) -> u8 {
 /// What `results` is asked for.
 struct Options {
     out: PathBuf,
-    samples: usize,
+    samples: Option<usize>,
     seeds: Vec<u64>,
     experiments: Vec<&'static Experiment>,
+    /// Instead of experiments.
+    families: Vec<Maker>,
+    /// Folders that families need.
+    mnist: Option<PathBuf>,
+    faces: Option<PathBuf>,
+    /// Whether it is only to be seen that all of a family runs.
+    smoke: bool,
     /// Folder of the report: each choice of experiments has its own.
     report: String,
     /// Flags of `cccm report`.
@@ -95,9 +131,13 @@ impl Options {
     fn parse(args: &[&str]) -> Result<Self> {
         let mut options = Self {
             out: "runs/results".into(),
-            samples: SAMPLES,
+            samples: None,
             seeds: Vec::new(),
             experiments: Vec::new(),
+            families: Vec::new(),
+            mnist: None,
+            faces: None,
+            smoke: false,
             report: "report".to_owned(),
             report_flags: &[],
         };
@@ -106,7 +146,10 @@ impl Options {
         while let Some(word) = words.next() {
             match word {
                 "--out" => options.out = value(word, &mut words)?.into(),
-                "--samples" => options.samples = count(word, value(word, &mut words)?)?,
+                "--samples" => options.samples = Some(count(word, value(word, &mut words)?)?),
+                "--mnist" => options.mnist = Some(value(word, &mut words)?.into()),
+                "--faces" => options.faces = Some(value(word, &mut words)?.into()),
+                "--smoke" => options.smoke = true,
                 "--seeds" => {
                     let before = options.seeds.len();
                     while let Some(seed) = words.peek().and_then(|word| word.parse().ok()) {
@@ -117,18 +160,27 @@ impl Options {
                 }
                 "--untimed" => options.report_flags = &["--untimed"],
                 flag if flag.starts_with("--") => {
-                    bail!("`{flag}` is unknown here; known are --out, --samples, --seeds, --untimed")
+                    bail!(
+                        "`{flag}` is unknown here; known are --out, --samples, --seeds, --untimed, --mnist, --faces, --smoke"
+                    )
                 }
-                name => {
-                    let names = || EXPERIMENTS.map(|experiment| experiment.name).join(", ");
-                    let known = EXPERIMENTS.iter().any(|experiment| is_chosen(experiment, name));
-                    ensure!(known, "no experiment `{name}`: there are {}; screen, main", names());
-                    choice.push(name);
-                }
+                name => match FAMILIES.iter().find(|(family, _)| *family == name) {
+                    Some((_, make)) => options.families.push(*make),
+                    None => {
+                        let known = EXPERIMENTS.iter().any(|experiment| is_chosen(experiment, name));
+                        ensure!(known, "no experiment `{name}`: there are {}", all_names());
+                        choice.push(name);
+                    }
+                },
             }
         }
         if options.seeds.is_empty() {
             options.seeds.push(0);
+        }
+        if options.families.is_empty() {
+            ensure!(!options.smoke, "--smoke is for families of models: {}", family_names());
+        } else {
+            ensure!(choice.is_empty(), "`{}` is no family of models: ask for it apart", choice.join(" "));
         }
         if choice.is_empty() {
             choice.push("main");
@@ -140,6 +192,16 @@ impl Options {
         options.experiments.extend(EXPERIMENTS.iter().filter(chosen));
         Ok(options)
     }
+}
+
+fn family_names() -> String {
+    FAMILIES.map(|(name, _)| name).join(", ")
+}
+
+/// All that can be asked for.
+fn all_names() -> String {
+    let experiments = EXPERIMENTS.map(|experiment| experiment.name).join(", ");
+    format!("{experiments}; screen, main; {}", family_names())
 }
 
 /// Whether an experiment is meant by a name, its own or that of a table.
@@ -198,7 +260,7 @@ mod tests {
     fn flags_choose_experiments_and_seeds() {
         let args = ["--seeds", "0", "1", "best", "--samples", "7", "--untimed"];
         let options = Options::parse(&args).unwrap();
-        assert_eq!((options.seeds, options.samples), (vec![0, 1], 7));
+        assert_eq!((options.seeds, options.samples), (vec![0, 1], Some(7)));
         assert_eq!((options.report_flags, names(&args)), (&["--untimed"][..], vec!["best"]));
         assert_eq!(names(&[]).len(), MAIN.len());
         assert_eq!(Options::parse(&[]).unwrap().seeds, [0]);
@@ -207,6 +269,20 @@ mod tests {
         let screened = names(&["screen"]);
         assert!(["lossfuse", "best", "best-of-3000"].iter().all(|name| screened.contains(name)));
         assert!(!["stepfuse", "switch"].iter().any(|name| screened.contains(name)));
+    }
+
+    #[test]
+    fn families_are_asked_for_apart() {
+        let options = Options::parse(&["curve", "faces", "--faces", "a b", "--smoke"]).unwrap();
+        assert_eq!((options.families.len(), options.smoke), (2, true));
+        assert_eq!(options.faces, Some(PathBuf::from("a b")));
+        let message = |args: &[&str]| Options::parse(args).err().unwrap().to_string();
+        assert!(message(&["curve", "best"]).contains("`best` is no family"));
+        assert!(message(&["best", "--smoke"]).contains("curve, coind-uniform"));
+        assert!(message(&["curvy"]).contains("curve"));
+        // Before anything is built.
+        assert_eq!(results(&["faces"]).unwrap(), 2);
+        assert!(FAMILIES.iter().all(|(family, _)| !EXPERIMENTS.iter().any(|one| is_chosen(one, family))));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use cccm_unet::{ModelConfig, Role};
 use serde::Serialize;
 
 /// Settings of a run that tell others what a model is; the rest is in the run's `config.toml`.
-const TOLD: [&str; 23] = [
+const TOLD: [&str; 26] = [
     "fuse_method",
     "fuse_schedule",
     "teacher_solver",
@@ -30,6 +30,9 @@ const TOLD: [&str; 23] = [
     "label_drop",
     "independence_weight",
     "ignored",
+    "image_sampling",
+    "flip",
+    "flip_except",
     "seed",
 ];
 

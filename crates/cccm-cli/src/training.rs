@@ -16,7 +16,7 @@ use cccm_sched::{Denoiser, Streams};
 use cccm_unet::{ModelConfig, ModelFiles, Parameters};
 use toml::Table;
 
-use crate::args::{DataArgs, OptimArgs, RunArgs, required};
+use crate::args::{DataArgs, DrawArgs, OptimArgs, RunArgs, required};
 use crate::batches::TrainBatches;
 use crate::display::Display;
 use crate::evaluation::Scorer;
@@ -39,6 +39,7 @@ pub(crate) struct Training<'a> {
     pub(crate) command: &'static str,
     pub(crate) method: &'a str,
     pub(crate) data: &'a DataArgs,
+    pub(crate) draws: &'a DrawArgs,
     pub(crate) optim: &'a OptimArgs,
     pub(crate) run: &'a RunArgs,
     pub(crate) source: &'a Source,
@@ -214,6 +215,7 @@ impl Training<'_> {
         let mut config = LoaderConfig::new(images_per_step, seed);
         config.on_bad_image = on_bad_image(self.data);
         config.shard = self.team.shard();
+        self.draws.apply(&mut config, self.source.dataset.vocabulary())?;
         let dataset = Arc::clone(&self.source.dataset);
         Ok(Loader::starting_at(dataset, &config, epoch as usize, index as usize)?)
     }

@@ -145,6 +145,21 @@ fn built_in_data_are_exported_and_trained_on() {
     let short = ["--max-steps", "1", "--train-batch-size", "2", "--save-path", "run"];
     ends_with(0, dir, &[&command.split(' ').collect::<Vec<_>>()[..], &tiny, &short].concat());
 
+    let coind = ["dataset", "export", "coind-mnist", "--split", "test", "--support"];
+    let (out, log) = ends_with(0, dir, &[&coind[..], &["partial", "--out", "coind"]].concat());
+    assert!(out.ends_with("  2000\n") && !dir.join("coind/Blue_0").exists(), "{out}");
+    let picture = fs::read_dir(dir.join("coind/DarkSlateGray_0")).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(image::open(picture).unwrap().width(), 28);
+    let command = log.lines().find_map(|line| line.trim().strip_prefix("cccm ")).unwrap();
+    let short =
+        ["--max-steps", "1", "--train-batch-size", "2", "--num-res-blocks", "1", "--save-path", "coind-run"];
+    ends_with(0, dir, &[&command.split(' ').collect::<Vec<_>>()[..], &short].concat());
+    let (out, _) = ends_with(0, dir, &[&coind[..], &["non-uniform", "--out", "all", "--seed", "1"]].concat());
+    assert!(out.ends_with("  2000\n") && dir.join("all/Blue_0").exists(), "{out}");
+    let ignored = [&coind[..], &["uniform", "--out", "more", "--ignored", "Blue_0"]].concat();
+    let (_, log) = ends_with(1, dir, &ignored);
+    assert!(log.contains("--ignored is not for coind-mnist"), "{log}");
+
     let (_, log) = ends_with(1, dir, &[&shapes[..], &["--out", "more", "--ignored", "customary"]].concat());
     assert!(log.contains("--ignored customary is for colored-mnist"), "{log}");
     let digits = dir.join("digits");

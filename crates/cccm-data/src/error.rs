@@ -53,6 +53,17 @@ pub enum Error {
         known: String,
     },
 
+    /// A label that the vocabulary does not hold, neither as an attribute nor as an object.
+    #[error("no label is named `{got}`{}; known: {known}", did_you_mean(.nearest.as_deref()))]
+    NoSuchLabel {
+        /// The label asked for.
+        got: String,
+        /// The label spelt most like it, if any is close.
+        nearest: Option<String>,
+        /// All labels, separated by commas.
+        known: String,
+    },
+
     /// A folder name that is no attribute, separator and object of the vocabulary.
     #[error(
         "`{got}` is not <attribute>_<object> of the vocabulary{}; \

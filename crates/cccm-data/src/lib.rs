@@ -18,6 +18,7 @@ mod folder;
 mod jpeg;
 mod listing;
 
+mod coind_mnist;
 mod colored_mnist;
 mod digits;
 #[cfg(feature = "candle-datasets")]
@@ -35,6 +36,7 @@ mod new_folder;
 
 // Batches.
 mod batch;
+mod flip;
 mod loader;
 mod random;
 mod sampling;
@@ -43,12 +45,14 @@ mod worker;
 pub use arrange::{Arrangement, Conversion, Placed, Transfer};
 pub use batch::Batch;
 pub use check::{FolderCheck, FolderReport, Sameness, Spread, UnknownFolder, UnreadableImage};
+pub use coind_mnist::{CoindMnist, CoindMnistConfig, Support};
 pub use colored_mnist::ColoredMnist;
 pub use dataset::{Dataset, OnBadImage, pair_counts};
 pub use digits::{Digits, MnistSplit};
 pub use error::{Error, LabelKind, Result};
 pub use export::export;
 pub use filter::PairFilter;
+pub use flip::Flip;
 pub use folder::{FolderConfig, FolderDataset};
 pub use loader::{Loader, LoaderConfig, Shard};
 pub use preset::Preset;

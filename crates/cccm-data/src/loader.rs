@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    Batch, Dataset, Error, OnBadImage, Result, Sampling,
+    Batch, Dataset, Error, Flip, OnBadImage, Result, Sampling,
     sampling::Sampler,
     worker::{Job, Source},
 };
@@ -51,6 +51,8 @@ pub struct LoaderConfig {
     pub seed: u64,
     /// In which order an epoch visits the images.
     pub sampling: Sampling,
+    /// Which images may be mirrored as they are drawn; without it none is.
+    pub flip: Option<Flip>,
     /// Threads that load images, at least 1.
     pub workers: usize,
     /// Batches in flight ahead of the consumer, at least 1; they bound the memory in use.
@@ -60,13 +62,14 @@ pub struct LoaderConfig {
 }
 
 impl LoaderConfig {
-    /// Whole class-balanced batches, loaded by two threads, four batches ahead; a bad image is an error.
+    /// Whole class-balanced batches, no image mirrored, loaded by two threads, four batches ahead; a bad image is an error.
     pub const fn new(batch_size: usize, seed: u64) -> Self {
         Self {
             batch_size,
             shard: Shard::WHOLE,
             seed,
             sampling: Sampling::ClassBalanced,
+            flip: None,
             workers: 2,
             prefetch: 4,
             on_bad_image: OnBadImage::Stop,
@@ -95,8 +98,8 @@ impl LoaderConfig {
 
 /// An endless iterator over the batches of one epoch after the other.
 ///
-/// Which images a batch holds depends on the dataset, the seed, the epoch and the place in it;
-/// neither threads nor the start position matter, so that a resumed run sees what an uninterrupted one
+/// Which images a batch holds, and which of them are mirrored, depends on the dataset, the seed, the epoch and the place
+/// in it; neither threads nor the start position matter, so that a resumed run sees what an uninterrupted one
 /// would have seen. After an error the iterator goes on with the next batch. Dropping the loader ends its
 /// threads, each after the image it is at.
 ///
@@ -148,7 +151,7 @@ impl Loader {
             return Err(Error::EmptyDataset);
         }
         let plan = Plan::new(&*dataset, config, epoch, index_in_epoch)?;
-        let source = Arc::new(Source::new(dataset, config.on_bad_image));
+        let source = Arc::new(Source::new(dataset, config));
         let (jobs, inbox) = mpsc::channel();
         let inbox = Arc::new(Mutex::new(inbox));
         let mut loader = Self {
@@ -255,11 +258,13 @@ impl Plan {
             self.index_in_epoch = 0;
             self.order = self.sampler.epoch(self.epoch);
         }
-        let rest = &self.order[self.index_in_epoch * self.batch_size..];
+        let place = self.index_in_epoch * self.batch_size;
+        let rest = &self.order[place..];
         let whole = &rest[..self.batch_size.min(rest.len())];
         let part = self.shard.of(whole.len());
         let job = Job {
             images: whole[part.clone()].to_vec(),
+            place: place + part.start,
             start: part.start,
             total: whole.len(),
             epoch: self.epoch,

@@ -10,6 +10,10 @@ pub(crate) enum Purpose {
     EpochOrder,
     /// Place, size and rotation of one drawn shape.
     Shape,
+    /// Which images of one epoch are mirrored.
+    Flip,
+    /// The colour of one digit.
+    Color,
 }
 
 /// The generator keyed by the seed and the purpose, at its stream `number`.

@@ -11,7 +11,11 @@ use std::{
 
 use candle_core::{Device, Tensor};
 
-use crate::{Batch, Dataset, Error, OnBadImage, Pair, Result, sampling::images_by_pair};
+use crate::{
+    Batch, Dataset, Error, Flip, LoaderConfig, OnBadImage, Pair, Result,
+    flip::{mirror, tosses},
+    sampling::images_by_pair,
+};
 
 /// Bad images that are warned about one by one. A folder that goes away during a run would fill the log.
 const MOST_WARNINGS: usize = 20;
@@ -19,6 +23,8 @@ const MOST_WARNINGS: usize = 20;
 /// One batch to be loaded.
 pub(crate) struct Job {
     pub(crate) images: Vec<usize>,
+    /// Place of the first of them in its epoch.
+    pub(crate) place: usize,
     /// Place of the first of them in its batch, and how many that has.
     pub(crate) start: usize,
     pub(crate) total: usize,
@@ -32,17 +38,21 @@ pub(crate) struct Job {
 pub(crate) struct Source {
     dataset: Arc<dyn Dataset>,
     on_bad_image: OnBadImage,
+    flip: Option<Flip>,
+    seed: u64,
     images_by_pair: BTreeMap<Pair, Vec<usize>>,
     bad_images: Mutex<BTreeSet<usize>>,
     stopped: AtomicBool,
 }
 
 impl Source {
-    pub(crate) fn new(dataset: Arc<dyn Dataset>, on_bad_image: OnBadImage) -> Self {
+    pub(crate) fn new(dataset: Arc<dyn Dataset>, config: &LoaderConfig) -> Self {
         Self {
             images_by_pair: images_by_pair(&*dataset),
             dataset,
-            on_bad_image,
+            on_bad_image: config.on_bad_image,
+            flip: config.flip.clone(),
+            seed: config.seed,
             bad_images: Mutex::default(),
             stopped: AtomicBool::new(false),
         }
@@ -74,11 +84,15 @@ impl Source {
         let (batch_size, px) = (job.images.len(), self.dataset.image_px());
         let image_len = 3 * px * px;
         let mut x_0 = vec![0.0; batch_size * image_len];
-        for (&index, image) in job.images.iter().zip(x_0.chunks_exact_mut(image_len)) {
+        let images = job.images.iter().zip(x_0.chunks_exact_mut(image_len));
+        for ((&index, image), mirrored) in images.zip(self.mirrored(job)) {
             if self.stopped.load(Ordering::Relaxed) {
                 return Ok(None);
             }
             self.load(index, image)?;
+            if mirrored {
+                mirror(image, px);
+            }
         }
         let labels = |label: fn(Pair) -> u32| {
             let labels = job.images.iter().map(|&index| label(self.dataset.pair(index))).collect();
@@ -93,6 +107,14 @@ impl Source {
             epoch: job.epoch,
             index_in_epoch: job.index_in_epoch,
         }))
+    }
+
+    /// Which of the images of a job are mirrored.
+    fn mirrored(&self, job: &Job) -> Vec<bool> {
+        let Some(flip) = &self.flip else { return vec![false; job.images.len()] };
+        let tosses = tosses(self.seed, job.epoch, job.place, job.images.len());
+        let images = job.images.iter().zip(tosses);
+        images.map(|(&index, toss)| toss && flip.mirrors(self.dataset.pair(index))).collect()
     }
 
     fn load(&self, index: usize, image: &mut [f32]) -> Result<()> {

@@ -5,6 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::scores::{self, Interval};
+
 /// Accuracy that the teacher has at least, on seen and on unseen pairs.
 const TEACHER_ACCURACY: [f64; 2] = [0.95, 0.90];
 /// Accuracy of the classifier on real digits that it did not learn from.
@@ -31,29 +33,20 @@ struct Scores {
     distance: [Interval; 2],
 }
 
-/// A number and its confidence interval.
-#[derive(Clone, Copy, Debug)]
-struct Interval {
-    value: f64,
-    low: f64,
-    high: f64,
-}
-
 impl Promises {
     /// Reads what `cccm eval` wrote.
     pub(crate) fn read(teacher: &Path, student: &Path) -> Result<Self> {
-        let scores = |dir: &Path, steps: usize| Scores::read(&dir.join(format!("steps-{steps}/scores.json")));
         Ok(Self {
-            teacher: scores(teacher, 50)?,
-            two_steps: scores(student, 2)?,
-            four_steps: scores(student, 4)?,
+            teacher: Scores::read(teacher, 50)?,
+            two_steps: Scores::read(student, 2)?,
+            four_steps: Scores::read(student, 4)?,
         })
     }
 
     /// Takes the time of four steps from other scores of them if it is shorter there: all their pictures take seconds, in which
     /// whatever else the machine does would decide.
     pub(crate) fn time_again(&mut self, student: &Path) -> Result<()> {
-        let again = Scores::read(&student.join("steps-4/scores.json"))?;
+        let again = Scores::read(student, 4)?;
         self.four_steps.secs_per_image = self.four_steps.secs_per_image.min(again.secs_per_image);
         Ok(())
     }
@@ -105,22 +98,10 @@ impl Promises {
     }
 }
 
-impl Interval {
-    fn half(self) -> f64 {
-        (self.high - self.low) / 2.0
-    }
-
-    fn read(value: &Value, name: &str) -> Result<Self> {
-        let number =
-            |key: &str| value[key].as_f64().with_context(|| format!("there is no number `{key}` in {value}"));
-        Ok(Self { value: number(name)?, low: number("low")?, high: number("high")? })
-    }
-}
-
 impl Scores {
-    fn read(path: &Path) -> Result<Self> {
-        let read = || -> Result<Self> { Self::of(&serde_json::from_slice(&std::fs::read(path)?)?) };
-        read().with_context(|| format!("cannot read {}", path.display()))
+    fn read(dir: &Path, steps: usize) -> Result<Self> {
+        Self::of(&scores::read(dir, steps)?)
+            .with_context(|| format!("cannot use the scores of {steps} steps in {}", dir.display()))
     }
 
     fn of(record: &Value) -> Result<Self> {

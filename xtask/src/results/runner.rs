@@ -6,13 +6,18 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::accuracy::{self, Row};
 use super::experiments::{Experiment, Teacher};
+use super::family::{Export, Family, Model};
 
 /// Steps that students are scored at.
 const STUDENT_STEPS: [usize; 4] = [1, 2, 4, 8];
 
 /// Guided steps that teachers are scored at.
 const TEACHER_STEPS: usize = 50;
+
+/// Seed of the teachers of families.
+const TEACHER_SEED: u64 = 0;
 
 /// How strongly all of them follow the labels: the middle of what students are trained for.
 const GUIDANCE_SCALE: &str = "3";
@@ -54,7 +59,7 @@ impl Runner {
     /// Scores the built-in teacher; gives the directory of its scores.
     pub(crate) fn teacher(&self, steps: &[usize]) -> Result<PathBuf> {
         let dir = self.out.join("teacher");
-        self.eval("builtin:teacher", &dir, steps)?;
+        self.eval("builtin:teacher", &dir, steps, &[])?;
         Ok(dir)
     }
 
@@ -70,7 +75,7 @@ impl Runner {
         }
         self.train("train", &run, &flags)?;
         let scores = run.join("eval");
-        self.eval(&run.to_string_lossy(), &scores, &STUDENT_STEPS)?;
+        self.eval(&run.to_string_lossy(), &scores, &STUDENT_STEPS, &[])?;
         Ok(scores)
     }
 
@@ -83,7 +88,7 @@ impl Runner {
     ) -> Result<PathBuf> {
         let run = self.out.join(format!("{}-seed{seed}", experiment.name));
         let scores = self.out.join(folder);
-        self.eval(&run.to_string_lossy(), &scores, &[4])?;
+        self.eval(&run.to_string_lossy(), &scores, &[4], &[])?;
         Ok(scores)
     }
 
@@ -91,7 +96,68 @@ impl Runner {
     fn own_teacher(&self, teacher: &Teacher) -> Result<PathBuf> {
         let run = self.out.join(teacher.name);
         self.train("train-teacher", &run, teacher.flags)?;
-        self.eval(&run.to_string_lossy(), &run.join("eval"), &[TEACHER_STEPS])?;
+        self.eval(&run.to_string_lossy(), &run.join("eval"), &[TEACHER_STEPS], &[])?;
+        Ok(run)
+    }
+
+    /// Trains and scores the models of a family, teachers once and students with each seed, and writes their table.
+    /// - `flags`: of `cccm report`
+    pub(crate) fn family(&self, family: &Family, seeds: &[u64], flags: &[&str]) -> Result<()> {
+        family.exports.iter().try_for_each(|export| self.export(export))?;
+        let (mut rows, mut models) = (Vec::new(), Vec::new());
+        for model in &family.models {
+            let seeds = if model.teacher.is_some() { seeds } else { &[TEACHER_SEED] };
+            for seed in seeds {
+                let run = self.model(model, *seed)?;
+                let scores = run.join("eval");
+                for steps in model.steps {
+                    rows.push(Row::read(&scores, model.held_out, model.label, *seed, *steps)?);
+                }
+                models.push(format!("{}={}", model.label, run.display()));
+            }
+        }
+        let folder = format!("report-{}", family.name);
+        if family.is_comparable {
+            self.side_by_side(&folder, &models, flags)?;
+        }
+        let folder = self.out.join(folder);
+        let text = accuracy::table(&family.note, &rows);
+        let file = folder.join("accuracy.md");
+        fs::create_dir_all(&folder)
+            .and_then(|()| fs::write(&file, &text))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        eprintln!("{}:\n\n{text}", file.display());
+        Ok(())
+    }
+
+    /// Makes a folder of images, unless it is there: it appears whole or not at all.
+    fn export(&self, Export { folder, words }: &Export) -> Result<()> {
+        if folder.is_dir() {
+            return Ok(());
+        }
+        let out = folder.to_string_lossy();
+        let mut args = vec!["dataset", "export", "--out", &out];
+        args.extend(words.iter().map(String::as_str));
+        self.cccm(&args)
+    }
+
+    /// Trains a model of a family, unless that is done, and scores it; gives the run's directory.
+    fn model(&self, model: &Model, seed: u64) -> Result<PathBuf> {
+        let run = self.out.join(model.run_name(seed));
+        let seed = seed.to_string();
+        let teacher = model.teacher.as_ref().map(|name| self.out.join(name));
+        let teacher = teacher.as_ref().map(|run| run.to_string_lossy());
+        let mut flags: Vec<&str> = model.flags.iter().map(String::as_str).collect();
+        flags.extend(["--seed", &seed]);
+        let command = match &teacher {
+            Some(run) => {
+                flags.extend(["--teacher", run]);
+                "train"
+            }
+            None => "train-teacher",
+        };
+        self.train(command, &run, &flags)?;
+        self.eval(&run.to_string_lossy(), &run.join("eval"), model.steps, &model.eval_flags)?;
         Ok(run)
     }
 
@@ -123,6 +189,11 @@ impl Runner {
             runs.sort();
             models.extend(runs.into_iter().map(|(_, run)| format!("{}={}", experiment.name, run.display())));
         }
+        self.side_by_side(folder, &models, flags)
+    }
+
+    /// Tables and figures of these, each `NAME=PATH`.
+    fn side_by_side(&self, folder: &str, models: &[String], flags: &[&str]) -> Result<()> {
         let out = self.out.join(folder);
         let mut args = vec!["report"];
         args.extend(models.iter().map(String::as_str));
@@ -141,12 +212,13 @@ impl Runner {
 
     /// Scores a model, also where there are scores: `cccm eval` knows which of its pictures are still those of this model,
     /// and the program may have learnt to judge them better.
-    fn eval(&self, checkpoint: &str, scores: &Path, steps: &[usize]) -> Result<()> {
+    /// - `more`: further flags
+    fn eval(&self, checkpoint: &str, scores: &Path, steps: &[usize], more: &[String]) -> Result<()> {
         let (samples, out) = (self.samples.to_string(), scores.to_string_lossy());
         let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
         let mut args = vec!["eval", "--checkpoint", checkpoint, "--samples", &samples, "--out", &out];
         args.extend(["--guidance-scale", GUIDANCE_SCALE, "--steps"]);
-        args.extend(steps.iter().map(String::as_str));
+        args.extend(steps.iter().chain(more).map(String::as_str));
         self.cccm(&args)
     }
 

@@ -2,6 +2,7 @@
 //! over each other.
 
 mod data;
+mod draws;
 mod dtype;
 mod guidance;
 mod hints;
@@ -13,6 +14,7 @@ pub(crate) mod python;
 mod run;
 
 pub(crate) use data::DataArgs;
+pub(crate) use draws::DrawArgs;
 pub(crate) use dtype::Dtype;
 pub(crate) use guidance::GuidanceArgs;
 #[cfg(feature = "hub")]

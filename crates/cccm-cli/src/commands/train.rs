@@ -17,7 +17,7 @@ use cccm_unet::{GuidanceInit, ModelConfig, Parameters, Role, UNet, UNetConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::args::{DataArgs, GuidanceArgs, LaunchArgs, NetworkArgs, OptimArgs, RunArgs, required};
+use crate::args::{DataArgs, DrawArgs, GuidanceArgs, LaunchArgs, NetworkArgs, OptimArgs, RunArgs, required};
 use crate::settings::{RECIPE, Settings, lay_over};
 use crate::source::{Source, is_builtin_digits, vocabulary_of};
 use crate::team::Team;
@@ -64,6 +64,9 @@ pub(crate) struct TrainArgs {
     #[command(flatten)]
     #[serde(flatten)]
     data: DataArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    draws: DrawArgs,
     #[command(flatten)]
     #[serde(flatten)]
     network: NetworkArgs,
@@ -419,6 +422,7 @@ impl TrainArgs {
             command: Self::COMMAND,
             method: &config.fuse_method.to_string(),
             data: &args.data,
+            draws: &args.draws,
             optim: &args.optim,
             run: &args.run,
             source: &source,

@@ -11,7 +11,7 @@ use cccm_unet::{ModelConfig, Parameters, UNet};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use crate::args::{DataArgs, LaunchArgs, NetworkArgs, OptimArgs, RunArgs, required};
+use crate::args::{DataArgs, DrawArgs, LaunchArgs, NetworkArgs, OptimArgs, RunArgs, required};
 use crate::sampling::TEACHER_THRESHOLDING;
 use crate::settings::{Settings, lay_over};
 use crate::shell::{as_flags, quoted};
@@ -34,6 +34,9 @@ pub(crate) struct TrainTeacherArgs {
     #[command(flatten)]
     #[serde(flatten)]
     data: DataArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    draws: DrawArgs,
     #[command(flatten)]
     #[serde(flatten)]
     network: NetworkArgs,
@@ -124,6 +127,7 @@ impl TrainTeacherArgs {
             command: Self::COMMAND,
             method: "teacher",
             data: &args.data,
+            draws: &args.draws,
             optim: &args.optim,
             run: &args.run,
             source: &source,
@@ -149,7 +153,7 @@ impl TrainTeacherArgs {
                 let model = run.model().display().to_string();
                 tracing::info!(
                     "the teacher is in {model}; distil it with\n  {}",
-                    next_command(&model, &args.data)?
+                    next_command(&model, &args.data, &args.draws)?
                 );
                 Ok(ExitCode::SUCCESS)
             }
@@ -157,11 +161,12 @@ impl TrainTeacherArgs {
     }
 }
 
-/// What to type next: the same images, without the same pairs.
-fn next_command(model: &str, data: &DataArgs) -> Result<String> {
+/// What to type next: the same images, drawn alike, without the same pairs.
+fn next_command(model: &str, data: &DataArgs, draws: &DrawArgs) -> Result<String> {
     let mut settings = Table::try_from(data)?;
     // The student has its teacher's labels and its size.
     settings.retain(|name, _| ["data", "ignored", "skip_bad_images"].contains(&name));
+    settings.extend(Table::try_from(draws)?);
     Ok(format!("cccm train --teacher {}{}", quoted(model), as_flags(&settings)))
 }
 
@@ -171,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_next_command_distils_on_the_same_images() {
-        let builtin = next_command("runs/t/model", &DataArgs::default()).unwrap();
+        let builtin = next_command("runs/t/model", &DataArgs::default(), &DrawArgs::default()).unwrap();
         assert_eq!(builtin, "cccm train --teacher runs/t/model");
         let data = DataArgs {
             data: Some("my photos".to_owned()),
@@ -179,7 +184,11 @@ mod tests {
             ignored: Some(vec!["red_boat".to_owned(), "blue_car".to_owned()]),
             ..DataArgs::default()
         };
-        let own = next_command("runs/t/model", &data).unwrap();
-        assert_eq!(own, "cccm train --teacher runs/t/model --data 'my photos' --ignored red_boat blue_car");
+        let draws = DrawArgs { flip: Some(true), ..DrawArgs::default() };
+        let own = next_command("runs/t/model", &data, &draws).unwrap();
+        assert_eq!(
+            own,
+            "cccm train --teacher runs/t/model --data 'my photos' --flip --ignored red_boat blue_car"
+        );
     }
 }

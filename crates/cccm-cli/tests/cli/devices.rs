@@ -45,7 +45,7 @@ fn two_processes_of_eight_are_one_of_sixteen_to_rounding() {
     let dir = temp.path();
     tiny_teacher(dir, "teacher", &[]);
     // The published distance has a kink at 0.001, where rounding shows in the fourth digit of a gradient.
-    let more = ["--lr", "1e-3", "--lr-warmup-steps", "1", "--max-steps", "4", "--huber-c", "0.1"];
+    let more = ["--lr", "1e-3", "--lr-warmup-steps", "1", "--max-steps", "4", "--huber-c", "0.1", "--flip"];
     let args = |name, batch, devices: &[&'static str]| {
         let args = ["train", "--teacher", "teacher", "--data", "builtin:shapes", "--save-path", name];
         [&args[..], &["--train-batch-size", batch], devices, &more].concat()

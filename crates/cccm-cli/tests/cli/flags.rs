@@ -65,7 +65,7 @@ fn left(dir: &Path, log: String) -> Left {
     }
 }
 
-/// A folder with two pairs of four pictures each, and a file with a length for which flags may set another.
+/// A folder with two pairs of four lopsided pictures each, and a file with a length for which flags may set another.
 fn draw_photos(dir: &Path) {
     fs::create_dir_all(dir).unwrap();
     fs::write(dir.join("four-steps.toml"), "max_steps = 4").unwrap();
@@ -73,7 +73,9 @@ fn draw_photos(dir: &Path) {
         for (pair, ink) in [("red_Oval", [200, 10, index * 40]), ("blue_Oval", [index * 40, 10, 200])] {
             let path = dir.join("photos").join(pair).join(format!("{index}.png"));
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            image::RgbImage::from_pixel(8, 8, image::Rgb(ink)).save(path).unwrap();
+            let [red, green, blue] = ink;
+            let pixel = |x, _| image::Rgb([red, green + 20 * x as u8, blue]);
+            image::RgbImage::from_fn(8, 8, pixel).save(path).unwrap();
         }
     }
 }
@@ -88,7 +90,7 @@ const STUDENT: &str = "train --config four-steps.toml --data photos --teacher te
                        --lr-schedule constant --ema-decay 0.5";
 
 /// Flags that both kinds of training have.
-const TRAINING: [Case; 33] = [
+const TRAINING: [Case; 36] = [
     (&["--epochs", "3"], |with, _| assert_eq!(with.metrics.len(), 6)),
     (&["--max-steps", "5"], |with, _| assert_eq!(with.metrics.len(), 5)),
     (&["--train-batch-size", "3"], |with, _| assert_eq!(with.column("images")[..3], [3.0, 3.0, 2.0])),
@@ -172,6 +174,19 @@ const TRAINING: [Case; 33] = [
     (&["--ignored", "red_Oval"], |with, without| {
         assert!(with.log.contains("4 images of 1 pairs, 1 pairs held out"), "{}", with.log);
         assert!(without.log.contains("8 images of 2 pairs, 0 pairs held out"), "{}", without.log);
+    }),
+    (&["--image-sampling", "shuffled"], |with, without| {
+        assert_eq!(with.settings["image_sampling"].as_str(), Some("shuffled"));
+        assert!(with.model != without.model);
+    }),
+    (&["--flip"], |with, without| {
+        assert!(with.settings["flip"].as_bool() == Some(true) && !without.settings.contains_key("flip"));
+        assert!(with.model != without.model);
+    }),
+    // All of the images are ovals.
+    (&["--flip", "--flip-except", "Oval"], |with, without| {
+        assert_eq!(with.settings["flip_except"].as_array().map(Vec::len), Some(1));
+        assert!(with.model == without.model);
     }),
     (&["--skip-bad-images"], |with, _| assert_eq!(with.settings["skip_bad_images"].as_bool(), Some(true))),
 ];
@@ -371,6 +386,19 @@ fn flags_of_train_that_name_what_the_teacher_has() {
     for flags in [&["--preset", "celeba"][..], &["--attributes", "red", "--objects", "Oval"]] {
         let said = refusal(temp.path(), &[&words(STUDENT)[..], &["--save-path", "x"], flags].concat());
         assert!(said.contains("labels"), "{flags:?}: {said}");
+    }
+}
+
+#[test]
+fn what_is_not_mirrored_is_checked_before_a_run_starts() {
+    let temp = tempfile::tempdir().unwrap();
+    draw_photos(temp.path());
+    for (flags, parts) in [
+        (&["--flip", "--flip-except", "Ovla"][..], ["--flip-except", "did you mean `Oval`"]),
+        (&["--flip-except", "Oval"], ["--flip-except", "give --flip too"]),
+    ] {
+        let said = refusal(temp.path(), &[&words(TEACHER)[..], &["--save-path", "x"], flags].concat());
+        assert!(parts.iter().all(|part| said.contains(part)), "{flags:?}: {said}");
     }
 }
 

@@ -119,7 +119,7 @@ fn twenty_kills_change_nothing_about_a_student() {
 }
 
 #[test]
-fn kills_change_nothing_about_a_teacher_with_dropout_and_accumulation() {
+fn kills_change_nothing_about_a_teacher_with_dropout_accumulation_and_flips() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();
     let more = [
@@ -131,11 +131,16 @@ fn kills_change_nothing_about_a_teacher_with_dropout_and_accumulation() {
         "2",
         "--dropout",
         "0.3",
+        "--flip",
+        "--flip-except",
+        "Circle",
     ];
     let args = |name| [&["train-teacher", "--save-path", name], &TINY[..], &more].concat();
     run(dir, &args("whole"));
     kill_and_resume(dir, &args("killed"), &["train-teacher", "--resume", "killed"], &dir.join("killed"), 4);
     assert_same_run(&dir.join("whole"), &dir.join("killed"));
+    let said = refusal(dir, &["train-teacher", "--resume", "killed", "--flip-except", "Oval"]);
+    assert!(said.contains("flip_except: ") && said.contains("--allow-change"), "{said}");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use cccm_data::{
-    ColoredMnist, Dataset, Digits, MnistSplit, Pair, PairFilter, Preset, Shapes, ShapesConfig, export,
-    pair_counts,
+    CoindMnist, CoindMnistConfig, ColoredMnist, Dataset, Digits, MnistSplit, Pair, PairFilter, Preset,
+    Shapes, ShapesConfig, Support, export, pair_counts,
 };
 
 use super::{pair_table, progress_bar};
@@ -15,8 +15,12 @@ use crate::shell::quoted;
 
 /// Stands for the pairs of Colored MNIST that are held out by custom.
 const CUSTOMARY: &str = "customary";
+/// Side of the pictures unless the flags say another.
+const IMAGE_PX: usize = 32;
+/// Sizes of the network that CoInD was measured with, which fits their pictures: 28 pixels can be halved twice.
+const COIND_NETWORK: &str = "--emb-size 56 --channel-mult 1 2 3 --norm-groups 8";
 
-/// Write Colored MNIST or drawn shapes as folders of PNG files
+/// Write Colored MNIST, CoInD's Colored MNIST or drawn shapes as folders of PNG files
 ///
 /// `train-teacher --data` reads the same pixels back (shapes: to half a grey level).
 #[derive(Clone, Debug, clap::Args)]
@@ -28,38 +32,64 @@ pub(super) struct ExportArgs {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
-    /// Side of the pictures, in pixels
-    #[arg(long, value_name = "PX", default_value_t = 32)]
-    img_size: usize,
+    /// Side of the pictures, in pixels [default: 32; coind-mnist: 28]
+    #[arg(long, value_name = "PX")]
+    img_size: Option<usize>,
 
     /// Pairs to leave out, as folder names; `customary` for those of Colored MNIST with (colour index + digit)
     /// divisible by 5 [default: none, so that training can hold out any]
     #[arg(long, value_name = "PAIR", num_args = 1..)]
     ignored: Vec<String>,
 
-    /// Colored MNIST: folder of the official MNIST files [default: the built-in digits]
+    /// Digits: folder of the official MNIST files [default: the built-in digits]
     #[arg(long, value_name = "DIR")]
     digits: Option<PathBuf>,
 
-    /// Colored MNIST: which part of MNIST
+    /// Digits: which part of MNIST
     #[arg(long, value_enum, default_value_t = Split::Train)]
     split: Split,
+
+    /// CoInD's Colored MNIST: which digits have which colours
+    #[arg(long, value_enum, default_value_t = SupportName::Uniform)]
+    support: SupportName,
 
     /// Shapes: pictures of each pair
     #[arg(long, value_name = "N", default_value_t = 500)]
     images_per_pair: usize,
 
-    /// Shapes: what their places, sizes and rotations are drawn from
+    /// What the places, sizes and rotations of shapes are drawn from, and the colours of CoInD's digits
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Exportable {
-    /// Digits in five colours
+    /// Digits in five colours, each digit in all of them
     ColoredMnist,
+    /// Digits in ten colours, each digit in one of them, as CoInD was measured (Gaudi et al. 2025)
+    CoindMnist,
     /// Six outlines in six colours
     Shapes,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum SupportName {
+    /// Every digit in every colour
+    Uniform,
+    /// Half of the images as in partial, half as in uniform
+    NonUniform,
+    /// Every digit in two of the colours, so that 81 of 100 pairs have no image
+    Partial,
+}
+
+impl From<SupportName> for Support {
+    fn from(name: SupportName) -> Self {
+        match name {
+            SupportName::Uniform => Self::Uniform,
+            SupportName::NonUniform => Self::NonUniform,
+            SupportName::Partial => Self::Partial,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -72,36 +102,51 @@ enum Split {
 
 impl ExportArgs {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<()> {
-        let (preset, dataset) = self.dataset()?;
+        let dataset = self.dataset()?;
         let bar = progress_bar(dataset.len());
         export(&*dataset, &self.out, &|done| bar.set_position(done as u64))?;
         bar.finish_and_clear();
         let counts = pair_counts(&*dataset);
         let count = |pair| counts.get(&pair).copied().unwrap_or(0);
         write!(out, "{}", pair_table(dataset.vocabulary(), count))?;
+        let network = match self.dataset {
+            Exportable::ColoredMnist => format!("--preset {}", Preset::ColoredMnist),
+            Exportable::CoindMnist => COIND_NETWORK.to_owned(),
+            Exportable::Shapes => format!("--preset {}", Preset::Shapes),
+        };
         tracing::info!(
-            "train a teacher on it with\n  cccm train-teacher --data {} --preset {preset} --img-size {}",
+            "train a teacher on it with\n  cccm train-teacher --data {} {network} --img-size {}",
             quoted(self.out.display()),
-            self.img_size
+            dataset.image_px(),
         );
         Ok(())
     }
 
-    fn dataset(&self) -> Result<(Preset, Box<dyn Dataset>)> {
+    fn dataset(&self) -> Result<Box<dyn Dataset>> {
         Ok(match self.dataset {
             Exportable::ColoredMnist => {
                 let pairs = PairFilter::Except(self.ignored_pairs(Preset::ColoredMnist)?);
-                let dataset = ColoredMnist::new(self.digits()?, self.img_size, &pairs)?;
-                (Preset::ColoredMnist, Box::new(dataset))
+                Box::new(ColoredMnist::new(self.digits()?, self.img_size.unwrap_or(IMAGE_PX), &pairs)?)
+            }
+            Exportable::CoindMnist => {
+                if !self.ignored.is_empty() {
+                    bail!("--ignored is not for coind-mnist: --support says which pairs have images");
+                }
+                let config = CoindMnistConfig {
+                    image_px: self.img_size.unwrap_or(Digits::PX),
+                    support: self.support.into(),
+                    seed: self.seed,
+                };
+                Box::new(CoindMnist::new(self.digits()?, &config)?)
             }
             Exportable::Shapes => {
                 let config = ShapesConfig {
-                    image_px: self.img_size,
+                    image_px: self.img_size.unwrap_or(IMAGE_PX),
                     images_per_pair: self.images_per_pair,
                     seed: self.seed,
                     pairs: PairFilter::Except(self.ignored_pairs(Preset::Shapes)?),
                 };
-                (Preset::Shapes, Box::new(Shapes::new(&config)?))
+                Box::new(Shapes::new(&config)?)
             }
         })
     }
