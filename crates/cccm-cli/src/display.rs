@@ -7,11 +7,10 @@ use anyhow::Result;
 use cccm_distill::StepReport;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::metrics::images_per_sec;
-
 /// Time between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
-/// Steps over which the loss shown is averaged: single ones jump with the timesteps they happened to draw.
+/// Steps over which what is shown is averaged: the loss of single ones jumps with the timesteps they happened to draw, and now
+/// and then one makes what the next ones use.
 const SMOOTHING_STEPS: f64 = 50.0;
 
 /// Shows how far training is.
@@ -21,6 +20,7 @@ pub(crate) struct Display {
     first_step: u64,
     started: Instant,
     smooth_loss: Option<f64>,
+    smooth_secs: Option<f64>,
 }
 
 enum Form {
@@ -41,21 +41,23 @@ impl Display {
         } else {
             Form::Lines { last: None }
         };
-        Ok(Self { form, total_steps, first_step: steps_done, started: Instant::now(), smooth_loss: None })
+        let (started, smooth_loss, smooth_secs) = (Instant::now(), None, None);
+        Ok(Self { form, total_steps, first_step: steps_done, started, smooth_loss, smooth_secs })
     }
 
     /// Shows one more step.
     pub(crate) fn step(&mut self, report: &StepReport) {
-        let smooth = self.smooth_loss.map_or(report.loss, |old| old + (report.loss - old) / SMOOTHING_STEPS);
         if report.loss.is_finite() {
-            self.smooth_loss = Some(smooth);
+            self.smooth_loss = Some(smoothed(self.smooth_loss, report.loss));
         }
+        let secs = smoothed(self.smooth_secs, report.total_secs);
+        self.smooth_secs = Some(secs);
         let c_t = report.c_t.map(|c_t| format!("  c_t {c_t:.2}")).unwrap_or_default();
         let skipped = match report.skipped_steps {
             0 => String::new(),
             skipped => format!("  {skipped} steps skipped"),
         };
-        let rate = images_per_sec(report);
+        let rate = report.images as f64 / secs;
         let text =
             format!("loss {:.5}{c_t}  {rate:.0} images/s{skipped}", self.smooth_loss.unwrap_or(f64::NAN));
         let left = self.secs_left(report.step);
@@ -94,4 +96,9 @@ impl Display {
         let done = step.saturating_sub(self.first_step).max(1) as f64;
         self.started.elapsed().as_secs_f64() / done * self.total_steps.saturating_sub(step) as f64
     }
+}
+
+/// A moving average with one more value.
+fn smoothed(average: Option<f64>, value: f64) -> f64 {
+    average.map_or(value, |old| old + (value - old) / SMOOTHING_STEPS)
 }

@@ -1,8 +1,8 @@
-//! Finding models: the built-in teacher, whatever a path holds, or a file of the Hugging Face Hub.
+//! Finding models: built-in ones, whatever a path holds, or a file of the Hugging Face Hub.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use cccm_unet::{ModelConfig, ModelFiles, Parameters};
 
@@ -12,13 +12,19 @@ use crate::run_dir::plain;
 /// Name of the built-in teacher where a path is expected.
 pub(crate) const BUILTIN_TEACHER: &str = "builtin:teacher";
 
+/// Name of its student, distilled by the best recipe.
+const BUILTIN_STUDENT: &str = "builtin:student";
+
+/// What names of built-in models start with.
+const BUILTIN: &str = "builtin:";
+
 /// What places on the Hub start with.
 const HUB: &str = "hf://";
 
-/// Reads the model at a run, a model directory, a checkpoint or a file, an `hf://` place, or the built-in teacher.
+/// Reads the model at a run, a model directory, a checkpoint or a file, an `hf://` place, or a built-in one.
 pub(crate) fn load(place: &str, device: &Device) -> Result<(ModelConfig, Parameters)> {
-    if place == BUILTIN_TEACHER {
-        return builtin_teacher(device);
+    if place.starts_with(BUILTIN) {
+        return built_in(place, device);
     }
     if place.starts_with(HUB) {
         #[cfg(feature = "hub")]
@@ -36,7 +42,7 @@ pub(crate) fn load(place: &str, device: &Device) -> Result<(ModelConfig, Paramet
 
 /// The place by a name that stays: `runs/latest` is another run before long.
 pub(crate) fn without_links(place: String) -> String {
-    if place == BUILTIN_TEACHER || place.starts_with(HUB) {
+    if place.starts_with(BUILTIN) || place.starts_with(HUB) {
         return place;
     }
     // What is not there is for `load` to refuse.
@@ -59,9 +65,14 @@ fn without_hub(place: &str) -> anyhow::Error {
     anyhow::anyhow!("{place} is on the Hugging Face Hub, and this `cccm` was built without the feature `hub`")
 }
 
-fn builtin_teacher(device: &Device) -> Result<(ModelConfig, Parameters)> {
-    let name = PathBuf::from(BUILTIN_TEACHER);
-    let config = ModelConfig::parse(cccm_assets::TEACHER_CONFIG, &name)?;
-    let parameters = config.parse_parameters(cccm_assets::TEACHER_WEIGHTS, &name, device)?;
+fn built_in(place: &str, device: &Device) -> Result<(ModelConfig, Parameters)> {
+    let (config, weights) = match place {
+        BUILTIN_TEACHER => (cccm_assets::TEACHER_CONFIG, cccm_assets::TEACHER_WEIGHTS),
+        BUILTIN_STUDENT => (cccm_assets::STUDENT_CONFIG, cccm_assets::STUDENT_WEIGHTS),
+        _ => bail!("there is no model {place}; built in are {BUILTIN_STUDENT} and {BUILTIN_TEACHER}"),
+    };
+    let name = PathBuf::from(place);
+    let config = ModelConfig::parse(config, &name)?;
+    let parameters = config.parse_parameters(weights, &name, device)?;
     Ok((config, parameters))
 }
