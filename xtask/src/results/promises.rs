@@ -42,7 +42,7 @@ struct Interval {
 impl Promises {
     /// Reads what `cccm eval` wrote.
     pub(crate) fn read(teacher: &Path, student: &Path) -> Result<Self> {
-        let scores = |dir: &Path, steps: usize| Scores::read(&dir.join(format!("steps-{steps}/scores.json")));
+        let scores = |dir: &Path, steps: usize| Scores::read(&dir.join(format!("steps-{steps}")));
         Ok(Self {
             teacher: scores(teacher, 50)?,
             two_steps: scores(student, 2)?,
@@ -53,7 +53,7 @@ impl Promises {
     /// Takes the time of four steps from other scores of them if it is shorter there: all their pictures take seconds, in which
     /// whatever else the machine does would decide.
     pub(crate) fn time_again(&mut self, student: &Path) -> Result<()> {
-        let again = Scores::read(&student.join("steps-4/scores.json"))?;
+        let again = Scores::read(&student.join("steps-4"))?;
         self.four_steps.secs_per_image = self.four_steps.secs_per_image.min(again.secs_per_image);
         Ok(())
     }
@@ -105,6 +105,13 @@ impl Promises {
     }
 }
 
+/// What `cccm eval` wrote into a folder.
+pub(super) fn read_scores(folder: &Path) -> Result<Value> {
+    let path = folder.join("scores.json");
+    let read = || -> Result<Value> { Ok(serde_json::from_slice(&std::fs::read(&path)?)?) };
+    read().with_context(|| format!("cannot read {}", path.display()))
+}
+
 impl Interval {
     fn half(self) -> f64 {
         (self.high - self.low) / 2.0
@@ -118,9 +125,8 @@ impl Interval {
 }
 
 impl Scores {
-    fn read(path: &Path) -> Result<Self> {
-        let read = || -> Result<Self> { Self::of(&serde_json::from_slice(&std::fs::read(path)?)?) };
-        read().with_context(|| format!("cannot read {}", path.display()))
+    fn read(folder: &Path) -> Result<Self> {
+        Self::of(&read_scores(folder)?).with_context(|| format!("in the scores of {}", folder.display()))
     }
 
     fn of(record: &Value) -> Result<Self> {
