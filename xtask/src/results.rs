@@ -6,6 +6,7 @@ mod family;
 mod promises;
 mod runner;
 mod scores;
+mod stated;
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -16,14 +17,13 @@ use experiments::{BEST, EXPERIMENTS, Experiment, MAIN};
 use family::{FAMILIES, Family, Folders, Maker};
 use promises::Promises;
 use runner::Runner;
+use stated::{Model, Stated};
 
-/// Pictures of each pair, for a table that is published.
+/// Pictures of each pair, for a table that is published, and for whatever is held against it: distances fall with their number.
 const SAMPLES: usize = 50;
 /// Pictures of each pair for the table of a family, which has many models; and where it is only to be seen that it runs.
 const FAMILY_SAMPLES: usize = 20;
 const SMOKE_SAMPLES: usize = 1;
-/// Pictures of each pair, where it has to be quick.
-const E2E_SAMPLES: usize = 20;
 /// Seed of the student of `e2e`.
 const E2E_SEED: u64 = 0;
 /// All that `e2e` makes in its folder.
@@ -74,14 +74,15 @@ fn families(options: &Options) -> Result<u8> {
     Ok(0)
 }
 
-/// `e2e [--out DIR] [--continue]`: the built-in teacher, the best student, and what is promised of both; anew, unless it is to
-/// go on.
+/// `e2e [--out DIR] [--continue]`: the built-in teacher, the best student, what is promised of both, and what README.md states
+/// of them; anew, unless it is to go on.
 pub(crate) fn e2e(args: &[&str]) -> Result<u8> {
     let options = match E2eOptions::parse(args) {
         Ok(options) => options,
         Err(error) => return Ok(misused(&error)),
     };
-    let runner = Runner::new(options.out, E2E_SAMPLES)?;
+    let stated = Stated::read(&crate::root().join("README.md"))?;
+    let runner = Runner::new(options.out, SAMPLES)?;
     if !options.go_on {
         runner.start_anew(&E2E_FOLDERS)?;
     }
@@ -92,7 +93,14 @@ pub(crate) fn e2e(args: &[&str]) -> Result<u8> {
     for folder in E2E_TIMES {
         promises.time_again(&runner.four_steps_again(&BEST, E2E_SEED, folder)?)?;
     }
-    let broken = promises.broken();
+    let mut broken = promises.broken();
+    broken.extend(stated.broken(&|model, steps| {
+        let folder = match model {
+            Model::Teacher => &teacher,
+            Model::Student => &student,
+        };
+        scores::read(folder, steps)
+    })?);
     for promise in &broken {
         eprintln!("broken: {promise}");
     }

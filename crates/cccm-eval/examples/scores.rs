@@ -1,4 +1,4 @@
-//! Scores of features, and how long each takes.
+//! Scores of features and of pictures, 32×32, and how long each takes.
 //!
 //! ```console
 //! $ cargo run --release -p cccm-eval --example scores -- 5000 128
@@ -7,8 +7,8 @@
 use std::time::Instant;
 
 use cccm_eval::{
-    DEFAULT_NEIGHBOURS, GaussianStats, KernelDistanceConfig, diversity, frechet_standard_error,
-    kernel_distance, precision_recall,
+    DEFAULT_NEIGHBOURS, GaussianStats, KernelDistanceConfig, PixelReference, diversity,
+    frechet_standard_error, kernel_distance, precision_recall,
 };
 use cccm_sched::Streams;
 
@@ -41,6 +41,17 @@ fn main() -> anyhow::Result<()> {
     let start = Instant::now();
     let diversity = diversity(&generated, &groups, &real, &groups)?;
     say("diversity", format!("{:.3}", diversity.overall), start);
+
+    let pictures = |name| streams.draws(0, 0..n as u64).normal(name, &[3, 32, 32]);
+    let (generated, real) = ((pictures("drawn pictures")? * 0.9)?, pictures("real pictures")?);
+    let start = Instant::now();
+    let reference = PixelReference::new(&real, &streams)?;
+    say("real pixels", String::new(), start);
+
+    let start = Instant::now();
+    let distances = reference.distances(&generated, &groups)?;
+    let swd: Vec<String> = distances.patches.iter().map(|level| format!("{:.1}", level.value)).collect();
+    say("pixels, patches", format!("{:.4}, {}", distances.pixels.value, swd.join(" ")), start);
     Ok(())
 }
 

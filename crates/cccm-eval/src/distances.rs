@@ -43,6 +43,17 @@ impl Estimate {
         let half = Z_95 * standard_error;
         Self { value, standard_error, low: value - half, high: value + half }
     }
+
+    /// The mean of independent values; none of fewer than two, whose error nobody knows.
+    pub(crate) fn of_mean(values: &[f64]) -> Option<Self> {
+        let count = values.len() as f64;
+        if count < 2.0 {
+            return None;
+        }
+        let mean = values.iter().sum::<f64>() / count;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        Some(Self::normal(mean, (variance / count).sqrt()))
+    }
 }
 
 /// How a set of generated images compares with real ones.

@@ -40,6 +40,16 @@ pub enum Error {
         /// The number of images.
         want: usize,
     },
+    /// A label that its kind does not have.
+    #[error("label {label} of kind {kind} is out of range: there are {count} labels")]
+    Label {
+        /// The label's index.
+        label: u32,
+        /// Index of the label kind.
+        kind: usize,
+        /// How many labels the kind has.
+        count: usize,
+    },
     /// Images to train on could not be had.
     #[error("no images to train the classifier on")]
     Data(#[source] BoxError),

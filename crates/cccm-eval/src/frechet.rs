@@ -2,11 +2,10 @@
 
 use candle_core::Tensor;
 use cccm_sched::Streams;
-use rand::Rng;
 use rayon::prelude::*;
 
 use crate::gaussian::{GaussianStats, scatter, trace_of_root};
-use crate::groups::rows_by_group;
+use crate::groups::{resampled, rows_by_group};
 use crate::rows::Rows;
 use crate::{Error, Result};
 
@@ -77,16 +76,11 @@ pub fn frechet_standard_error(
     let rows = Rows::new("generated features", generated)?.at_least(2)?;
     let by_group = rows_by_group(&rows, groups)?;
     let source = Resampled::new(&rows, real)?;
-    let strata = by_group.iter().collect::<Vec<_>>();
     let distances = (0..resamples as u64)
         .into_par_iter()
         .map(|resample| {
-            let mut counts = vec![0u32; rows.len()];
-            for (group, members) in &strata {
-                let mut rng = streams.stream("frechet_resample", resample, **group as u64);
-                members.iter().for_each(|_| counts[members[rng.random_range(0..members.len())]] += 1);
-            }
-            source.distance(&counts)
+            let rng = |group: usize| streams.stream("frechet_resample", resample, group as u64);
+            source.distance(&resampled(&by_group, rows.len(), rng))
         })
         .collect::<Result<Vec<_>>>()?;
     let mean = distances.iter().sum::<f64>() / resamples as f64;

@@ -35,14 +35,7 @@ impl GaussianStats {
     }
 
     pub(crate) fn of_rows(rows: &Rows) -> Result<Self> {
-        let n = rows.len();
-        let mut mean = vec![0f64; rows.dim()];
-        for row in rows.iter() {
-            mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
-        }
-        for sum in &mut mean {
-            *sum /= n as f64;
-        }
+        let (n, mean) = (rows.len(), rows.mean());
         let scatter = scatter(n, rows.dim(), |index, centred| {
             let values = rows.row(index).iter().zip(&mean);
             centred.iter_mut().zip(values).for_each(|(out, (value, mean))| *out = f64::from(*value) - mean);
@@ -94,12 +87,8 @@ impl GaussianStats {
 
     /// A matrix `R`, `(d, d)`, with `Rᵀ R` the covariance.
     pub(crate) fn root(&self) -> Result<Tensor> {
-        let eigen = matrix(&self.covariance)?.symmetric_eigen();
-        // nalgebra's memory goes column by column, which read row by row is the transpose.
-        let vectors =
-            Tensor::from_vec(eigen.eigenvectors.as_slice().to_vec(), self.covariance.shape(), &Device::Cpu)?;
-        let roots = Tensor::from_vec(roots(&eigen.eigenvalues), (self.dim(), 1), &Device::Cpu)?;
-        Ok(vectors.broadcast_mul(&roots)?)
+        let (roots, vectors) = eigen_of_root(&self.covariance)?;
+        Ok(vectors.broadcast_mul(&Tensor::from_vec(roots, (self.dim(), 1), &Device::Cpu)?)?)
     }
 }
 
@@ -121,6 +110,15 @@ pub(crate) fn scatter(n: usize, dim: usize, fill: impl Fn(usize, &mut [f64])) ->
 /// Trace of the square root of a symmetric positive semidefinite matrix, `(d, d)`, `f64`.
 pub(crate) fn trace_of_root(symmetric: &Tensor) -> Result<f64> {
     Ok(roots(&matrix(symmetric)?.symmetric_eigenvalues()).iter().sum())
+}
+
+/// Eigenvalues of the square root of a symmetric positive semidefinite matrix, `(d, d)`, `f64`, and its eigenvectors, each a
+/// row of a matrix of the same shape.
+pub(crate) fn eigen_of_root(symmetric: &Tensor) -> Result<(Vec<f64>, Tensor)> {
+    let eigen = matrix(symmetric)?.symmetric_eigen();
+    // nalgebra's memory goes column by column, which read row by row is the transpose.
+    let vectors = Tensor::from_vec(eigen.eigenvectors.as_slice().to_vec(), symmetric.shape(), &Device::Cpu)?;
+    Ok((roots(&eigen.eigenvalues), vectors))
 }
 
 /// A symmetric matrix for nalgebra.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rand::Rng;
+
 use crate::rows::Rows;
 use crate::{Error, Result};
 
@@ -15,4 +17,20 @@ pub(crate) fn rows_by_group(rows: &Rows, groups: &[usize]) -> Result<BTreeMap<us
         by_group.entry(*group).or_default().push(row);
     }
     Ok(by_group)
+}
+
+/// How often each row stands in a resample (Efron 1979) that has as many rows of each group as there are.
+/// - `rows`: how many there are
+/// - `rng`: of a group
+pub(crate) fn resampled<R: Rng>(
+    by_group: &BTreeMap<usize, Vec<usize>>,
+    rows: usize,
+    rng: impl Fn(usize) -> R,
+) -> Vec<u32> {
+    let mut counts = vec![0; rows];
+    for (group, members) in by_group {
+        let mut rng = rng(*group);
+        members.iter().for_each(|_| counts[members[rng.random_range(0..members.len())]] += 1);
+    }
+    counts
 }

@@ -19,6 +19,9 @@ mod kernel_distance;
 mod nearest;
 mod precision_recall;
 
+// Pixels, compared.
+mod pixels;
+
 pub use accuracy::{Accuracy, Combination};
 pub use classifier::{
     Answers, Augmentation, Classifier, ClassifierConfig, ClassifierTraining, LabelledBatch,
@@ -31,5 +34,9 @@ pub use gaussian::GaussianStats;
 pub use inception::Inception;
 pub use kernel_distance::{KernelDistance, KernelDistanceConfig, kernel_distance, kernel_distance_of_all};
 pub use nearest::{COPY_PERCENTILE, Copies, Grouped, Nearest, mean_distance, nearest_images};
+pub use pixels::{
+    Background, KNOWN_BACKGROUND_STD, KnownBackground, PixelDistances, PixelFrechet, PixelReference,
+    SlicedWasserstein, SlicedWassersteinConfig, halved, laplacian_pyramid,
+};
 pub use precision_recall::{DEFAULT_NEIGHBOURS, PrecisionRecall, precision_recall};
 pub use proportion::Proportion;

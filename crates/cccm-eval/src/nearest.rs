@@ -78,14 +78,7 @@ pub fn nearest_images(queries: Grouped<'_>, training: Grouped<'_>) -> Result<Vec
 /// # Ok::<(), &str>(())
 /// ```
 pub fn mean_distance(nearest: &[Option<Nearest>]) -> Option<Estimate> {
-    let distances: Vec<f64> = nearest.iter().flatten().map(|nearest| nearest.distance).collect();
-    let count = distances.len() as f64;
-    if count < 2.0 {
-        return None;
-    }
-    let mean = distances.iter().sum::<f64>() / count;
-    let variance = distances.iter().map(|distance| (distance - mean).powi(2)).sum::<f64>() / (count - 1.0);
-    Some(Estimate::normal(mean, (variance / count).sqrt()))
+    Estimate::of_mean(&nearest.iter().flatten().map(|nearest| nearest.distance).collect::<Vec<_>>())
 }
 
 impl Copies {

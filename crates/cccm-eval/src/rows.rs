@@ -1,6 +1,7 @@
 //! Feature vectors or images as rows of numbers, checked once.
 
 use candle_core::{DType, Tensor};
+use rayon::prelude::*;
 
 use crate::{Error, Result};
 
@@ -58,12 +59,26 @@ impl Rows {
         self.dim
     }
 
+    /// Mean of each number, `(dim,)`.
+    pub(crate) fn mean(&self) -> Vec<f64> {
+        let mut mean = vec![0f64; self.dim];
+        for row in self.iter() {
+            mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+        }
+        mean.iter_mut().for_each(|sum| *sum /= self.len() as f64);
+        mean
+    }
+
     pub(crate) fn row(&self, index: usize) -> &[f32] {
         &self.values[index * self.dim..(index + 1) * self.dim]
     }
 
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         self.values.chunks_exact(self.dim)
+    }
+
+    pub(crate) fn par_iter(&self) -> impl IndexedParallelIterator<Item = &[f32]> {
+        self.values.par_chunks_exact(self.dim)
     }
 }
 

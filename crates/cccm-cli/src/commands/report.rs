@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use crate::comparison::{
     Found, Model, Report, Shown, accuracy_figure, before_after, find, frechet_figure, matrices, models, page,
-    text, training_figure,
+    pixels_figure, text, training_figure,
 };
 use crate::files::write_atomically;
 use crate::report::encode_png;
@@ -19,7 +19,7 @@ use crate::report::encode_png;
 ///
 /// Reads what `cccm eval` and training wrote, draws and computes nothing anew. Runs that differ in nothing but --seed are
 /// one row, with the spread over them. Writes report.md and the same as index.html, report.json, accuracy.svg, frechet.svg,
-/// training.svg, matrix.png and before_after.png.
+/// pixels.svg, training.svg, matrix.png and before_after.png.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ReportArgs {
     /// Runs with scores, folders of runs, or folders that `cccm eval --out` wrote; with a name for the row, if it is not
@@ -104,6 +104,12 @@ impl Figures {
                 "Fréchet distance from real images of seen (filled) and unseen pairs (hollow) against network \
                  evaluations",
                 Some(svg(frechet_figure(report))),
+            ),
+            (
+                "pixels.svg",
+                "Fréchet distance of pixels from real images of seen (filled) and unseen pairs (hollow) against network \
+                 evaluations",
+                pixels_figure(report).map(svg),
             ),
             (
                 "training.svg",

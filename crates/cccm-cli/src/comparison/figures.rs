@@ -23,6 +23,7 @@ struct Score {
 impl Score {
     const ACCURACY: Self = Self { seen: |n| n.accuracy_seen, unseen: |n| n.accuracy_unseen };
     const FRECHET: Self = Self { seen: |n| n.frechet_seen, unseen: |n| n.frechet_unseen };
+    const PIXELS: Self = Self { seen: |n| n.px_seen, unseen: |n| n.px_unseen };
 }
 
 /// Accuracy against evaluations.
@@ -37,6 +38,16 @@ pub(crate) fn frechet_figure(report: &Report) -> Figure {
     let score = Score::FRECHET;
     let axis = Axis::fitting("Fréchet distance", Scale::Log, ends(report, score));
     score_figure(report, score, axis, ("frechet", "Fréchet distance from real images"))
+}
+
+/// Fréchet distance of pixels against evaluations; none where no scores have it.
+pub(crate) fn pixels_figure(report: &Report) -> Option<Figure> {
+    let (score, ends) = (Score::PIXELS, ends(report, Score::PIXELS));
+    if ends.is_empty() {
+        return None;
+    }
+    let axis = Axis::fitting("Fréchet distance of pixels", Scale::Log, ends);
+    Some(score_figure(report, score, axis, ("pixels", "Fréchet distance of pixels from real images")))
 }
 
 /// Every number that has to be on the axis.

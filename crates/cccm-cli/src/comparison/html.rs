@@ -5,6 +5,7 @@ use std::fmt::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::labels::{Section, sections};
 use super::markdown::{Table, notes, table};
 use super::rows::Report;
 use crate::plot::escape;
@@ -35,19 +36,13 @@ pub(crate) fn page(report: &Report, figures: &[(Shown<'_>, &str)]) -> String {
          content=\"width=device-width\">\n<title>Scores</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
          <h1>Scores</h1>\n"
     );
-    let Table { header, rows } = table(report);
-    let cells = |cells: &[String], tag: &str| -> String {
-        let cells: Vec<String> =
-            cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect();
-        cells.concat()
-    };
-    let _ = writeln!(html, "<div class=\"wide\"><table>\n<tr>{}</tr>", cells(&header, "th"));
-    for row in &rows {
-        let _ = writeln!(html, "<tr>{}</tr>", cells(row, "td"));
-    }
-    html.push_str("</table></div>\n");
+    write_table(&mut html, &table(report));
     for note in notes(report) {
         let _ = writeln!(html, "<p>{}</p>", escape(&note));
+    }
+    for Section { title, note, tables } in sections(report) {
+        let _ = writeln!(html, "<h2>{title}</h2>\n<p>{}</p>", escape(&note));
+        tables.iter().for_each(|table| write_table(&mut html, table));
     }
     html.push_str("<h2>Commands</h2>\n");
     for model in &report.models {
@@ -67,4 +62,17 @@ pub(crate) fn page(report: &Report, figures: &[(Shown<'_>, &str)]) -> String {
         let _ = writeln!(html, "<figure>\n{contents}<figcaption>{shows}</figcaption>\n</figure>");
     }
     html + "</body>\n</html>\n"
+}
+
+fn write_table(html: &mut String, Table { header, rows }: &Table) {
+    let cells = |cells: &[String], tag: &str| -> String {
+        let cells: Vec<String> =
+            cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect();
+        cells.concat()
+    };
+    let _ = writeln!(html, "<div class=\"wide\"><table>\n<tr>{}</tr>", cells(header, "th"));
+    for row in rows {
+        let _ = writeln!(html, "<tr>{}</tr>", cells(row, "td"));
+    }
+    html.push_str("</table></div>\n");
 }

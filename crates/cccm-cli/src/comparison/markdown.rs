@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use super::labels::{Section, sections};
 use super::numbers::{Number, Numbers};
 use super::rows::Report;
 
@@ -12,29 +13,51 @@ struct Column {
     header: &'static str,
     of: fn(&Numbers) -> Option<Number>,
     decimals: usize,
+    shown: Shown,
 }
 
-const fn column(header: &'static str, of: fn(&Numbers) -> Option<Number>, decimals: usize) -> Column {
-    Column { header, of, decimals }
+/// How much of a number is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Its value.
+    Value,
+    /// Its value, and half the confidence interval.
+    Error,
+    /// These, and in a column of its own the spread over training seeds.
+    Spread,
 }
 
-const COLUMNS: [Column; 12] = [
-    column("accuracy seen", |n| n.accuracy_seen, 3),
-    column("accuracy unseen", |n| n.accuracy_unseen, 3),
-    column("FD seen", |n| n.frechet_seen, 2),
-    column("FD unseen", |n| n.frechet_unseen, 2),
-    column("FD all", |n| n.frechet_all, 2),
-    column("KID", |n| n.kernel_all, 3),
-    column("precision", |n| n.precision, 2),
-    column("recall", |n| n.recall, 2),
-    column("diversity", |n| n.diversity, 2),
-    column("copies", |n| n.copies, 3),
-    column("to nearest seen", |n| n.to_nearest_seen, 3),
-    column("to nearest unseen", |n| n.to_nearest_unseen, 3),
+const fn column(
+    header: &'static str,
+    of: fn(&Numbers) -> Option<Number>,
+    decimals: usize,
+    shown: Shown,
+) -> Column {
+    Column { header, of, decimals, shown }
+}
+
+const COLUMNS: [Column; 19] = [
+    column("accuracy seen", |n| n.accuracy_seen, 3, Shown::Spread),
+    column("accuracy unseen", |n| n.accuracy_unseen, 3, Shown::Spread),
+    column("FD seen", |n| n.frechet_seen, 2, Shown::Spread),
+    column("FD unseen", |n| n.frechet_unseen, 2, Shown::Spread),
+    column("FD all", |n| n.frechet_all, 2, Shown::Spread),
+    column("px seen", |n| n.px_seen, 2, Shown::Spread),
+    column("px unseen", |n| n.px_unseen, 2, Shown::Spread),
+    column("px all", |n| n.px_all, 2, Shown::Spread),
+    column("swd fine", |n| n.swd_fine, 1, Shown::Error),
+    column("swd coarse", |n| n.swd_coarse, 1, Shown::Error),
+    column("background", |n| n.background, 1, Shown::Error),
+    column("grain", |n| n.grain, 1, Shown::Error),
+    column("KID", |n| n.kernel_all, 3, Shown::Value),
+    column("precision", |n| n.precision, 2, Shown::Value),
+    column("recall", |n| n.recall, 2, Shown::Value),
+    column("diversity", |n| n.diversity, 2, Shown::Value),
+    column("copies", |n| n.copies, 3, Shown::Value),
+    column("to nearest seen", |n| n.to_nearest_seen, 3, Shown::Value),
+    column("to nearest unseen", |n| n.to_nearest_unseen, 3, Shown::Value),
 ];
-/// Columns whose confidence interval is shown, and whose spread over training seeds has a column.
-const WITH_ERROR: usize = 5;
-const NOTHING: &str = "·";
+pub(super) const NOTHING: &str = "·";
 
 /// A table: its header and its rows, the first column to be read from the left.
 pub(super) struct Table {
@@ -53,8 +76,8 @@ pub(super) fn table(report: &Report) -> Table {
         of(&report.real) || models().any(|(_, row)| of(&row.numbers))
     };
     let columns: Vec<&Column> = COLUMNS.iter().filter(shown).collect();
-    let spreads: Vec<&Column> =
-        if several { COLUMNS[..WITH_ERROR].iter().filter(shown).collect() } else { vec![] };
+    let spreads = columns.iter().filter(|column| several && column.shown == Shown::Spread);
+    let spreads: Vec<&Column> = spreads.copied().collect();
 
     let mut header = vec!["model".to_owned(), "steps".to_owned()];
     header.extend(scales.is_none().then(|| "guidance".to_owned()));
@@ -87,8 +110,7 @@ pub(super) fn table(report: &Report) -> Table {
 impl Column {
     fn cell(&self, numbers: &Numbers) -> String {
         let Some(number) = (self.of)(numbers) else { return nothing() };
-        let with_error = COLUMNS[..WITH_ERROR].iter().any(|column| column.header == self.header);
-        match number.half().filter(|_| with_error) {
+        match number.half().filter(|_| self.shown != Shown::Value) {
             Some(half) => format!("{:.2$} ±{:.2$}", number.value, half, self.decimals),
             None => format!("{:.*}", self.decimals, number.value),
         }
@@ -101,7 +123,7 @@ impl Column {
 }
 
 /// The guidance scale, if all rows have the same.
-fn scales(report: &Report) -> Option<f64> {
+pub(super) fn scales(report: &Report) -> Option<f64> {
     let mut all = report.models.iter().flat_map(|model| &model.rows).map(|row| row.guidance_scale);
     let first = all.next()?;
     all.all(|scale| scale == first).then_some(first)
@@ -129,6 +151,12 @@ pub(super) fn notes(report: &Report) -> Vec<String> {
              nearest real image of the pair, of unseen pairs a true picture that no model saw.",
             report.classifier_accuracy, report.features
         ),
+        "Distances of pixels: px is their Fréchet distance after one halving, swd the sliced Wasserstein distance of 7×7 \
+         patches on the finest and the coarsest level of a Laplacian pyramid, in thousandths. Background: how far the \
+         four 4×4 corners are from those of real images, where these all show the same, and grain their standard \
+         deviation, both in levels of 255. A classifier looks through grain, colour casts and veils, which show here; \
+         none of these distances sees a wrong label."
+            .to_owned(),
         format!(
             "Real images: fresh ones, which the classifier did not learn from, in equal number.{}",
             timing(report)
@@ -146,20 +174,31 @@ fn timing(report: &Report) -> String {
     format!(" Time: drawing in batches on {}.", Vec::from_iter(all).join(" or "))
 }
 
+fn write_table(text: &mut String, Table { header, rows }: &Table) {
+    let line = |cells: &[String]| {
+        let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    text.push_str(&line(header));
+    let rule: Vec<&str> = (0..header.len()).map(|column| if column == 0 { "---" } else { "---:" }).collect();
+    let _ = writeln!(text, "| {} |", rule.join(" | "));
+    rows.iter().for_each(|row| text.push_str(&line(row)));
+}
+
 /// The report as Markdown.
 /// - `figures`: file names and what they show
 pub(crate) fn text(report: &Report, figures: &[(String, String)]) -> String {
     let mut text = "# Scores\n\n".to_owned();
-    let Table { header, rows } = table(report);
-    let _ = writeln!(text, "| {} |", header.join(" | "));
-    let rule: Vec<&str> = (0..header.len()).map(|column| if column == 0 { "---" } else { "---:" }).collect();
-    let _ = writeln!(text, "| {} |", rule.join(" | "));
-    for row in rows {
-        let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
-        let _ = writeln!(text, "| {} |", cells.join(" | "));
-    }
+    write_table(&mut text, &table(report));
     for note in notes(report) {
         let _ = write!(text, "\n{note}\n");
+    }
+    for Section { title, note, tables } in sections(report) {
+        let _ = write!(text, "\n## {title}\n\n{note}\n");
+        for table in &tables {
+            text.push('\n');
+            write_table(&mut text, table);
+        }
     }
     text.push_str("\n## Commands\n");
     for model in &report.models {

@@ -4,6 +4,7 @@ mod curve;
 mod figures;
 mod found;
 mod html;
+mod labels;
 mod markdown;
 mod models;
 mod numbers;
@@ -11,7 +12,7 @@ mod pictures;
 mod rows;
 mod typed;
 
-pub(crate) use figures::{accuracy_figure, frechet_figure, training_figure};
+pub(crate) use figures::{accuracy_figure, frechet_figure, pixels_figure, training_figure};
 pub(crate) use found::{Found, find};
 pub(crate) use html::{Shown, page};
 pub(crate) use markdown::text;

@@ -1,6 +1,6 @@
 //! Scores of several evaluations as one number each.
 
-use cccm_eval::{Distances, Estimate, Proportion};
+use cccm_eval::{Accuracy, Combination, Distances, Estimate, PixelDistances, Proportion};
 use serde::Serialize;
 
 use crate::evaluation::Scores;
@@ -26,6 +26,16 @@ pub(crate) struct Numbers {
     pub(crate) frechet_seen: Option<Number>,
     pub(crate) frechet_unseen: Option<Number>,
     pub(crate) frechet_all: Option<Number>,
+    /// Fréchet distance of pixels.
+    pub(crate) px_seen: Option<Number>,
+    pub(crate) px_unseen: Option<Number>,
+    pub(crate) px_all: Option<Number>,
+    /// Sliced Wasserstein distance of patches, on the finest and on the coarsest level.
+    pub(crate) swd_fine: Option<Number>,
+    pub(crate) swd_coarse: Option<Number>,
+    /// Distance to the background of the real images, and the grain of the pictures' own.
+    pub(crate) background: Option<Number>,
+    pub(crate) grain: Option<Number>,
     pub(crate) kernel_all: Option<Number>,
     pub(crate) precision: Option<Number>,
     pub(crate) recall: Option<Number>,
@@ -33,12 +43,30 @@ pub(crate) struct Numbers {
     pub(crate) copies: Option<Number>,
     pub(crate) to_nearest_seen: Option<Number>,
     pub(crate) to_nearest_unseen: Option<Number>,
+    /// Per label kind the share of pictures whose label of that kind is recognised, on seen pairs and on unseen ones.
+    pub(crate) kinds_seen: Vec<Option<Number>>,
+    pub(crate) kinds_unseen: Vec<Option<Number>>,
+    /// The pairs that training did not show.
+    pub(crate) unseen_pairs: Vec<PairNumbers>,
+}
+
+/// The accuracy of one pair.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct PairNumbers {
+    /// Per label kind the label's index.
+    pub(crate) labels: Vec<u32>,
+    pub(crate) accuracy: Option<Number>,
+    /// Per label kind the share of pictures whose label of that kind is recognised.
+    pub(crate) kinds: Vec<Option<Number>>,
 }
 
 impl Numbers {
     /// Of runs, and of each one or more evaluations.
     pub(crate) fn of(runs: &[Vec<&Scores>]) -> Self {
         let all = |of: fn(&Distances) -> f64| plain(runs, |scores| scores.all.as_ref().map(of));
+        let pixels = |of: fn(&PixelDistances) -> Option<Estimate>| {
+            estimate(runs, |scores| scores.pixels.all.as_ref().and_then(of))
+        };
         let diversity = |scores: &Scores| Some(scores.all.as_ref()?.diversity.as_ref()?.overall);
         Self {
             accuracy_seen: share(runs, |scores| Some(scores.accuracy.seen)),
@@ -46,6 +74,13 @@ impl Numbers {
             frechet_seen: estimate(runs, |scores| scores.seen.as_ref().map(|d| d.frechet)),
             frechet_unseen: estimate(runs, |scores| scores.unseen.as_ref().map(|d| d.frechet)),
             frechet_all: estimate(runs, |scores| scores.all.as_ref().map(|d| d.frechet)),
+            px_seen: estimate(runs, |scores| scores.pixels.seen.as_ref().map(|d| d.pixels)),
+            px_unseen: estimate(runs, |scores| scores.pixels.unseen.as_ref().map(|d| d.pixels)),
+            px_all: pixels(|all| Some(all.pixels)),
+            swd_fine: pixels(|all| all.patches.first().copied()),
+            swd_coarse: pixels(|all| all.patches.last().copied()),
+            background: pixels(|all| Some(all.background?.distance)),
+            grain: pixels(|all| Some(all.background?.grain)),
             kernel_all: all(|distances| distances.kernel.mean),
             precision: all(|distances| distances.manifold.precision),
             recall: all(|distances| distances.manifold.recall),
@@ -53,8 +88,38 @@ impl Numbers {
             copies: share(runs, |scores| scores.copies.as_ref().map(|copies| copies.copies)),
             to_nearest_seen: estimate(runs, |scores| scores.to_nearest.and_then(|of| of.seen)),
             to_nearest_unseen: estimate(runs, |scores| scores.to_nearest.and_then(|of| of.unseen)),
+            kinds_seen: kinds(runs, |accuracy| Some(&accuracy.kinds_seen)),
+            kinds_unseen: kinds(runs, |accuracy| Some(&accuracy.kinds_unseen)),
+            unseen_pairs: unseen_pairs(runs),
         }
     }
+}
+
+/// Per label kind the share of the pictures of all runs together.
+fn kinds(
+    runs: &[Vec<&Scores>],
+    of: impl for<'a> Fn(&'a Accuracy) -> Option<&'a Vec<Proportion>>,
+) -> Vec<Option<Number>> {
+    let count = runs.iter().flatten().filter_map(|scores| of(&scores.accuracy)).map(Vec::len).max();
+    let of_kind = |kind: usize| share(runs, |scores| of(&scores.accuracy)?.get(kind).copied());
+    (0..count.unwrap_or(0)).map(of_kind).collect()
+}
+
+/// The pairs that no run was shown.
+fn unseen_pairs(runs: &[Vec<&Scores>]) -> Vec<PairNumbers> {
+    let Some(first) = runs.iter().flatten().next() else { return Vec::new() };
+    let of_pair = |pair: &Combination| {
+        let labels = pair.labels.clone();
+        let find = |accuracy: &'_ Accuracy| {
+            accuracy.combinations.iter().position(|other| !other.seen && other.labels == labels)
+        };
+        PairNumbers {
+            accuracy: share(runs, |s| Some(s.accuracy.combinations[find(&s.accuracy)?].accuracy)),
+            kinds: kinds(runs, |accuracy| Some(&accuracy.combinations[find(accuracy)?].kinds)),
+            labels: pair.labels.clone(),
+        }
+    };
+    first.accuracy.combinations.iter().filter(|pair| !pair.seen).map(of_pair).collect()
 }
 
 /// The share of the pictures of all runs together.
@@ -109,7 +174,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use cccm_eval::{Accuracy, Diversity, KernelDistance, PrecisionRecall};
+    use crate::evaluation::PixelScores;
+    use cccm_eval::{Diversity, KernelDistance, PrecisionRecall};
 
     fn scores(right: usize, frechet: Estimate) -> Scores {
         let answers = [vec![0; right], vec![1; 4 - right]].concat();
@@ -126,6 +192,7 @@ mod tests {
             all: Some(distances),
             seen: None,
             unseen: None,
+            pixels: PixelScores::default(),
             copies: None,
             to_nearest: None,
         }
@@ -147,9 +214,32 @@ mod tests {
         assert_eq!((numbers.kernel_all.unwrap().value, numbers.recall.unwrap().value), (11.0, 0.25));
         assert!(numbers.accuracy_unseen.is_none() && numbers.frechet_seen.is_none());
 
+        let kinds: Vec<_> =
+            numbers.kinds_seen.iter().flatten().map(|kind| (kind.value, kind.interval)).collect();
+        assert_eq!(kinds, [(seen.value, seen.interval)], "there is but one kind");
+        assert!(numbers.kinds_unseen.is_empty() && numbers.unseen_pairs.is_empty());
+
         // Several evaluations of one run have no spread over training seeds.
         let seen = Numbers::of(&[vec![&one, &other]]).accuracy_seen.unwrap();
         assert_eq!((seen.value, seen.spread), (0.625, None));
+    }
+
+    #[test]
+    fn unseen_pairs_have_numbers_of_their_own() {
+        let scores = |answered: [u32; 4]| {
+            let wanted = [vec![0, 1, 1, 1], vec![0, 0, 1, 1]];
+            let answered = [answered.to_vec(), vec![0, 0, 1, 0]];
+            let accuracy = Accuracy::new(&wanted, &answered, &[2, 2], &|pair| pair != [1, 1]).unwrap();
+            Scores { accuracy, ..scores(4, Estimate::normal(1.0, 1.0)) }
+        };
+        let [one, other] = [scores([0, 1, 1, 1]), scores([0, 1, 0, 1])];
+        let pairs = Numbers::of(&[vec![&one], vec![&other]]).unseen_pairs;
+        assert_eq!((pairs.len(), &pairs[0].labels), (1, &vec![1, 1]));
+        let values: Vec<f64> = pairs[0].kinds.iter().flatten().map(|kind| kind.value).collect();
+        // Attributes 2 and 1 of 2, objects 1 and 1, both 1 and 0.
+        assert_eq!((values, pairs[0].accuracy.unwrap().value), (vec![0.75, 0.5], 0.25));
+        let Proportion { low, high, .. } = Proportion::new(1, 4);
+        assert_eq!(pairs[0].accuracy.unwrap().interval, Some((low, high)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use image::{Rgb, RgbImage, imageops};
 
 use super::found::Evaluation;
 use super::models::Model;
-use super::rows::steps_text;
+use super::rows::{label_name, labels, steps_text};
 use crate::evaluation::first_pictures;
 use crate::report::{GridPicture, Marks, PixelRange};
 
@@ -124,20 +124,6 @@ fn matrix(shown: &Shown<'_>, labels: &[LabelKind]) -> Result<RgbImage> {
     picture
         .draw(&shown.pictures, PixelRange::Symmetric)
         .with_context(|| format!("cannot show the pictures of {}", shown.evaluation.folder.display()))
-}
-
-/// Names of the labels, from whoever knows them.
-fn labels(models: &[Model]) -> Vec<LabelKind> {
-    let of_scores = models.iter().flat_map(Model::evaluations).map(|evaluation| &evaluation.record.labels);
-    let runs = models.iter().flat_map(|model| &model.runs);
-    let of_runs = runs.filter_map(|found| found.run.as_ref()).map(|run| &run.labels);
-    of_scores.chain(of_runs).find(|labels| !labels.is_empty()).cloned().unwrap_or_default()
-}
-
-/// The name of a label, or its number where nobody knows it.
-fn label_name(labels: &[LabelKind], kind: usize, label: u32) -> String {
-    let name = labels.get(kind).and_then(|kind| kind.names.get(label as usize));
-    name.cloned().unwrap_or_else(|| label.to_string())
 }
 
 fn name_of(labels: &[LabelKind], pair: &[u32]) -> String {

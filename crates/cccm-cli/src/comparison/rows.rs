@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
+use cccm_eval::{Accuracy, Proportion};
+use cccm_sched::LabelKind;
 use cccm_unet::Role;
 use serde::Serialize;
 
@@ -21,8 +23,30 @@ pub(crate) struct Report {
     pub(crate) samples_per_pair: usize,
     /// Share of real images that the classifier reads right, none of which it learnt from.
     pub(crate) classifier_accuracy: f64,
+    pub(crate) classifier: ClassifierNumbers,
+    /// Names of the labels; none where scores are of before they had them.
+    pub(crate) labels: Vec<LabelKind>,
     pub(crate) real: Numbers,
     pub(crate) models: Vec<Scored>,
+}
+
+/// How the classifier reads real images that it did not learn from, label kind by label kind.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ClassifierNumbers {
+    /// Share of the images whose label of the kind it reads right.
+    pub(crate) kinds: Vec<Proportion>,
+    /// In row `i`, column `j` the number of images that show label `i` and are read as `j`; none in scores of before this.
+    pub(crate) confusion: Vec<Vec<Vec<u64>>>,
+}
+
+impl ClassifierNumbers {
+    /// Of the one classifier that all scores have in common.
+    fn of(models: &[Model]) -> Option<Self> {
+        let all = || models.iter().flat_map(Model::evaluations).map(|of| &of.record.classifier_accuracy);
+        let with_confusion = all().find(|accuracy| !accuracy.confusion.is_empty());
+        let Accuracy { kinds, confusion, .. } = with_confusion.or_else(|| all().next())?;
+        Some(Self { kinds: kinds.clone(), confusion: confusion.clone() })
+    }
 }
 
 /// One model with its scores.
@@ -74,9 +98,16 @@ impl Report {
             features: record.features.clone(),
             samples_per_pair: record.settings.samples_per_pair,
             classifier_accuracy: record.classifier_accuracy.all.rate,
+            classifier: ClassifierNumbers::of(models).context("there are no scores")?,
+            labels: labels(models),
             real: Numbers::of(&[vec![&record.real]]),
             models: models.iter().filter_map(|model| Scored::of(model).transpose()).collect::<Result<_>>()?,
         })
+    }
+
+    /// The name of a label, or its number where nobody knows it.
+    pub(super) fn label_name(&self, kind: usize, label: u32) -> String {
+        label_name(&self.labels, kind, label)
     }
 
     /// Forgets the times.
@@ -110,7 +141,7 @@ fn check_comparable(one: &Evaluation, other: &Evaluation) -> Result<()> {
             "another number of pictures",
             "run `cccm eval` again with the same --samples, as distances fall with it",
         )
-    } else if a.classifier_accuracy != b.classifier_accuracy {
+    } else if read_otherwise(&a.classifier_accuracy, &b.classifier_accuracy) {
         ("another classifier", "run `cccm eval` again with one --classifier")
     } else {
         return Ok(());
@@ -120,6 +151,25 @@ fn check_comparable(one: &Evaluation, other: &Evaluation) -> Result<()> {
         one.folder.display(),
         other.folder.display()
     )
+}
+
+/// Whether two classifiers differ. Scores of before there were tables of confusion have the rest in common with later ones.
+fn read_otherwise(one: &Accuracy, other: &Accuracy) -> bool {
+    (one.all, &one.kinds, &one.labels) != (other.all, &other.kinds, &other.labels)
+}
+
+/// Names of the labels, from whoever knows them.
+pub(super) fn labels(models: &[Model]) -> Vec<LabelKind> {
+    let of_scores = models.iter().flat_map(Model::evaluations).map(|evaluation| &evaluation.record.labels);
+    let runs = models.iter().flat_map(|model| &model.runs);
+    let of_runs = runs.filter_map(|found| found.run.as_ref()).map(|run| &run.labels);
+    of_scores.chain(of_runs).find(|labels| !labels.is_empty()).cloned().unwrap_or_default()
+}
+
+/// The name of a label, or its number where nobody knows it.
+pub(super) fn label_name(labels: &[LabelKind], kind: usize, label: u32) -> String {
+    let name = labels.get(kind).and_then(|kind| kind.names.get(label as usize));
+    name.cloned().unwrap_or_else(|| label.to_string())
 }
 
 impl Scored {

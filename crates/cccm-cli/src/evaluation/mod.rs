@@ -4,6 +4,7 @@ mod draw;
 mod features;
 mod judge;
 mod page;
+mod pixels;
 mod real;
 mod record;
 mod score;
@@ -15,6 +16,8 @@ pub(crate) use draw::{SampleSettings, Samples, device_name, first_pictures};
 pub(crate) use features::Features;
 pub(crate) use judge::{Judge, Keep};
 pub(crate) use page::{write_nearest, write_page};
+#[cfg(test)]
+pub(crate) use pixels::PixelScores;
 pub(crate) use real::{RealImages, data_of_run};
 pub(crate) use record::Record;
 pub(crate) use score::{Reference, Scores, Worth};

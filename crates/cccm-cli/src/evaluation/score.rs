@@ -17,14 +17,15 @@ use serde::{Deserialize, Serialize};
 use super::draw::Samples;
 use super::features::Features;
 use super::judge::{Judge, accuracy};
+use super::pixels::{PixelReferences, PixelScores, RealPixels};
 use super::real::{RealImages, load};
 
 /// Real images that are in memory at once.
 const LOADED_AT_ONCE: usize = 500;
 /// Rows that a distance needs on either side.
-const MIN_ROWS: usize = 8;
+pub(super) const MIN_ROWS: usize = 8;
 /// Seed of subsets and resamples, the same for every score so that scores differ by pictures alone.
-const SEED: u64 = 0;
+pub(super) const SEED: u64 = 0;
 
 /// All scores of some pictures.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,6 +36,9 @@ pub(crate) struct Scores {
     pub(crate) all: Option<Distances>,
     pub(crate) seen: Option<Distances>,
     pub(crate) unseen: Option<Distances>,
+    /// On pixels, from real images of the same pairs; nothing in scores of before this.
+    #[serde(default)]
+    pub(crate) pixels: PixelScores,
     /// Whether pictures of seen pairs are training images.
     pub(crate) copies: Option<Copies>,
     /// How near pictures are to real images of their own pair, in pixels; absent in scores of before this.
@@ -67,6 +71,7 @@ pub(crate) struct Reference {
     judge: Judge,
     features: Box<dyn Features>,
     set: FeaturesOfPairs,
+    pixels: PixelReferences,
     /// Of the seen pairs' real images for testing, found when they are asked for.
     held_out_nearest: OnceCell<Vec<Option<Nearest>>>,
 }
@@ -78,10 +83,15 @@ struct FeaturesOfPairs {
     groups: Vec<usize>,
 }
 
+/// A number of its own for each pair.
+pub(super) fn group_of(pair: &Pair, objects: usize) -> usize {
+    pair.attribute as usize * objects + pair.object as usize
+}
+
 impl FeaturesOfPairs {
     fn new(features: Tensor, pairs: &[Pair], vocabulary: &Vocabulary) -> Self {
-        let group = |pair: &Pair| pair.attribute as usize * vocabulary.objects.len() + pair.object as usize;
-        Self { features, groups: pairs.iter().map(group).collect(), pairs: pairs.to_vec() }
+        let groups = pairs.iter().map(|pair| group_of(pair, vocabulary.objects.len())).collect();
+        Self { features, groups, pairs: pairs.to_vec() }
     }
 
     fn as_set(&self) -> FeatureSet<'_> {
@@ -114,17 +124,21 @@ impl Reference {
         per_pair: usize,
     ) -> Result<Self> {
         let images = Subset::balanced(Arc::clone(&real.train), per_pair)?;
-        let mut parts = Vec::new();
         let all: Vec<usize> = (0..images.len()).collect();
+        let pairs: Vec<Pair> = all.iter().map(|index| images.pair(*index)).collect();
+        let (mut parts, mut pixels) =
+            (Vec::new(), RealPixels::new(pair_counts(&images).len(), images.image_px()));
         let bar = ProgressBar::new(all.len() as u64);
         for part in all.chunks(LOADED_AT_ONCE) {
-            parts.push(features.of(&load(&images, part)?)?);
+            let loaded = load(&images, part)?;
+            parts.push(features.of(&loaded)?);
+            pixels.add(&loaded, &pairs[part[0]..][..part.len()])?;
             bar.inc(part.len() as u64);
         }
         bar.finish_and_clear();
-        let pairs: Vec<Pair> = all.iter().map(|index| images.pair(*index)).collect();
         let set = FeaturesOfPairs::new(Tensor::cat(&parts, 0)?, &pairs, images.vocabulary());
-        Ok(Self { real, judge, features, set, held_out_nearest: OnceCell::new() })
+        let pixels = pixels.reference(&|pair: &Pair| real.held_out.contains(pair))?;
+        Ok(Self { real, judge, features, set, pixels, held_out_nearest: OnceCell::new() })
     }
 
     pub(crate) fn judge(&self) -> &Judge {
@@ -156,6 +170,7 @@ impl Reference {
             all: self.distances(&set, &|_| true)?,
             seen: self.distances(&set, &|pair| !is_unseen(pair))?,
             unseen: self.distances(&set, &is_unseen)?,
+            pixels: self.pixels(samples)?,
             copies: Copies::count(&seen_nearest, self.held_out_nearest()?),
             to_nearest: Some(self.to_nearest(samples, nearest)),
         })
@@ -185,6 +200,11 @@ impl Reference {
     fn distances(&self, set: &FeaturesOfPairs, keep: &dyn Fn(&Pair) -> bool) -> Result<Option<Distances>> {
         let (Some(ours), Some(real)) = (set.of(keep)?, self.set.of(keep)?) else { return Ok(None) };
         Ok(Some(Distances::new(ours.as_set(), real.as_set(), &Streams::new(SEED))?))
+    }
+
+    fn pixels(&self, samples: &Samples) -> Result<PixelScores> {
+        let (held_out, objects) = (&self.real.held_out, self.real.train.vocabulary().objects.len());
+        self.pixels.score(&samples.images, &samples.pairs, objects, &|pair: &Pair| held_out.contains(pair))
     }
 
     /// The nearest real image of each picture, of the same pair, with its index for [`Self::real_images`]: of a seen pair

@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::Result;
 use cccm_data::{Pair, Vocabulary};
-use cccm_eval::ClassifierTraining;
+use cccm_eval::{ClassifierTraining, PixelDistances};
 use cccm_sched::LabelKind;
 use serde::Serialize;
 
@@ -33,6 +33,15 @@ pub(crate) struct TrainingScores {
     pub(crate) frechet: Option<f64>,
     pub(crate) frechet_seen: Option<f64>,
     pub(crate) frechet_unseen: Option<f64>,
+    /// Fréchet distance of pixels, on all, on seen and on unseen pairs.
+    pub(crate) px: Option<f64>,
+    pub(crate) px_seen: Option<f64>,
+    pub(crate) px_unseen: Option<f64>,
+    /// Sliced Wasserstein distance of patches on the finest and on the coarsest level, on all pairs.
+    pub(crate) swd_fine: Option<f64>,
+    pub(crate) swd_coarse: Option<f64>,
+    /// Distance to the background of the real images, on all pairs, where that is known.
+    pub(crate) background: Option<f64>,
     pub(crate) kernel: Option<f64>,
     pub(crate) diversity: Option<f64>,
 }
@@ -65,6 +74,8 @@ impl Scorer {
 impl TrainingScores {
     fn of(scores: &Scores) -> Self {
         let frechet = |set: &Option<cccm_eval::Distances>| set.as_ref().map(|set| set.frechet.value);
+        let px = |set: &Option<PixelDistances>| set.as_ref().map(|set| set.pixels.value);
+        let pixels = scores.pixels.all.as_ref();
         Self {
             accuracy: scores.accuracy.all.rate,
             accuracy_seen: scores.accuracy.seen.rate,
@@ -72,6 +83,12 @@ impl TrainingScores {
             frechet: frechet(&scores.all),
             frechet_seen: frechet(&scores.seen),
             frechet_unseen: frechet(&scores.unseen),
+            px: px(&scores.pixels.all),
+            px_seen: px(&scores.pixels.seen),
+            px_unseen: px(&scores.pixels.unseen),
+            swd_fine: pixels.and_then(|all| Some(all.patches.first()?.value)),
+            swd_coarse: pixels.and_then(|all| Some(all.patches.last()?.value)),
+            background: pixels.and_then(|all| Some(all.background?.distance.value)),
             kernel: scores.all.as_ref().map(|all| all.kernel.mean),
             diversity: scores.all.as_ref().and_then(|all| Some(all.diversity.as_ref()?.overall)),
         }
@@ -86,6 +103,12 @@ impl TrainingScores {
             ("eval/frechet", self.frechet),
             ("eval/frechet_seen", self.frechet_seen),
             ("eval/frechet_unseen", self.frechet_unseen),
+            ("eval/px", self.px),
+            ("eval/px_seen", self.px_seen),
+            ("eval/px_unseen", self.px_unseen),
+            ("eval/swd_fine", self.swd_fine),
+            ("eval/swd_coarse", self.swd_coarse),
+            ("eval/background", self.background),
             ("eval/kernel", self.kernel),
             ("eval/diversity", self.diversity),
         ]
@@ -101,8 +124,11 @@ impl fmt::Display for TrainingScores {
         if let Some(unseen) = self.accuracy_unseen {
             write!(f, ", {unseen:.3} on unseen")?;
         }
-        match self.frechet {
-            Some(frechet) => write!(f, "; Fréchet distance {frechet:.2}"),
+        if let Some(frechet) = self.frechet {
+            write!(f, "; Fréchet distance {frechet:.2}")?;
+        }
+        match self.px {
+            Some(px) => write!(f, ", of pixels {px:.2}"),
             None => Ok(()),
         }
     }

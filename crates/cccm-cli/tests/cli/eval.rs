@@ -47,6 +47,23 @@ fn scores_are_written_and_repeat() {
         assert_eq!((&distances["images"], &distances["real_images"]), (&72.into(), &3600.into()));
         assert!(distances["frechet"]["value"].as_f64().unwrap() > 0.0);
         assert!(record["scores"]["unseen"].is_null(), "two images are too few");
+        // Shapes of 8 pixels have one level, and no background of their own.
+        let pixels = &record["scores"]["pixels"];
+        assert_eq!((&pixels["all"]["images"], &pixels["all"]["real_images"]), (&72.into(), &3600.into()));
+        assert_eq!(pixels["all"]["patches"].as_array().unwrap().len(), 1);
+        assert!(pixels["unseen"].is_null());
+        let px = |scores: &Value| scores["pixels"]["all"]["pixels"]["value"].as_f64().unwrap();
+        assert!(2.0 * px(&record["real"]) < px(&record["scores"]), "a student of three steps draws noise");
+        let shares =
+            |of: &str| accuracy[of].as_array().unwrap().iter().map(|kind| kind["of"].clone()).collect();
+        let [seen, unseen]: [Vec<Value>; 2] = [shares("kinds_seen"), shares("kinds_unseen")];
+        assert_eq!((seen, unseen), (vec![70.into(), 70.into()], vec![2.into(), 2.into()]));
+        let confused = |accuracy: &Value| -> u64 {
+            let rows = accuracy["confusion"][0].as_array().unwrap().iter();
+            rows.flat_map(|row| row.as_array().unwrap()).map(|count| count.as_u64().unwrap()).sum()
+        };
+        assert_eq!(confused(accuracy), 72);
+        assert_eq!(confused(&record["classifier_accuracy"]), record["classifier_accuracy"]["all"]["of"]);
         assert!(record["secs_per_image"].as_f64().unwrap() > 0.0);
         let folder = dir.join(format!("student/eval/steps-{steps}"));
         let written: Value =
@@ -75,7 +92,9 @@ fn scores_are_written_and_repeat() {
     assert_ne!(scores(&other), scores(&first));
 
     let table = run(dir, &[&EVAL[..], &["2"]].concat());
-    assert!(table.contains("accuracy seen") && table.contains("\n2 steps"), "{table}");
+    for words in ["accuracy seen", "px seen", "swd fine", "background", "labels seen", "\n2 steps"] {
+        assert!(table.contains(words), "{words}\n{table}");
+    }
 }
 
 /// Folders of few images, and a look of one picture each, are worth their scores all the same.

@@ -6,12 +6,13 @@ use serde_json::Value;
 
 use crate::support::{failure, log_of, run, tiny_student, tiny_teacher};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "report.md",
     "index.html",
     "report.json",
     "accuracy.svg",
     "frechet.svg",
+    "pixels.svg",
     "training.svg",
     "matrix.png",
     "before_after.png",
@@ -72,9 +73,24 @@ fn a_report_has_every_model_once() {
 
     let markdown = text(dir.join("report/report.md"));
     let rows: Vec<&str> = markdown.lines().filter(|line| line.starts_with('|')).collect();
-    assert_eq!(rows.len(), 2 + 1 + 1 + 2, "{markdown}");
+    // The table of scores, those of label kinds and of unseen pairs, and one of confusion for each of two kinds.
+    let models = 2 + 1 + 1 + 2;
+    assert_eq!(rows.len(), 3 * models + (2 + 6) + (2 + 6), "{markdown}");
     let columns = |row: &str| row.matches('|').count();
-    assert!(rows.iter().all(|row| columns(row) == columns(rows[0])), "{markdown}");
+    for rows in [&rows[..models], &rows[models..2 * models], &rows[2 * models..3 * models]] {
+        assert!(rows.iter().all(|row| columns(row) == columns(rows[0])), "{markdown}");
+    }
+    for words in [
+        // Shapes have no background that all share.
+        "| px all | swd fine | swd coarse | KID |",
+        "| model | steps at guidance | attribute seen | attribute unseen | object seen | object unseen |",
+        "| model | steps at guidance | red Circle |",
+        "| object | Circle | Rectangle |",
+    ] {
+        assert!(markdown.contains(words), "{words}\n{markdown}");
+    }
+    assert_eq!(report["classifier"]["confusion"][0].as_array().unwrap().len(), 6);
+    assert!(row["px_all"]["value"].as_f64().unwrap() > 0.0 && row["unseen_pairs"][0]["kinds"][1].is_object());
     for command in [
         "cccm train --save-path runs/student-s1 --data builtin:shapes --ignored red_Circle --max-steps 3 --seed 1 \
          --teacher teacher",
@@ -98,7 +114,7 @@ fn a_report_has_every_model_once() {
 
     let page = text(dir.join("report/index.html"));
     assert!(page.contains("the &lt;teacher&gt;") && !page.contains("<teacher>"), "{page}");
-    assert_eq!((page.matches("<svg ").count(), page.matches("data:image/png;base64,").count()), (3, 2));
+    assert_eq!((page.matches("<svg ").count(), page.matches("data:image/png;base64,").count()), (4, 2));
 
     // A run's folder of scores is the run, and what lies in several paths is there once.
     run(dir, &["report", "first=runs/student-s0/eval", "runs", "--out", "nested"]);
@@ -178,6 +194,29 @@ fn what_is_gone_is_left_out() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();
     scored(dir);
+    // Scores of before there were distances of pixels, and tables of confusion, beside others.
+    let scores = dir.join("judged/steps-5/scores.json");
+    let mut old: Value = serde_json::from_slice(&read(&scores)).unwrap();
+    old["scores"].as_object_mut().unwrap().remove("pixels").unwrap();
+    old["real"].as_object_mut().unwrap().remove("pixels").unwrap();
+    for accuracy in ["/classifier_accuracy", "/scores/accuracy", "/real/accuracy"] {
+        let accuracy = old.pointer_mut(accuracy).unwrap().as_object_mut().unwrap();
+        for name in ["kinds_seen", "kinds_unseen", "confusion"] {
+            accuracy.remove(name).unwrap();
+        }
+        for pair in accuracy["combinations"].as_array_mut().unwrap() {
+            pair.as_object_mut().unwrap().remove("kinds").unwrap();
+        }
+    }
+    std::fs::write(&scores, old.to_string()).unwrap();
+    run(dir, &["report", "judged", "runs", "--out", "mixed"]);
+    let markdown = text(dir.join("mixed/report.md"));
+    assert!(markdown.contains("| px all |") && markdown.contains("What the classifier takes"), "{markdown}");
+    run(dir, &["report", "judged", "--out", "old"]);
+    let markdown = text(dir.join("old/report.md"));
+    assert!(!markdown.contains("| px all |") && !dir.join("old/pixels.svg").exists(), "{markdown}");
+    assert!(!markdown.contains("Label kinds"), "{markdown}");
+
     // A run that is still training, and pictures that were removed.
     std::fs::remove_dir_all(dir.join("runs/student-s1/eval")).unwrap();
     for steps in ["1", "2"] {
