@@ -35,6 +35,7 @@ mod new_folder;
 
 // Batches.
 mod batch;
+mod budget;
 mod loader;
 mod random;
 mod sampling;
