@@ -1,12 +1,13 @@
 //! Development tasks of the workspace: `cargo xtask TASK`.
 //!
-//! It stays light, std, anyhow, a JSON parser and a loader of libraries, because every task waits for its build. What needs
+//! It stays light, std, anyhow, parsers of JSON and TOML and a loader of libraries, because every task waits for its build. What needs
 //! the workspace's crates runs their binary instead.
 
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program for the terminal")]
 
 mod bench;
 mod cuda;
+mod licences;
 mod package;
 mod results;
 
@@ -22,7 +23,8 @@ const USAGE: &str = "\
 usage: cargo xtask TASK
 
 tasks:
-  verify              every check that a commit must pass: format, lints, tests, documentation
+  verify              every check that a commit must pass: format, licences, lints, tests, documentation
+  licences            check that every dependency has a licence that deny.toml allows, without a network
   package             build every published crate from the files that its package holds, from nothing: minutes
   cuda-check          check the code for GPUs, with no GPU and no CUDA at hand; compile its kernels where NVRTC can be had
   cuda-build          build programs for GPUs with no CUDA at hand; they start anywhere. Downloads a compiler, 104 MB
@@ -69,7 +71,8 @@ fn main() -> ExitCode {
         return exit_code(cuda::run_as_nvcc(real, &args));
     }
     let outcome = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["verify"] => run_all(&VERIFY),
+        ["verify"] => verify(),
+        ["licences"] => licences::check(),
         ["package"] => package::package(),
         ["cuda-check"] => cuda::check(),
         ["cuda-build"] => cuda::build(),
@@ -114,6 +117,12 @@ pub(crate) const ROOT_ENV: &str = "CCCM_ROOT";
 /// Where cargo builds.
 pub(crate) fn target_dir() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Every check that a commit must pass.
+fn verify() -> anyhow::Result<u8> {
+    licences::check()?;
+    run_all(&VERIFY)
 }
 
 /// Runs one `cargo` command after the other, up to the first that fails; gives its exit code, or 0.

@@ -4,7 +4,7 @@
 #![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -33,6 +33,10 @@ pub(crate) struct HubArgs {
     /// HF_TOKEN, else what `hf auth login` stored]
     #[arg(long, value_name = "TOKEN")]
     token: Option<Token>,
+
+    /// Send the token even to an address without https, where whoever is on the way can read it
+    #[arg(long)]
+    token_over_http: bool,
 }
 
 impl HubArgs {
@@ -45,6 +49,7 @@ impl HubArgs {
         if let Some(token) = &self.token {
             config.token = Some(token.clone());
         }
+        config.token_over_http = self.token_over_http;
         Ok(Hub::new(config)?)
     }
 }
@@ -76,20 +81,34 @@ pub(crate) fn load(place: &str, device: &Device) -> Result<(ModelConfig, Paramet
     })
 }
 
-/// The `config.json` beside a downloaded file, from the same commit; none where there is none of ours.
+/// The `config.json` beside a downloaded file, from the same commit; none where the Hub says that there is none, or where it is
+/// another program's.
 pub(crate) fn config_beside(hub: &Hub, file: &HubFile, fetched: &Fetched) -> Result<Option<ModelConfig>> {
     let beside = file.at(&fetched.commit).sibling("config.json")?;
-    match hub.fetch(&beside, &mut |_| ()) {
-        Ok(config) => {
-            let config = ModelConfig::load(&config.path);
-            Ok(config.inspect_err(|error| tracing::warn!("{beside} is not used: {error}")).ok())
+    let found = match hub.fetch_at_most(ModelConfig::MOST_BYTES, &beside, &mut |_| ()) {
+        Ok(found) => found,
+        Err(HubError::FileNotFound { .. }) => return Ok(None),
+        // A model without its config would be another model: what cannot be told is an error.
+        Err(error) => {
+            return Err(error)
+                .with_context(|| format!("cannot tell whether there is a config beside {file}"));
         }
-        // Without a network, what is not in the cache is not there.
-        Err(HubError::FileNotFound { .. } | HubError::Offline { .. } | HubError::Unreachable { .. }) => {
+    };
+    match ModelConfig::load(&found.path) {
+        Ok(config) => Ok(Some(config)),
+        Err(error) if is_of_others(&found.path)? => {
+            tracing::warn!("{beside} is not used, as it is none of cccm's: {error}");
             Ok(None)
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error).with_context(|| format!("cannot use {beside}")),
     }
+}
+
+/// Whether a `config.json` is another program's: an object without the section that ours are about.
+fn is_of_others(path: &Path) -> Result<bool> {
+    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&text);
+    Ok(object.is_ok_and(|object| !object.contains_key("unet")))
 }
 
 /// What is known about the files of the published repository.

@@ -1,15 +1,22 @@
 //! `metrics.jsonl`: one line per step, and one more where pictures were scored.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use cccm_distill::StepReport;
+use cccm_files::{Lock, open_locked};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluation::TrainingScores;
+
+/// The file of the metrics, in the hands of one process alone, and not changed yet: whoever has it has the run.
+pub(crate) struct MetricsLock {
+    file: File,
+    path: PathBuf,
+}
 
 /// The metrics of a run, in the hands of one process alone.
 pub(crate) struct MetricsFile {
@@ -44,30 +51,49 @@ pub(crate) enum LastEval {
     ToDo,
 }
 
-impl MetricsFile {
-    /// Opens the file behind the lines of step `last`: what comes after them, a killed run's unsaved steps, is cut off.
-    pub(crate) fn open(path: &Path, last: u64, last_eval: LastEval) -> Result<Self> {
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        let mut file = open.with_context(|| format!("cannot open {}", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                bail!("another process is training this run: it holds {}", path.display())
-            }
-            Err(TryLockError::Error(error)) => {
-                // Some network file systems have no locks.
-                tracing::debug!("cannot lock {}: {error}", path.display());
-            }
-        }
-        let cut = || -> std::io::Result<()> {
-            let end = end_of_step(&file, last, last_eval)?;
-            file.set_len(end)
-        };
-        cut().with_context(|| format!("cannot read {}", path.display()))?;
-        file.seek(SeekFrom::End(0))?;
-        Ok(Self { file, path: path.to_owned() })
+impl MetricsLock {
+    /// Makes the file; it must not be there.
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        Self::open_with(path, OpenOptions::new().read(true).write(true).create_new(true))
     }
 
+    /// Takes the file of a run that is there.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, OpenOptions::new().read(true).write(true).create(true).truncate(false))
+    }
+
+    fn open_with(path: &Path, options: &mut OpenOptions) -> Result<Self> {
+        match open_locked(path, options) {
+            Ok((file, lock)) => {
+                if let Lock::Unsupported(error) = lock {
+                    tracing::warn!(
+                        "cannot lock {}: {error}; see to it that no other process trains this run",
+                        path.display()
+                    );
+                }
+                Ok(Self { file, path: path.to_owned() })
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                bail!("another process is training this run: it holds {}", path.display())
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot open {}", path.display())),
+        }
+    }
+
+    /// Opens the file behind the lines of step `last`: what comes after them, a killed run's unsaved steps, is cut off.
+    pub(crate) fn behind(self, last: u64, last_eval: LastEval) -> Result<MetricsFile> {
+        let Self { mut file, path } = self;
+        let mut cut = || -> std::io::Result<()> {
+            let end = end_of_step(&file, last, last_eval)?;
+            file.set_len(end)?;
+            file.seek(SeekFrom::End(0)).map(drop)
+        };
+        cut().with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(MetricsFile { file, path })
+    }
+}
+
+impl MetricsFile {
     /// Writes the line of one step.
     pub(crate) fn write(&mut self, report: &StepReport) -> Result<()> {
         self.write_line(&Line { report, images_per_sec: images_per_sec(report) })
@@ -76,6 +102,11 @@ impl MetricsFile {
     /// Writes the scores after a step.
     pub(crate) fn write_scores(&mut self, step: u64, eval: &TrainingScores) -> Result<()> {
         self.write_line(&ScoresLine { step, eval })
+    }
+
+    /// Brings the lines so far to the disk: a checkpoint of their steps is to come.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync_data().with_context(|| format!("cannot write {}", self.path.display()))
     }
 
     fn write_line(&mut self, line: &impl Serialize) -> Result<()> {
@@ -90,20 +121,25 @@ pub(crate) fn images_per_sec(report: &StepReport) -> f64 {
     report.images as f64 / report.total_secs
 }
 
-/// Where the last whole line of step `last` or before ends; steps never fall from line to line.
+/// Where the last whole line of step `last` or before ends; steps never fall from line to line. What somebody else wrote in
+/// between, such as an empty line, is passed over.
 fn end_of_step(file: &File, last: u64, last_eval: LastEval) -> std::io::Result<u64> {
-    let is_kept = |line: Step| {
+    let is_kept = |line: &Step| {
         line.step < last || (line.step == last && (line.eval.is_none() || last_eval == LastEval::Done))
     };
-    let (mut reader, mut end, mut line) = (BufReader::new(file), 0, Vec::new());
+    let (mut reader, mut end, mut place, mut line) = (BufReader::new(file), 0, 0, Vec::new());
     loop {
         line.clear();
         let length = reader.read_until(b'\n', &mut line)?;
-        let kept = line.ends_with(b"\n") && serde_json::from_slice::<Step>(&line).is_ok_and(is_kept);
-        if !kept {
+        if !line.ends_with(b"\n") {
             return Ok(end);
         }
-        end += length as u64;
+        place += length as u64;
+        match serde_json::from_slice::<Step>(&line) {
+            Ok(step) if is_kept(&step) => end = place,
+            Ok(_) => return Ok(end),
+            Err(_) => {}
+        }
     }
 }
 
@@ -115,7 +151,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.jsonl");
         std::fs::write(&path, before).unwrap();
-        MetricsFile::open(&path, last, LastEval::ToDo).unwrap();
+        MetricsLock::open(&path).unwrap().behind(last, LastEval::ToDo).unwrap();
         std::fs::read_to_string(path).unwrap()
     }
 
@@ -136,7 +172,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.jsonl");
         std::fs::write(&path, &text).unwrap();
-        MetricsFile::open(&path, 2, LastEval::Done).unwrap();
+        MetricsLock::open(&path).unwrap().behind(2, LastEval::Done).unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap(), text);
     }
 
@@ -144,10 +180,30 @@ mod tests {
     fn one_process_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.jsonl");
-        let held = MetricsFile::open(&path, 0, LastEval::Done).unwrap();
-        let refused = MetricsFile::open(&path, 0, LastEval::Done).err().unwrap().to_string();
+        let held = MetricsLock::create(&path).unwrap();
+        let refused = MetricsLock::open(&path).err().unwrap().to_string();
         assert!(refused.contains("another process"), "{refused}");
+        assert!(MetricsLock::create(&path).is_err());
         drop(held);
-        MetricsFile::open(&path, 0, LastEval::Done).unwrap();
+        MetricsLock::open(&path).unwrap();
+    }
+
+    #[test]
+    fn lines_of_others_delete_nothing() {
+        let two = "\n{\"step\":1}\nnot ours\n\n{\"step\":2}\n";
+        assert_eq!(text_after(&format!("{two}{{\"step\":3}}\n"), 2), two);
+        // Behind the last step they go with what is cut off there.
+        assert_eq!(text_after(&format!("{two}\n"), 9), two);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (link, target) = (dir.path().join("metrics.jsonl"), dir.path().join("precious"));
+        std::fs::write(&target, "mine").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        assert!(MetricsLock::open(&link).is_err());
+        assert_eq!(std::fs::read_to_string(target).unwrap(), "mine");
     }
 }

@@ -6,6 +6,8 @@ use cccm_sched::LabelKind;
 use cccm_unet::{ModelConfig, Role};
 use serde::Serialize;
 
+use crate::shell::as_value;
+
 /// Settings of a run that tell others what a model is; the rest is in the run's `config.toml`.
 const TOLD: [&str; 26] = [
     "fuse_method",
@@ -56,7 +58,8 @@ pub(crate) fn training_facts(settings: &impl Serialize) -> Vec<(String, String)>
 
 /// A model's card.
 /// - `facts`: names and values to list, besides what the config says
-pub(crate) fn model_card(config: &ModelConfig, facts: &[(String, String)]) -> String {
+/// - `weights_sha256`: of the file of the weights, which the card is about
+pub(crate) fn model_card(config: &ModelConfig, facts: &[(String, String)], weights_sha256: &str) -> String {
     let (kind, tag) = match config.role {
         Role::Student => ("student, a compositional consistency model", "consistency-model"),
         Role::Teacher => ("teacher, a compositional conditional diffusion model", "diffusion"),
@@ -65,6 +68,7 @@ pub(crate) fn model_card(config: &ModelConfig, facts: &[(String, String)]) -> St
     let (attributes, objects) = (names(0), names(1));
     let (attribute, object) =
         (attributes.first().map_or("", String::as_str), objects.first().map_or("", String::as_str));
+    let (attribute, object) = (as_value("--attribute", attribute), as_value("--object", object));
     let px = config.image_px;
     let sampling = match config.role {
         Role::Student => " --steps 4",
@@ -72,9 +76,9 @@ pub(crate) fn model_card(config: &ModelConfig, facts: &[(String, String)]) -> St
     };
     let mut facts_table = String::new();
     for (name, value) in config_facts(config).iter().chain(facts) {
-        // A table's cells end at bars.
-        let _ = writeln!(facts_table, "| {name} | {} |", value.replace('|', "\\|").replace('\n', " "));
+        let _ = writeln!(facts_table, "| {name} | {} |", escaped(value));
     }
+    let _ = writeln!(facts_table, "{WEIGHTS_START}{weights_sha256} |");
     format!(
         "---\n\
          library_name: cccm\n\
@@ -96,7 +100,7 @@ pub(crate) fn model_card(config: &ModelConfig, facts: &[(String, String)]) -> St
          ## Use it\n\n\
          With `cccm`, from this directory or from the Hub (`--checkpoint hf://OWNER/NAME`):\n\n\
          ```console\n\
-         $ cccm sample --checkpoint . --attribute {attribute} --object {object}{sampling}\n\
+         $ cccm sample --checkpoint . {attribute} {object}{sampling}\n\
          ```\n\n\
          In PyTorch the tensors have the names of the published code's modules:\n\n\
          ```python\n\
@@ -113,7 +117,30 @@ pub(crate) fn model_card(config: &ModelConfig, facts: &[(String, String)]) -> St
 }
 
 fn label_line(kind: &LabelKind) -> String {
-    format!("- {}: {}\n", kind.kind, kind.names.join(", "))
+    let names: Vec<String> = kind.names.iter().map(|name| escaped(name)).collect();
+    format!("- {}: {}\n", escaped(&kind.kind), names.join(", "))
+}
+
+/// What the line of a card begins with that says which weights it is about.
+const WEIGHTS_START: &str = "| SHA-256 of the weights | ";
+
+/// The digest of the weights that a card says it is about.
+pub(crate) fn stated_weights(card: &str) -> Option<&str> {
+    let line = card.lines().find_map(|line| line.strip_prefix(WEIGHTS_START))?;
+    line.strip_suffix('|').map(str::trim)
+}
+
+/// Text as Markdown shows it, in one line, without markup of its own.
+fn escaped(text: &str) -> String {
+    let escape = |c: char| match c {
+        '\\' | '`' | '*' | '[' | ']' | '|' | '~' => format!("\\{c}"),
+        '<' => "&lt;".to_owned(),
+        '>' => "&gt;".to_owned(),
+        '&' => "&amp;".to_owned(),
+        c if c.is_control() => " ".to_owned(),
+        c => c.to_string(),
+    };
+    text.chars().map(escape).collect()
 }
 
 fn config_facts(config: &ModelConfig) -> Vec<(String, String)> {
@@ -160,7 +187,8 @@ mod tests {
         let settings =
             Settings { fuse_schedule: "a|b", w_interval: [1.0, 2.0], ignored: ["red_0", "blue_1"], seed: 7 };
         let student = teacher().student_of(64, StudentConfig::default());
-        let card = model_card(&student, &training_facts(&settings));
+        let card = model_card(&student, &training_facts(&settings), &"ab".repeat(32));
+        assert_eq!(stated_weights(&card), Some("ab".repeat(32).as_str()));
         for words in [
             "---\nlibrary_name: cccm\ntags:\n- cccm\n- consistency-model\n",
             "- attribute: red, blue\n- object: 0, 1, 2\n",
@@ -173,7 +201,23 @@ mod tests {
         ] {
             assert!(card.contains(words), "`{words}` is not in\n{card}");
         }
-        let card = model_card(&teacher(), &[]);
+        let card = model_card(&teacher(), &[], "");
         assert!(card.contains("- diffusion\n") && !card.contains("--steps"), "{card}");
+    }
+
+    #[test]
+    fn labels_of_others_are_no_commands_and_no_markup() {
+        let mut config = teacher();
+        config.labels[0].names = vec!["$(rm -rf ~)".into(), "<script>x</script>".into()];
+        config.labels[1].names = vec!["-x".into(), "[a](b)|`c`".into(), "2".into()];
+        let card = model_card(&config, &[("origin".into(), "a|<b>\nc".into())], "");
+        for words in [
+            "cccm sample --checkpoint . --attribute '$(rm -rf ~)' --object=-x\n",
+            "- attribute: $(rm -rf \\~), &lt;script&gt;x&lt;/script&gt;\n",
+            "- object: -x, \\[a\\](b)\\|\\`c\\`, 2\n",
+            "| origin | a\\|&lt;b&gt; c |\n",
+        ] {
+            assert!(card.contains(words), "`{words}` is not in\n{card}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use candle_core::{Device, Tensor};
 use cccm_data::{Pair, Vocabulary};
 use cccm_sample::{SampleStep, Sampler, SeededNoise};
@@ -74,6 +74,17 @@ fn gpu_batch(image_px: usize) -> usize {
     (pixels / (image_px * image_px).max(1)).clamp(BATCH, MOST)
 }
 
+/// Refuses more pictures than one file is made of, before any is drawn.
+pub(crate) fn check_fits(pictures: usize, image_px: usize) -> Result<()> {
+    /// Values of three channels: 2 GiB as they are drawn.
+    const MOST_VALUES: usize = 1 << 29;
+    let values = image_px.checked_mul(image_px).and_then(|pixels| pixels.checked_mul(3 * pictures.max(1)));
+    if values.is_none_or(|values| values > MOST_VALUES) {
+        bail!("{pictures} pictures of {image_px}×{image_px} pixels are more than fit into one file");
+    }
+    Ok(())
+}
+
 /// Writes images of all pairs of a vocabulary as a labelled matrix, held-out pairs framed.
 pub(crate) fn write_matrix(
     path: &Path,
@@ -125,6 +136,15 @@ mod tests {
         }
         assert_eq!(parts, whole);
         Ok(())
+    }
+
+    #[test]
+    fn more_pictures_than_memory_are_refused() {
+        check_fits(50, 32).unwrap();
+        check_fits(413 * 674, 16).unwrap();
+        for (pictures, px) in [(413 * 674, 64), (1, 1 << 15), (2, usize::MAX), (usize::MAX / 3, 2)] {
+            assert!(check_fits(pictures, px).is_err(), "{pictures} of {px}");
+        }
     }
 
     #[test]

@@ -8,8 +8,10 @@ use cccm_distill::TrainState;
 use toml::{Table, Value};
 
 use crate::args::LaunchArgs;
-use crate::run_dir::RunDir;
+use crate::metrics::MetricsLock;
+use crate::run_dir::{CONFIG, RunDir, config_before, steps_of_change};
 use crate::settings::{RECIPE, Settings, lay_over};
+use crate::team::rank_of_member;
 
 /// Settings that leave the weights of every step as they are. Images that are skipped now would have stopped the run before.
 pub(crate) const BOOKKEEPING: [&str; 9] = [
@@ -27,19 +29,30 @@ pub(crate) const BOOKKEEPING: [&str; 9] = [
 /// Settings that say where something is. What it holds is compared by digest.
 const PLACES: [&str; 2] = ["data", "teacher"];
 
+/// What the digest of the settings is called in a checkpoint.
+pub(crate) const SETTINGS: &str = "settings";
+
 /// A run to go on with.
 pub(crate) struct Resumed {
     pub(crate) run: RunDir,
     /// What the flags change, as `name: old → new`.
     changes: Vec<String>,
     allow_change: bool,
+    /// What holds the run, of the process that writes.
+    lock: Option<MetricsLock>,
+    /// Digests of the settings that the run had so far, each with the last step of which they were.
+    history: Vec<(u64, String)>,
 }
 
 impl Resumed {
     /// Opens the run at a directory, or `runs/latest`; gives its settings with the flags laid over.
     pub(crate) fn open<S: Settings>(place: &str, flags: Table, launch: &LaunchArgs) -> Result<(Table, Self)> {
         let root = if place == "latest" { Path::new("runs/latest") } else { Path::new(place) };
-        let (run, recorded) = RunDir::reopen::<S>(root)?;
+        let (run, _) = RunDir::reopen::<S>(root)?;
+        // First of all: what is read from here on, another process might change. It fails if one is at work in there.
+        let writes = rank_of_member().is_none();
+        let lock = writes.then(|| MetricsLock::open(&run.metrics())).transpose()?;
+        let recorded = run.settings::<S>(CONFIG)?;
         check_recipe_stays(&recorded, &flags, &S::of_recipes()?)?;
         let settings = lay_over(recorded.clone(), flags);
         let names: BTreeSet<&String> = recorded.keys().chain(settings.keys()).collect();
@@ -60,13 +73,45 @@ impl Resumed {
                 breaking.join(", ")
             );
         }
-        Ok((settings, Self { run, changes, allow_change: launch.allow_change }))
+        let mut history = Vec::new();
+        for step in steps_of_change(run.root())? {
+            history.push((step - 1, digest_of(&run.settings::<S>(&config_before(step))?)?));
+        }
+        history.push((u64::MAX, digest_of(&recorded)?));
+        Ok((settings, Self { run, changes, allow_change: launch.allow_change, lock, history }))
+    }
+
+    /// The run, and what holds it.
+    pub(crate) fn into_run(self) -> Result<(RunDir, MetricsLock)> {
+        Ok((self.run, self.lock.context("a run is written to by the first process alone")?))
+    }
+
+    /// Refuses a checkpoint whose steps were made with other settings than the run's files say.
+    fn check_settings(&self, state: &TrainState) -> Result<()> {
+        // Checkpoints of before there were such digests have none.
+        let Some(want) = state.digests.get(SETTINGS) else { return Ok(()) };
+        let recorded = self.history.iter().find(|(last, _)| state.step <= *last);
+        if recorded.is_none_or(|(_, digest)| digest == want) {
+            return Ok(());
+        }
+        let root = self.run.root().display();
+        if !self.allow_change {
+            bail!(
+                "the settings in {root} are not those of its checkpoint of step {} (by digest): {CONFIG} was replaced or \
+                 changed by hand; bring it back, or accept that with --allow-change",
+                state.step
+            );
+        }
+        tracing::warn!("the settings in {root} are not those of its checkpoint of step {}", state.step);
+        Ok(())
     }
 
     /// Refuses a checkpoint that was made from other data or another teacher, unless that was allowed.
     pub(crate) fn check_digests(&self, state: &TrainState, digests: &BTreeMap<String, String>) -> Result<()> {
+        self.check_settings(state)?;
         let names: BTreeSet<&String> = state.digests.keys().chain(digests.keys()).collect();
-        let differing = names.into_iter().filter(|name| state.digests.get(*name) != digests.get(*name));
+        let names = names.into_iter().filter(|name| *name != SETTINGS);
+        let differing = names.filter(|name| state.digests.get(*name) != digests.get(*name));
         let differing: Vec<&str> = differing.map(String::as_str).collect();
         if differing.is_empty() {
             return Ok(());
@@ -93,6 +138,16 @@ impl Resumed {
         tracing::warn!("settings change from step {} on: {}", step + 1, self.changes.join(", "));
         self.run.replace_config(step, settings).context("cannot record the changed settings")
     }
+}
+
+/// SHA-256 in hex of all settings that decide the weights: the seed, the number of threads and all others that are not
+/// bookkeeping. What data and teacher are has digests of its own.
+pub(crate) fn digest_of(settings: &Table) -> Result<String> {
+    let mut settings = settings.clone();
+    settings.retain(|name, _| !BOOKKEEPING.iter().chain(&PLACES).chain(&["save_path"]).any(|n| *n == name));
+    // As in a run's own file, where they are not typed. Asked for only there: it is what makes the threads.
+    settings.entry("threads").or_insert_with(|| Value::Integer(rayon::current_num_threads() as i64));
+    Ok(cccm_files::sha256(toml::to_string(&settings)?.as_bytes()))
 }
 
 /// Refuses another recipe: all that it decides stands in the settings of the run already.

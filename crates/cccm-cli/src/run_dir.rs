@@ -1,14 +1,17 @@
 //! The directory of a run.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use cccm_distill::CheckpointFolder;
+use cccm_files::{create_dirs, write_in_place_of};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::files::write_atomically;
+use crate::metrics::MetricsLock;
 use crate::settings::{self, PROVENANCE, Settings};
 
 /// The settings of a run.
@@ -33,39 +36,34 @@ pub(crate) struct RunDir {
 }
 
 impl RunDir {
-    /// Makes the directory and writes `config.toml`.
+    /// Makes the directory, takes it for this process alone, and writes `config.toml`. Gives the run with what holds it.
     /// - `path`: where; by default `runs/YYYYMMDD-HHMMSS-METHOD`
     pub(crate) fn create(
         path: Option<&Path>,
         method: &str,
         command: &'static str,
         settings: &Table,
-    ) -> Result<Self> {
+    ) -> Result<(Self, MetricsLock)> {
         let root = match path {
-            Some(path) => path.to_owned(),
-            None => Path::new("runs")
-                .join(format!("{}-{method}", jiff::ZonedDateTime::now().strftime("%Y%m%d-%H%M%S"))),
+            Some(path) => claimable(path)?,
+            None => fresh(Path::new("runs"), method)?,
         };
-        let taken = fs::read_dir(&root).is_ok_and(|mut entries| entries.next().is_some());
-        if taken {
-            bail!(
-                "{} exists and is not empty: give another --save-path, remove it, or go on with the run in it by --resume",
-                root.display()
-            );
-        }
-        for dir in ["grids", "checkpoints"] {
-            let dir = root.join(dir);
-            fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        }
         let run = Self { root };
+        // Two processes may have found it empty. One of them makes this file, and nothing is written before.
+        let lock = MetricsLock::create(&run.metrics())
+            .with_context(|| format!("another process has just started a run in {}", run.root.display()))?;
         let provenance = Provenance {
             command: command.to_owned(),
             cccm: env!("CARGO_PKG_VERSION").to_owned(),
             threads: rayon::current_num_threads(),
         };
+        for dir in ["grids", "checkpoints"] {
+            let dir = run.root.join(dir);
+            create_dirs(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        }
         run.write_config(settings, &provenance)?;
         run.link_latest();
-        Ok(run)
+        Ok((run, lock))
     }
 
     /// Opens the directory of a run of this command; gives its settings, the number of threads among them.
@@ -77,10 +75,17 @@ impl RunDir {
         // A link such as `runs/latest` may point elsewhere before this run is over.
         let whole = fs::canonicalize(root).with_context(|| format!("cannot find {}", root.display()))?;
         let run = Self { root: plain(&whole) };
-        let mut settings = settings::read::<S>(&path)?;
-        let threads = run.provenance()?.threads;
-        settings.entry("threads").or_insert(Value::Integer(threads as i64));
+        let settings = run.settings::<S>(CONFIG)?;
         Ok((run, settings))
+    }
+
+    /// The settings in one of the run's files of settings, the number of threads among them.
+    pub(crate) fn settings<S: Settings>(&self, file: &str) -> Result<Table> {
+        let path = self.root.join(file);
+        let mut settings = settings::read::<S>(&path)?;
+        let threads = provenance(&path)?.threads;
+        settings.entry("threads").or_insert(Value::Integer(threads as i64));
+        Ok(settings)
     }
 
     /// Writes other settings; the old ones stay as those of the first `steps` steps.
@@ -89,10 +94,10 @@ impl RunDir {
         let old = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let before = self.root.join(config_before(steps + 1));
         // Settings that changed twice at one step were those of no step in between.
-        if !before.exists() {
+        if !before.try_exists().with_context(|| format!("cannot look at {}", before.display()))? {
             write_atomically(&before, &old)?;
         }
-        self.write_config(settings, &self.provenance()?)
+        self.write_config(settings, &provenance(&path)?)
     }
 
     fn write_config(&self, settings: &Table, provenance: &Provenance) -> Result<()> {
@@ -102,15 +107,6 @@ impl RunDir {
         let text =
             format!("{}\n[{PROVENANCE}]\n{}", toml::to_string(&settings)?, toml::to_string(provenance)?);
         write_atomically(&self.root.join(CONFIG), text.as_bytes())
-    }
-
-    fn provenance(&self) -> Result<Provenance> {
-        let path = self.root.join(CONFIG);
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let table: Table = text.parse().with_context(|| format!("{} is damaged", path.display()))?;
-        let provenance = table.get(PROVENANCE).cloned();
-        let missing = || format!("{} has no table `{PROVENANCE}`, which every run writes", path.display());
-        Ok(provenance.with_context(missing)?.try_into()?)
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -147,16 +143,58 @@ impl RunDir {
             return;
         }
         let link = parent.join("latest");
-        let fresh = parent.join(format!(".latest-{}", std::process::id()));
-        #[cfg(unix)]
-        let linked = std::os::unix::fs::symlink(name, &fresh).and_then(|()| fs::rename(&fresh, &link));
-        #[cfg(not(unix))]
-        let linked =
-            fs::write(&fresh, name.to_string_lossy().as_bytes()).and_then(|()| fs::rename(&fresh, &link));
+        let linked = write_in_place_of(&link, |fresh| {
+            #[cfg(unix)]
+            {
+                std::os::unix::fs::symlink(name, fresh)
+            }
+            #[cfg(not(unix))]
+            {
+                fs::write(fresh, name.to_string_lossy().as_bytes())
+            }
+        });
         if let Err(error) = linked {
             tracing::warn!("cannot point {} at this run: {error}", link.display());
         }
     }
+}
+
+/// A directory of this name, made if need be; one that holds anything is refused.
+fn claimable(path: &Path) -> Result<PathBuf> {
+    create_dirs(path).with_context(|| format!("cannot create {}", path.display()))?;
+    let mut entries = fs::read_dir(path).with_context(|| format!("cannot list {}", path.display()))?;
+    if entries.next().is_some() {
+        bail!(
+            "{} exists and is not empty: give another --save-path, remove it, or go on with the run in it by --resume",
+            path.display()
+        );
+    }
+    Ok(path.to_owned())
+}
+
+/// A new directory, named by the time: a second one within the second gets a number.
+fn fresh(runs: &Path, method: &str) -> Result<PathBuf> {
+    create_dirs(runs).with_context(|| format!("cannot create {}", runs.display()))?;
+    let name = format!("{}-{method}", jiff::ZonedDateTime::now().strftime("%Y%m%d-%H%M%S"));
+    let mut root = runs.join(&name);
+    let mut number = 1;
+    loop {
+        match fs::create_dir(&root) {
+            Ok(()) => return Ok(root),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error).with_context(|| format!("cannot create {}", root.display())),
+        }
+        root = runs.join(format!("{name}-{number}"));
+    }
+}
+
+/// How a run came about, by its file of settings.
+fn provenance(path: &Path) -> Result<Provenance> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let table: Table = text.parse().with_context(|| format!("{} is damaged", path.display()))?;
+    let provenance = table.get(PROVENANCE).cloned();
+    let missing = || format!("{} has no table `{PROVENANCE}`, which every run writes", path.display());
+    Ok(provenance.with_context(missing)?.try_into()?)
 }
 
 /// The file with the settings of the steps before this one, in a run that went on with others.
@@ -196,7 +234,7 @@ mod tests {
         let path = dir.path().join("runs/a");
         let settings =
             Table::from_iter([("seed".to_owned(), 7.into()), ("save_path".to_owned(), "a".into())]);
-        let run = RunDir::create(Some(&path), "x", "train", &settings)?;
+        let (run, _lock) = RunDir::create(Some(&path), "x", "train", &settings)?;
         let config: Table = fs::read_to_string(path.join(CONFIG))?.parse()?;
         assert_eq!(
             (config["seed"].as_integer(), config["run"]["command"].as_str()),
@@ -210,10 +248,38 @@ mod tests {
     }
 
     #[test]
+    fn starts_within_a_second_get_a_directory_each() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let roots =
+            (0..20).map(|_| fresh(dir.path(), "x")).collect::<Result<std::collections::BTreeSet<_>>>()?;
+        assert_eq!(roots.len(), 20);
+        Ok(())
+    }
+
+    #[test]
+    fn of_starts_at_one_place_one_wins_and_its_settings_stay() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("a");
+        let started = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..8)
+                .map(|seed: i64| {
+                    let (settings, path) = (Table::from_iter([("seed".to_owned(), seed.into())]), &path);
+                    scope.spawn(move || (seed, RunDir::create(Some(path), "x", "train", &settings).ok()))
+                })
+                .collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect::<Vec<_>>()
+        });
+        let won: Vec<i64> = started.iter().filter(|(_, run)| run.is_some()).map(|(seed, _)| *seed).collect();
+        let config: Table = fs::read_to_string(path.join(CONFIG))?.parse()?;
+        assert_eq!(won, [config["seed"].as_integer().unwrap()]);
+        Ok(())
+    }
+
+    #[test]
     fn a_run_tells_from_which_steps_on_it_had_other_settings() -> Result<()> {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("runs/a");
-        let run = RunDir::create(Some(&path), "x", "train", &Table::new())?;
+        let (run, _lock) = RunDir::create(Some(&path), "x", "train", &Table::new())?;
         assert!(steps_of_change(&path)?.is_empty());
         for steps in [600, 3] {
             run.replace_config(steps, &Table::new())?;

@@ -11,6 +11,7 @@ use cccm_data::{Loader, LoaderConfig, pair_counts};
 use cccm_distill::{
     CheckpointWriter, Ending, MovingAverage, Objective, Reporter, TrainConfig, Trainer, TrainerParts,
 };
+use cccm_files::create_dirs;
 use cccm_sample::Sampler;
 use cccm_sched::{Denoiser, Streams};
 use cccm_unet::{ModelConfig, ModelFiles, Parameters};
@@ -21,13 +22,13 @@ use crate::batches::TrainBatches;
 use crate::display::Display;
 use crate::evaluation::Scorer;
 use crate::events::EventFile;
-use crate::files::write_atomically;
-use crate::metrics::{LastEval, MetricsFile};
+use crate::metrics::LastEval;
 use crate::model_card::{model_card, training_facts};
 use crate::phases::Phases;
-use crate::pictures::{Drawing, write_matrix};
-use crate::resume::Resumed;
+use crate::pictures::{Drawing, check_fits, write_matrix};
+use crate::resume::{Resumed, SETTINGS, digest_of};
 use crate::run_dir::RunDir;
+use crate::shell::quoted;
 use crate::signals::Interrupt;
 use crate::source::{Source, on_bad_image};
 use crate::team::Team;
@@ -80,6 +81,8 @@ impl Training<'_> {
         if let Some(resumed) = &resumed {
             self.restore(&mut trainer, resumed)?;
         }
+        check_fits(self.source.dataset.vocabulary().pairs().count(), self.config.image_px)
+            .context("the grids of this run show every pair")?;
         let loader = self.loader(images_per_step, trainer.position())?;
         let checkpoints_limit = required(self.optim.checkpoints_total_limit, "checkpoints_total_limit")?;
         if !self.team.leads() {
@@ -87,29 +90,27 @@ impl Training<'_> {
         }
         let scorer = self.scorer()?;
         let steps_done = trainer.steps_done();
-        let is_finished = resumed.as_ref().is_some_and(|resumed| resumed.run.model_card().is_file())
-            && steps_done >= trainer.total_steps();
+        let has_card = resumed.as_ref().map_or(Ok(false), |resumed| resumed.run.model_card().try_exists());
+        let is_finished =
+            has_card.context("cannot look at the run's model")? && steps_done >= trainer.total_steps();
         if !is_finished {
             trainer.join(self.team.assemble()?)?;
         }
 
+        let interrupt = Interrupt::listen().context("cannot listen for Ctrl-C")?;
         // Everything that can be wrong is known by now: a refused run leaves no directory behind.
         let is_new = resumed.is_none();
-        let (run, metrics) = match resumed {
-            None => {
-                let run = RunDir::create(self.run.save_path.as_deref(), self.method, self.command, settings)?;
-                let metrics = MetricsFile::open(&run.metrics(), 0, LastEval::ToDo)?;
-                (run, metrics)
-            }
+        let mut digests = self.digests.clone();
+        digests.insert(SETTINGS.to_owned(), digest_of(settings)?);
+        let (run, lock) = match resumed {
+            None => RunDir::create(self.run.save_path.as_deref(), self.method, self.command, settings)?,
             Some(resumed) => {
-                // First of all: it fails if another process is at work in there.
-                let eval =
-                    if Self::eval_is_left(&trainer, &resumed.run) { LastEval::ToDo } else { LastEval::Done };
-                let metrics = MetricsFile::open(&resumed.run.metrics(), steps_done, eval)?;
                 resumed.record(steps_done, settings)?;
-                (resumed.run, metrics)
+                resumed.into_run()?
             }
         };
+        let eval = if is_new || Self::eval_is_left(&trainer, &run) { LastEval::ToDo } else { LastEval::Done };
+        let metrics = lock.behind(steps_done, eval)?;
         if is_finished {
             tracing::info!("{} is finished: all {steps_done} steps are done", run.root().display());
             return Ok(Outcome::Finished(run));
@@ -118,7 +119,6 @@ impl Training<'_> {
         remove_if_there(&run.model_card())?;
         self.announce(&trainer, images_per_step, &run);
 
-        let interrupt = Interrupt::listen().context("cannot listen for Ctrl-C")?;
         let draw_grids = |step: u64| self.draw_grids(step, &run, &interrupt);
         let score =
             scorer.as_ref().map(|scorer| || scorer.score(&self.drawing(self.networks[0], &interrupt)));
@@ -131,7 +131,7 @@ impl Training<'_> {
             draw_grids: &draw_grids,
             score_pictures: score.as_ref().map(|score| score as &ScorePictures<'_>),
             model_json: self.config.to_json()?,
-            digests: self.digests.clone(),
+            digests,
             phases: Phases::default(),
         };
         if !is_new && Self::eval_is_left(&trainer, &run) {
@@ -143,23 +143,24 @@ impl Training<'_> {
         batches.report_skipped();
         let ending = trained.with_context(|| {
             drop(watch);
-            format!("{} stopped; once that is mended, go on with --resume {0}", run.root().display())
+            let (root, word) = (run.root().display(), quoted(run.root().display()));
+            format!("{root} stopped; once that is mended, go on with --resume {word}")
         })?;
         if ending == Ending::Stopped {
             tracing::info!(
                 "stopped after step {}; go on with\n  cccm {} --resume {}",
                 trainer.steps_done(),
                 self.command,
-                run.root().display()
+                quoted(run.root().display())
             );
             return Ok(Outcome::Stopped(interrupt.exit_code()));
         }
         let dir = run.model();
-        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        ModelFiles::in_directory(&dir).save(self.config, self.averaged)?;
-        let card = model_card(self.config, &training_facts(settings));
-        // Last of all: it tells that the run is finished.
-        write_atomically(&run.model_card(), card.as_bytes())?;
+        create_dirs(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let model = ModelFiles::in_directory(&dir).prepare(self.config, self.averaged)?;
+        let card = model_card(self.config, &training_facts(settings), model.weights_sha256());
+        // The card comes last of all: it tells that the run is finished.
+        model.with_file(&run.model_card(), card.as_bytes())?.commit()?;
         Ok(Outcome::Finished(run))
     }
 

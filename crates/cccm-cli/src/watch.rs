@@ -90,6 +90,8 @@ impl Reporter for Watch<'_> {
     fn on_checkpoint(&mut self, trainer: &Trainer<'_>) -> Result<(), BoxError> {
         // One in memory at a time.
         self.checkpoints.finish()?;
+        // A run that goes on from here has the lines of all steps before.
+        self.metrics.sync()?;
         let checkpoint = Checkpoint::of(trainer, self.digests.clone())?
             .with_file("config.json", self.model_json.clone().into_bytes())?;
         Ok(self.checkpoints.write(checkpoint)?)

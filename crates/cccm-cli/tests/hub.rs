@@ -10,7 +10,7 @@ use std::process::Output;
 use assert_cmd::Command;
 use candle_core::Device;
 use cccm_sched::Streams;
-use cccm_tests::hub::{HubStandIn, Side};
+use cccm_tests::hub::{Fault, HubStandIn, Side};
 use cccm_unet::{ModelConfig, Parameters, Tables, UNetConfig, save_weights};
 
 const TOKEN: &str = "hf_secret";
@@ -291,6 +291,16 @@ fn a_repository_is_listed() {
 }
 
 #[test]
+fn names_of_others_do_not_reach_the_terminal_as_they_are() {
+    let bench = Bench::new();
+    bench.hub.put("bobolai/StepFusionCCCM", "a\u{1b}[2J\nb.pth", b"x");
+    let (out, _) = bench.run(&["fetch-teacher", "--list"]);
+    assert_eq!(out, "           1  a\\u{1b}[2J\\nb.pth\n");
+    let refused = bench.refusal(&["fetch-teacher"]);
+    assert!(refused.contains("a\\u{1b}[2J") && !refused.contains('\u{1b}'), "{refused}");
+}
+
+#[test]
 fn nothing_but_a_model_directory_is_pushed() {
     let bench = Bench::new();
     std::fs::create_dir(bench.path("photos")).unwrap();
@@ -324,4 +334,123 @@ fn other_commands_stay_off_the_network() {
     let refused = String::from_utf8(refused.unwrap().stderr).unwrap();
     assert!(refused.contains("HF_HUB_OFFLINE"), "{refused}");
     assert!(bench.hub.take_log().is_empty());
+}
+
+#[test]
+fn a_config_that_cannot_be_asked_for_is_not_taken_for_absent() {
+    for fault in
+        [Fault::HangUp, Fault::Status(404, &[("X-Error-Code", "EntryNotFound")]), Fault::Status(403, &[])]
+    {
+        let bench = Bench::new();
+        bench.hub.put("a/teacher", "teacher.pth", &teacher_pth());
+        let hints = [&LABELS[..], &["--img-size", "16"]].concat();
+        let repo = ["fetch-teacher", "--repo", "a/teacher", "--dest", "teacher"];
+        bench.run(&[&repo, &hints[..]].concat());
+        let config = std::fs::read_to_string(bench.path("teacher/config.json")).unwrap();
+        bench.hub.put(
+            "a/teacher",
+            "config.json",
+            config.replace("\"epsilon\"", "\"v_prediction\"").as_bytes(),
+        );
+
+        // Whatever it says of that one file: it lists it, or cannot be asked.
+        bench.hub.fail_always("/config.json", fault.clone());
+        let args = ["fetch-teacher", "--repo", "a/teacher", "--dest", "again"];
+        let output = bench.command(&[&args, &hints[..]].concat()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains("config"), "{fault:?}: {said}");
+        assert!(!bench.path("again").exists(), "{fault:?}: a model was made of half of one");
+    }
+}
+
+#[test]
+fn a_config_that_is_another_programs_is_left_aside_and_a_broken_one_is_not() {
+    let bench = Bench::new();
+    bench.hub.put("a/teacher", "teacher.pth", &teacher_pth());
+    bench.hub.put("a/teacher", "config.json", b"{\"_class_name\": \"UNet2DModel\"}");
+    let hints = [&LABELS[..], &["--img-size", "16"]].concat();
+    let args = [&["fetch-teacher", "--repo", "a/teacher", "--force"], &hints[..]].concat();
+    let (_, said) = bench.run(&args);
+    assert!(said.contains("none of cccm's"), "{said}");
+    for broken in ["{\"unet\": {}", "{\"unet\": {}}", "no json"] {
+        bench.hub.put("a/teacher", "config.json", broken.as_bytes());
+        let refused = bench.refusal(&args);
+        assert!(refused.contains("cannot use hf://a/teacher"), "{broken}: {refused}");
+    }
+}
+
+#[test]
+fn no_command_shows_a_secret_at_any_level_of_the_log() {
+    let bench = Bench::new();
+    tiny_teacher(&bench);
+    bench.hub.put("a/teacher", "teacher.pth", &teacher_pth());
+    let hints = [&LABELS[..], &["--img-size", "16"]].concat();
+    let endpoint = bench.hub.endpoint().replace("http://", "http://me:sesame@");
+    let fetch =
+        |more: &[&'static str]| [&["fetch-teacher", "--repo", "a/teacher"], more, &hints[..]].concat();
+    let commands = [
+        fetch(&[]),
+        fetch(&["--list"]),
+        fetch(&["--token", TOKEN, "--force"]),
+        vec!["push", "teacher", "--repo", "me/x", "--private"],
+        vec!["push", "teacher", "--repo", "me/x", "--token", TOKEN],
+        vec!["sample", "--checkpoint", "hf://me/x", "--attribute", "red", "--object", "Oval", "--steps", "1"],
+        vec!["doctor"],
+        // Refused.
+        vec!["push", "teacher", "--repo", "me/x", "--endpoint", "http://me:sesame@hub.invalid"],
+        vec!["fetch-teacher", "--repo", "a/none", "--endpoint", &endpoint],
+        vec!["push", "teacher", "--repo", "me/x", "--endpoint", &endpoint],
+    ];
+    let sockets = ["http", "https"].map(|scheme| format!("{scheme}://me:sesame@127.0.0.1:1"));
+    for args in &commands {
+        for proxy in [None, Some(&sockets)] {
+            let mut command = bench.command(args);
+            command.env("HF_TOKEN", TOKEN).env("CCCM_LOG", "trace");
+            if let Some([http, https]) = proxy {
+                command.env("HTTP_PROXY", http).env("HTTPS_PROXY", https);
+            }
+            let output = command.output().unwrap();
+            for text in [&output.stdout, &output.stderr] {
+                let text = String::from_utf8_lossy(text);
+                assert!(!text.contains(TOKEN) && !text.contains("sesame"), "{args:?}: {text}");
+            }
+        }
+    }
+    let mut left = vec![bench.dir.path().to_owned()];
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            let is_there = bytes.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes());
+            assert!(!is_there, "the token is in {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_token_does_not_go_over_http_to_another_machine_unasked() {
+    let bench = Bench::new();
+    tiny_teacher(&bench);
+    let push = ["push", "teacher", "--repo", "me/x", "--token", TOKEN, "--endpoint", "http://hub.invalid"];
+    let refused = bench.refusal(&push);
+    assert!(refused.contains("not shown to http://hub.invalid"), "{refused}");
+    // With the flag it is tried, and there is no such machine.
+    let refused = bench.refusal(&[&push[..], &["--token-over-http"]].concat());
+    assert!(refused.contains("cannot reach hub.invalid"), "{refused}");
+}
+
+#[test]
+fn a_card_of_other_weights_is_not_pushed() {
+    let bench = Bench::new();
+    tiny_teacher(&bench);
+    let card = bench.path("teacher/model/README.md");
+    let text = std::fs::read_to_string(&card).unwrap();
+    let line = text.lines().find(|line| line.contains("SHA-256 of the weights")).unwrap();
+    std::fs::write(&card, text.replace(line, "| SHA-256 of the weights | 00 |")).unwrap();
+    let refused = bench.refusal(&["push", "teacher", "--repo", "me/x", "--token", TOKEN]);
+    assert!(refused.contains("card of other weights"), "{refused}");
+    // Somebody's own words about it are fine.
+    std::fs::write(&card, "My model.\n").unwrap();
+    bench.run(&["push", "teacher", "--repo", "me/x"]);
 }

@@ -36,6 +36,7 @@ mod new_folder;
 
 // Batches.
 mod batch;
+mod budget;
 mod flip;
 mod loader;
 mod random;

@@ -92,24 +92,30 @@ impl Vocabulary {
     }
 
     /// Checks that both lists name folders: at least one label each, none twice, none that is
-    /// empty, hidden (starting with a dot) or more than one path component.
+    /// empty, hidden (starting with a dot), longer than 200 characters or more than one path component,
+    /// and none with a character that terminals obey: controls, line ends, changes of direction.
     ///
     /// # Errors
     /// [`Error::InvalidVocabulary`] for the first label that does not.
     pub fn validate(&self) -> Result<()> {
         for (kind, names) in [(LabelKind::Attribute, &self.attributes), (LabelKind::Object, &self.objects)] {
             let mut seen = HashSet::new();
-            let unusable =
-                |name: &str| name.trim().is_empty() || name.starts_with('.') || name.contains(['/', '\\']);
+            let unusable = |name: &str| {
+                name.trim().is_empty()
+                    || name.starts_with('.')
+                    || name.contains(['/', '\\'])
+                    || name.contains(is_obeyed)
+                    || name.chars().count() > MOST_CHARS
+            };
             let problem = if names.is_empty() {
                 Some("there are none".to_owned())
             } else if let Some(name) = names.iter().find(|name| unusable(name)) {
-                Some(format!("`{name}` cannot be part of a folder name"))
+                Some(format!("`{}` cannot be part of a folder name", shown(name)))
             } else {
                 names
                     .iter()
                     .find(|name| !seen.insert(name.as_str()))
-                    .map(|name| format!("`{name}` stands there twice"))
+                    .map(|name| format!("`{}` stands there twice", shown(name)))
             };
             if let Some(problem) = problem {
                 return Err(Error::InvalidVocabulary { kind, problem });
@@ -186,6 +192,20 @@ impl Vocabulary {
         };
         (label(&self.attributes, pair.attribute), label(&self.objects, pair.object))
     }
+}
+
+/// Characters of the longest label.
+const MOST_CHARS: usize = 200;
+
+/// Whether a terminal does something else with a character than show it.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A label for an error: short, and without what a terminal would obey.
+fn shown(name: &str) -> String {
+    name.chars().take(MOST_CHARS).flat_map(char::escape_debug).collect()
 }
 
 fn find(kind: LabelKind, got: &str, names: &[String]) -> Result<u32> {
@@ -271,6 +291,9 @@ mod tests {
             (vec!["a", ""], "`` cannot be part"),
             (vec!["a/b"], "`a/b` cannot be part"),
             (vec![".git"], "`.git` cannot be part"),
+            (vec!["a\u{1b}[2J"], "`a\\u{1b}[2J` cannot be part"),
+            (vec!["a\nb"], "`a\\nb` cannot be part"),
+            (vec!["a\u{202e}b"], "`a\\u{202e}b` cannot be part"),
         ] {
             let error = Vocabulary::new(attributes, vec!["x"]).unwrap_err();
             assert!(error.to_string().contains(problem), "{error}");

@@ -41,8 +41,13 @@ impl<'a> Mat<'a> {
     }
 }
 
+/// Whether the last element is inside; a place beyond all numbers is not.
 fn fits(len: usize, [rows, cols]: [usize; 2], [row_stride, col_stride]: [usize; 2]) -> bool {
-    rows == 0 || cols == 0 || (rows - 1) * row_stride + (cols - 1) * col_stride < len
+    if rows == 0 || cols == 0 {
+        return true;
+    }
+    let (row, col) = ((rows - 1).checked_mul(row_stride), (cols - 1).checked_mul(col_stride));
+    row.zip(col).and_then(|(row, col)| row.checked_add(col)).is_some_and(|last| last < len)
 }
 
 /// `out += a · b` on this thread, where row `i` of `out` starts at `i * row_stride`.
@@ -88,6 +93,22 @@ mod tests {
         let mut out = [10.0, 0.0, -1.0, 0.0, 0.0, 0.0];
         gemm_add(&mut out, 3, Mat::row_major(&a, [2, 3]), Mat::row_major(&b, [2, 3]).transposed());
         assert_eq!(out, [17.0, 10.0, -1.0, 16.0, 22.0, 0.0]);
+    }
+
+    #[test]
+    fn sizes_beyond_all_numbers_do_not_fit() {
+        const HALF: usize = 1 << (usize::BITS - 1);
+        assert!(fits(72, [72, 1], [1, 1]) && fits(0, [0, HALF], [HALF, 1]));
+        // `(rows - 1) * (HALF + 1)`, `rows - 1` even, wraps to `rows - 1`.
+        for (shape, strides) in [
+            ([71, 2], [HALF + 1, 1]),
+            ([2, 71], [1, HALF + 1]),
+            ([2, 2], [usize::MAX, 1]),
+            ([usize::MAX, 3], [1, HALF]),
+            ([72, HALF + 1], [HALF + 1, 1]),
+        ] {
+            assert!(!fits(72, shape, strides), "{shape:?} with strides {strides:?}");
+        }
     }
 
     #[test]

@@ -134,11 +134,25 @@ impl UNetConfig {
         Ok(())
     }
 
-    /// Checks that every level can halve images of this size.
+    /// Checks that every level can halve images of this size, and that the features of one image fit into memory: no side of
+    /// more than 4096 pixels, no level of more than 2^30 values.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] when it cannot, naming the sizes that fit.
+    /// [`Error::InvalidConfig`] when not, naming the sizes that fit.
     pub fn validate_image_px(&self, image_px: usize) -> Result<()> {
+        const MAX_PX: usize = 1 << 12;
+        const MAX_VALUES: u64 = 1 << 30;
+        if image_px > MAX_PX {
+            return Err(Error::invalid("image_px", image_px, format!("at most {MAX_PX}")));
+        }
+        let widest = self.channel_mult.iter().enumerate().map(|(level, mult)| {
+            let side = (image_px >> level.min(usize::BITS as usize - 1)) as u64;
+            (self.model_channels as u64).saturating_mul(*mult as u64).saturating_mul(side * side)
+        });
+        if widest.max().is_some_and(|values| values > MAX_VALUES) {
+            let got = format!("{image_px}, with {} channels", self.model_channels);
+            return Err(Error::invalid("image_px", got, "smaller, or the network: one image fills memory"));
+        }
         let divisor = self.image_divisor();
         if image_px == 0 || !image_px.is_multiple_of(divisor) {
             let want = format!("a multiple of {divisor}, since {} levels halve it", self.channel_mult.len());
@@ -169,9 +183,15 @@ impl Tables {
     /// [`Error::InvalidConfig`] for the first value out of range.
     pub fn validate(&self) -> Result<()> {
         const MAX_ROWS: usize = 1 << 20;
+        // Every pair is drawn and scored: more are a mistake, and lists of them fill memory.
+        const MAX_PAIRS: usize = 1 << 20;
         if self.labels.iter().any(|count| !(1..=MAX_ROWS).contains(count)) {
             let got = format!("{} × {}", self.labels[0], self.labels[1]);
             return Err(Error::invalid("labels", got, format!("between 1 and {MAX_ROWS} of each kind")));
+        }
+        if self.labels[0] * self.labels[1] > MAX_PAIRS {
+            let got = format!("{} × {} pairs", self.labels[0], self.labels[1]);
+            return Err(Error::invalid("labels", got, format!("at most {MAX_PAIRS} pairs")));
         }
         if !(2..=MAX_ROWS).contains(&self.timesteps) {
             return Err(Error::invalid(
@@ -214,6 +234,15 @@ mod tests {
         let error = cfg.validate_image_px(30).unwrap_err().to_string();
         assert!(error.contains("multiple of 4"), "{error}");
         assert!(cfg.validate_image_px(0).is_err());
+        // Sizes that no memory holds, and that arithmetic might not.
+        for px in [1 << 13, 1 << 31, 1 << 62, usize::MAX - 3] {
+            assert!(cfg.validate_image_px(px).is_err(), "{px}");
+        }
+        let wide = UNetConfig { model_channels: 1 << 14, channel_mult: vec![1], ..cfg };
+        assert!(wide.validate_image_px(1 << 12).is_err());
+        UNetConfig::celeba_128().validate_image_px(1024).unwrap();
+        assert!(Tables::new([1 << 11, 1 << 11]).validate().is_err());
+        Tables::new([413, 674]).validate().unwrap();
     }
 
     #[test]

@@ -4,24 +4,35 @@ use std::path::Path;
 
 use candle_core::Device;
 
-use crate::weights::write_views;
-use crate::{Hints, ModelConfig, ModelFiles, Parameters, Result, state_dict};
+use crate::{Hints, ModelConfig, ModelFiles, Parameters, PendingModel, Result, state_dict};
 
 /// Reads the network of a PyTorch checkpoint or a safetensors file and writes it as a model: weights in the form that
 /// the name of `to.weights` says (see [`crate::save_weights`]) and in the dtypes they have, beside them the config, which is
 /// read off the tensors and completed by hints.
 ///
-/// Each file appears whole or not at all; the config first, so that weights never lie alone.
+/// The files appear as those of [`ModelFiles::save`] do.
 ///
 /// # Errors
 /// As [`load_checkpoint`]; [`crate::Error::Io`] when a file cannot be written.
 pub fn convert(from: &Path, hints: &Hints, to: &ModelFiles) -> Result<ModelConfig> {
+    let (config, model) = prepare_conversion(from, hints, to)?;
+    model.commit()?;
+    Ok(config)
+}
+
+/// [`convert`] but for the last step, so that more can be put beside the model.
+///
+/// # Errors
+/// As [`convert`].
+pub fn prepare_conversion(
+    from: &Path,
+    hints: &Hints,
+    to: &ModelFiles,
+) -> Result<(ModelConfig, PendingModel)> {
     let state = state_dict::open(from)?.state_dict(from)?;
     let config = hints.config(&state.shapes(), &from.display().to_string())?;
-    let tensors = state.read()?;
-    config.save(&to.config)?;
-    write_views(&to.weights, &tensors)?;
-    Ok(config)
+    let model = to.prepare_views(&config, &state.read()?)?;
+    Ok((config, model))
 }
 
 /// The network of a PyTorch checkpoint or a safetensors file, in memory; the config is read off the tensors and

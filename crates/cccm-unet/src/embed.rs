@@ -41,7 +41,7 @@ impl TimeEmbedding {
     /// - `t`: `(batch,)` `u32`; `w`: `(batch,)` guidance weights, for a student and only for it
     /// - result: `(batch, 4 · model_channels)`
     pub(crate) fn forward(&self, t: &Tensor, w: Option<&Tensor>) -> Result<Tensor> {
-        let embedded = self.table.index_select(&t.to_device(self.table.device())?, 0)?;
+        let embedded = rows(&self.table, t, "timestep")?;
         let embedded = match (&self.guidance, w) {
             (Some(guidance), Some(w)) => {
                 let w = guidance_embedding(w, guidance.width)?.to_device(embedded.device())?;
@@ -78,9 +78,25 @@ impl LabelEmbedding {
 
     /// - `labels`: `(batch,)` `u32`, up to and including the null token; result: `(batch, 4 · model_channels)`
     pub(crate) fn forward(&self, labels: &Tensor) -> Result<Tensor> {
-        let embedded = self.table.index_select(&labels.to_device(self.table.device())?, 0)?;
+        let embedded = rows(&self.table, labels, "label")?;
         self.linear_2.forward(&self.linear_1.forward(&embedded)?.silu()?)
     }
+}
+
+/// The rows of a table with these indices, `(batch,)` `u32`. One beyond the table is an error where the indices are on the CPU.
+/// On a GPU they are not read, which would wait for it: there, the last row is taken, as a GPU that reads beyond its memory
+/// is of no use to the process any more.
+fn rows(table: &Tensor, indices: &Tensor, what: &str) -> Result<Tensor> {
+    let last = (table.dim(0)? as u32).saturating_sub(1);
+    if indices.device().is_cpu() {
+        let bad = indices.flatten_all()?.to_vec1::<u32>()?.into_iter().find(|index| *index > last);
+        if let Some(index) = bad {
+            bail!("{what} {index} is not in 0..={last}, which the network has");
+        }
+        return table.index_select(&indices.to_device(table.device())?, 0);
+    }
+    let last = Tensor::full(last, indices.shape(), indices.device())?;
+    table.index_select(&indices.minimum(&last)?.to_device(table.device())?, 0)
 }
 
 /// Start of the timestep table: interleaved `sin, cos` of `t exp(-2j/ch ln 10000)`, in `f32` as PyTorch has it

@@ -37,6 +37,20 @@ pub enum Error {
         /// What was looked for and found.
         reason: String,
     },
+    /// A file of a model that is not the one that its list of digests was written for.
+    #[error(
+        "{} is not as it was written, by {}: {problem}; the model was replaced in part or damaged: write it again, or \
+         remove the list if you changed the file yourself",
+        .path.display(), .list.display()
+    )]
+    NotAsWritten {
+        /// The file.
+        path: PathBuf,
+        /// The list of digests.
+        list: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// A weight file that is no readable safetensors file.
     #[error("{} is no complete safetensors file", .path.display())]
     Safetensors {
@@ -95,7 +109,7 @@ pub enum Error {
     /// A file that cannot be read or written.
     #[error("cannot {action} {}", .path.display())]
     Io {
-        /// `read` or `write`.
+        /// `read`, `write` or `look at`.
         action: &'static str,
         /// The file.
         path: PathBuf,

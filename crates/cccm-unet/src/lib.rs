@@ -10,6 +10,7 @@ mod infer;
 mod inspect;
 mod layers;
 mod model;
+mod model_files;
 mod names;
 mod parameters;
 #[cfg(feature = "hub")]
@@ -23,11 +24,12 @@ mod unet;
 mod weights;
 
 pub use config::{Arch, Tables, UNetConfig};
-pub use convert::{convert, load_checkpoint};
+pub use convert::{convert, load_checkpoint, prepare_conversion};
 pub use error::{Error, Result};
 pub use hints::Hints;
 pub use inspect::{InspectedEntry, Inspection, inspect};
-pub use model::{ModelConfig, ModelFiles, Role};
+pub use model::{ModelConfig, Role};
+pub use model_files::{ModelFiles, PendingModel};
 pub use parameters::{GuidanceInit, ParameterSpec, Parameters};
 pub use pth::{Part, PthProblem};
 pub use unet::UNet;

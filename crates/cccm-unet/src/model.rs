@@ -1,13 +1,14 @@
-//! A model on disk: weights, and beside them the `config.json` that says what they are.
+//! `config.json`: what the weights beside it are.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 
 use candle_core::Device;
 use cccm_sched::{LabelKind, ScheduleConfig, StudentConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::weights::{io, load_weights, parse_weights, save_weights, write_atomically};
+use crate::weights::{io, parse_weights};
 use crate::{Error, Parameters, Result, Tables, UNetConfig};
 
 /// What a network was trained to do.
@@ -45,6 +46,8 @@ pub struct ModelConfig {
 impl ModelConfig {
     /// The version written.
     pub const FORMAT: u32 = 1;
+    /// Bytes of the longest `config.json` that is read: one of ordinary labels has a few thousand.
+    pub const MOST_BYTES: u64 = 4 << 20;
 
     /// A teacher's config.
     pub fn teacher(
@@ -91,13 +94,7 @@ impl ModelConfig {
         self.unet.validate()?;
         self.unet.validate_image_px(self.image_px)?;
         self.tables()?.validate()?;
-        for LabelKind { kind, names } in &self.labels {
-            let distinct: BTreeSet<_> = names.iter().collect();
-            if distinct.len() != names.len() || names.iter().any(String::is_empty) {
-                let want = "a list of distinct, non-empty names";
-                return Err(Error::invalid("labels", format!("`{kind}`: {names:?}"), want));
-            }
-        }
+        self.labels.iter().try_for_each(check_labels)?;
         self.schedule.validate()?;
         match (self.role, &self.student, self.unet.guidance_dim) {
             (Role::Teacher, None, None) => Ok(()),
@@ -118,8 +115,22 @@ impl ModelConfig {
     /// # Errors
     /// [`Error::Io`], [`Error::ConfigJson`] with the place, or what [`Self::validate`] finds.
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|source| io("read", path, source))?;
-        Self::parse(&bytes, path)
+        Self::parse(&Self::read(path)?, path)
+    }
+
+    /// The bytes of such a file: no more than one may have.
+    pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+        let read = || {
+            let mut bytes = Vec::new();
+            let file = std::fs::File::open(path)?;
+            file.take(Self::MOST_BYTES + 1).read_to_end(&mut bytes)?;
+            if bytes.len() as u64 > Self::MOST_BYTES {
+                let problem = format!("it is larger than {} bytes, which no such file is", Self::MOST_BYTES);
+                return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, problem));
+            }
+            Ok(bytes)
+        };
+        read().map_err(|source| io("read", path, source))
     }
 
     /// [`Self::load`] of a file in memory; `path` is its name in errors.
@@ -147,7 +158,8 @@ impl ModelConfig {
     /// # Errors
     /// [`Error::Io`] when it cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        write_atomically(path, self.to_json()?.as_bytes())
+        let json = self.to_json()?;
+        cccm_files::write(path, json.as_bytes()).map_err(|source| io("write", path, source))
     }
 
     /// Weights in memory, checked against this config; `origin` is their name in errors.
@@ -160,83 +172,46 @@ impl ModelConfig {
     }
 }
 
-/// The two files of a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelFiles {
-    /// The safetensors or PyTorch file.
-    pub weights: PathBuf,
-    /// The `config.json` beside it.
-    pub config: PathBuf,
+/// Names as they may stand in lists, in commands and on a terminal: distinct, not empty, of a few words without control
+/// characters. An error has one of them, not all.
+fn check_labels(kind: &LabelKind) -> Result<()> {
+    const MOST_CHARS: usize = 200;
+    let LabelKind { kind, names } = kind;
+    let shown = |name: &str| name.chars().take(MOST_CHARS).flat_map(char::escape_debug).collect::<String>();
+    let mut seen = BTreeSet::new();
+    for name in std::iter::once(kind).chain(names) {
+        let want = if name.is_empty() {
+            "a name that is not empty"
+        } else if name.chars().count() > MOST_CHARS {
+            "a name of at most 200 characters"
+        } else if name.chars().any(is_obeyed) {
+            "a name without characters that terminals obey"
+        } else {
+            continue;
+        };
+        let got = format!("`{}` of kind `{}`", shown(name), shown(kind));
+        return Err(Error::invalid("labels", got, want));
+    }
+    match names.iter().find(|name| !seen.insert(name.as_str())) {
+        Some(twice) => {
+            let got = format!("`{}` of kind `{}`, twice", shown(twice), shown(kind));
+            Err(Error::invalid("labels", got, "a list of distinct names"))
+        }
+        None => Ok(()),
+    }
 }
 
-/// Where weights may lie below a directory: in a run, a model directory, a checkpoint.
-const WEIGHTS_IN_DIRECTORY: [&str; 4] =
-    ["model/model.safetensors", "model.safetensors", "sampling.safetensors", "target.safetensors"];
-
-impl ModelFiles {
-    /// Finds the model of a run, a model directory, a checkpoint, or a weight file of its own.
-    ///
-    /// # Errors
-    /// [`Error::NoModel`] saying what was looked for.
-    pub fn locate(path: &Path) -> Result<Self> {
-        let missing = |reason: String| Error::NoModel { path: path.to_owned(), reason };
-        if path.is_dir() {
-            let weights = WEIGHTS_IN_DIRECTORY.iter().map(|name| path.join(name)).find(|file| file.is_file());
-            let none = || missing(format!("the directory holds none of {}", WEIGHTS_IN_DIRECTORY.join(", ")));
-            return Self::of_file(&weights.ok_or_else(none)?);
-        }
-        if !path.is_file() {
-            return Err(missing("there is no such file or directory".to_owned()));
-        }
-        Self::of_file(path)
-    }
-
-    /// The files of a new model in a directory.
-    pub fn in_directory(dir: &Path) -> Self {
-        Self { weights: dir.join("model.safetensors"), config: dir.join("config.json") }
-    }
-
-    fn of_file(weights: &Path) -> Result<Self> {
-        let named = weights.with_extension("config.json");
-        let shared = weights.with_file_name("config.json");
-        let config = if named.is_file() { named } else { shared };
-        if config.is_file() {
-            return Ok(Self { weights: weights.to_owned(), config });
-        }
-        let named = weights.with_extension("config.json");
-        let reason =
-            format!("{} has neither {} nor config.json beside it", weights.display(), named.display());
-        Err(Error::NoModel { path: weights.to_owned(), reason })
-    }
-
-    /// Reads both files, strictly.
-    ///
-    /// # Errors
-    /// What is wrong with either, naming it.
-    pub fn load(&self, device: &Device) -> Result<(ModelConfig, Parameters)> {
-        let config = ModelConfig::load(&self.config)?;
-        let origin = self.weights.display().to_string();
-        let tensors = load_weights(&self.weights)?;
-        let parameters = Parameters::from_tensors(&config.unet, config.tables()?, tensors, &origin, device)?;
-        Ok((config, parameters))
-    }
-
-    /// Writes both files, each whole or not at all; the config first, so that weights never lie alone.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when one cannot be written.
-    pub fn save(&self, config: &ModelConfig, parameters: &Parameters) -> Result<()> {
-        config.save(&self.config)?;
-        save_weights(&self.weights, &parameters.tensors())
-    }
+/// Whether a terminal does something else with a character than show it: controls, line ends, changes of direction.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use cccm_sched::Streams;
 
-    fn teacher() -> ModelConfig {
+    pub(crate) fn teacher() -> ModelConfig {
         let kind = |kind: &str, names: &[&str]| LabelKind {
             kind: kind.into(),
             names: names.iter().map(ToString::to_string).collect(),
@@ -245,51 +220,6 @@ mod tests {
         let unet =
             UNetConfig { model_channels: 8, channel_mult: vec![1, 2], ..UNetConfig::colored_mnist_32() };
         ModelConfig::teacher(unet, 8, labels, ScheduleConfig::default())
-    }
-
-    #[test]
-    fn a_saved_model_is_found_from_its_run_its_directory_and_its_file() -> anyhow::Result<()> {
-        let run = tempfile::tempdir()?;
-        let dir = run.path().join("model");
-        std::fs::create_dir(&dir)?;
-        let config = teacher().student_of(16, StudentConfig::default());
-        let parameters = Parameters::init(&config.unet, config.tables()?, &Streams::new(1), &Device::Cpu)?;
-        let files = ModelFiles::in_directory(&dir);
-        files.save(&config, &parameters)?;
-        for place in [run.path(), &dir, &files.weights] {
-            assert_eq!(ModelFiles::locate(place)?, files);
-        }
-        let (loaded, weights) = files.load(&Device::Cpu)?;
-        assert_eq!(loaded, config);
-        let head = |p: &Parameters| p.vars()["head.weight"].flatten_all()?.to_vec1::<f32>();
-        assert_eq!(head(&weights)?, head(&parameters)?);
-        Ok(())
-    }
-
-    #[test]
-    fn a_bare_file_prefers_the_config_of_its_own_name() -> anyhow::Result<()> {
-        let dir = tempfile::tempdir()?;
-        let file = |name: &str| dir.path().join(name);
-        std::fs::write(file("a.safetensors"), "")?;
-        assert!(matches!(ModelFiles::locate(&file("a.safetensors")), Err(Error::NoModel { .. })));
-        std::fs::write(file("config.json"), "")?;
-        assert_eq!(ModelFiles::locate(&file("a.safetensors"))?.config, file("config.json"));
-        std::fs::write(file("a.config.json"), "")?;
-        assert_eq!(ModelFiles::locate(&file("a.safetensors"))?.config, file("a.config.json"));
-        assert!(ModelFiles::locate(&file("missing")).is_err());
-        Ok(())
-    }
-
-    #[test]
-    fn of_a_checkpoint_the_average_that_is_sampled_is_found() -> anyhow::Result<()> {
-        let dir = tempfile::tempdir()?;
-        for name in ["config.json", "student.safetensors", "target.safetensors", "sampling.safetensors"] {
-            std::fs::write(dir.path().join(name), "")?;
-        }
-        assert!(ModelFiles::locate(dir.path())?.weights.ends_with("sampling.safetensors"));
-        std::fs::remove_file(dir.path().join("sampling.safetensors"))?;
-        assert!(ModelFiles::locate(dir.path())?.weights.ends_with("target.safetensors"));
-        Ok(())
     }
 
     #[test]
@@ -308,6 +238,21 @@ mod tests {
         let mut twice = teacher();
         twice.labels[0].names[1] = "red".into();
         assert_eq!(field(twice), "labels");
+        for name in ["", "a\nb", "\u{1b}[2J", "a\u{202e}b", &"x".repeat(201)] {
+            let mut bad = teacher();
+            bad.labels[1].names[2] = name.into();
+            assert_eq!(field(bad), "labels");
+        }
+    }
+
+    #[test]
+    fn an_error_does_not_repeat_a_long_list() {
+        let mut config = teacher();
+        config.labels[0].names = (0..5000).map(|i| format!("{i}{}", "x".repeat(190))).collect();
+        let twice = config.labels[0].names[7].clone();
+        config.labels[0].names.push(twice);
+        let error = config.validate().unwrap_err().to_string();
+        assert!(error.len() < 1000 && error.contains("`7xxx"), "{} bytes", error.len());
     }
 
     #[test]

@@ -294,4 +294,29 @@ mod tests {
         }
         Ok(())
     }
+
+    #[test]
+    fn indices_beyond_the_tables_are_named() -> Result<()> {
+        let cfg = UNetConfig { model_channels: 8, channel_mult: vec![1], ..UNetConfig::colored_mnist_32() };
+        let (tables, device) = (Tables::new([2, 3]), Device::Cpu);
+        let parameters =
+            Parameters::init(&cfg, tables, &Streams::new(1), &device).map_err(candle_core::Error::wrap)?;
+        let network = UNet::frozen(&cfg, tables, &parameters).map_err(candle_core::Error::wrap)?;
+        let x_t = Tensor::zeros((1, 3, 4, 4), DType::F32, &device)?;
+        let predict = |t: u32, attribute: u32, object: u32| -> Result<Tensor> {
+            let labels = [attribute, object].map(|label| Tensor::new(&[label], &device));
+            let labels = labels.into_iter().collect::<Result<Vec<_>>>()?;
+            network.predict(&x_t, &Tensor::new(&[t], &device)?, &Conditions::new(labels))
+        };
+        predict(999, 2, 3)?;
+        for (got, words) in [
+            (predict(1000, 0, 0), "timestep 1000 is not in 0..=999"),
+            (predict(0, 3, 0), "label 3 is not in 0..=2"),
+            (predict(0, 0, u32::MAX), "label 4294967295 is not in 0..=3"),
+        ] {
+            let error = got.unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        Ok(())
+    }
 }

@@ -5,6 +5,7 @@ use std::io::{BufWriter, Cursor, Write};
 use std::path::Path;
 
 use candle_core::Tensor;
+use cccm_files::Pending;
 use safetensors::View;
 
 use crate::state_dict::{self, WeightFile};
@@ -39,64 +40,41 @@ pub fn parse_weights(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Tenso
 /// # Errors
 /// [`Error::Io`] when it cannot be written.
 pub fn save_weights(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-    let tensors = tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.contiguous()?)));
-    write_views(path, &tensors.collect::<Result<BTreeMap<_, _>>>()?)
+    pending_views(path, &views_of(tensors)?)?.commit().map_err(|source| io("write", path, source))
 }
 
-/// [`save_weights`] of whatever has values.
-pub(crate) fn write_views<V>(path: &Path, tensors: &BTreeMap<String, V>) -> Result<()>
+/// The tensors as what they show, not as what they store.
+pub(crate) fn views_of(tensors: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
+    tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.contiguous()?))).collect()
+}
+
+/// [`save_weights`] of whatever has values, but for the last step.
+pub(crate) fn pending_views<V>(path: &Path, tensors: &BTreeMap<String, V>) -> Result<Pending>
 where
     for<'a> &'a V: View,
 {
-    if is_pth_name(path) {
-        return write_with(path, |file| {
+    let written = if is_pth_name(path) {
+        Pending::new(path, |file| {
             let mut out = BufWriter::new(file);
             pth::write(&mut out, tensors)?;
             out.flush()
-        });
-    }
-    // A tensor at a time: the whole would double the memory.
-    let serialize = |file: &mut tempfile::NamedTempFile| {
-        safetensors::serialize_to_file(tensors, None, file.path()).map_err(|error| match error {
-            safetensors::SafeTensorError::IoError(error) => error,
-            other => std::io::Error::other(other),
-        })?;
-        // That has put another file there, which is private and may not have reached the disk.
-        let written = std::fs::File::open(file.path())?;
-        written.set_permissions(file.as_file().metadata()?.permissions())?;
-        written.sync_all()
+        })
+    } else {
+        // A tensor at a time: the whole would double the memory.
+        Pending::by_name(path, |partial| {
+            safetensors::serialize_to_file(tensors, None, partial).map_err(|error| match error {
+                safetensors::SafeTensorError::IoError(error) => error,
+                other => std::io::Error::other(other),
+            })
+        })
     };
-    write_with(path, serialize)
+    written.map_err(|source| io("write", path, source))
 }
 
 /// Whether a file of this name is a PyTorch file.
 pub(crate) fn is_pth_name(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
     ["pth", "pt"].iter().any(|pth| extension.eq_ignore_ascii_case(pth))
-}
-
-/// Writes beside the place, syncs, renames.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with(path, |file| file.write_all(bytes))
-}
-
-fn write_with(
-    path: &Path,
-    write: impl FnOnce(&mut tempfile::NamedTempFile) -> std::io::Result<()>,
-) -> Result<()> {
-    let write = || -> std::io::Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mut builder = tempfile::Builder::new();
-        // Temporary files are private, but this one becomes a result: as readable as the umask allows.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
-        write(&mut file)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|source| io("write", path, source))
 }
 
 pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Error {

@@ -45,6 +45,8 @@ struct State {
     /// Parts of uploads that are not complete, by digest and number.
     parts: BTreeMap<(String, usize), Vec<u8>>,
     faults: Vec<(Side, Fault)>,
+    /// Of the Hub, for requests whose paths end so, each time.
+    lasting_faults: Vec<(String, Fault)>,
     log: Vec<(Side, Request)>,
     /// Bytes of a part, where uploads go in parts.
     part_len: Option<usize>,
@@ -83,6 +85,7 @@ impl HubStandIn {
                 state.log.push((side, request.clone()));
                 let fault = state.faults.iter().position(|(at, _)| *at == side);
                 let fault = fault.map(|index| state.faults.remove(index).1);
+                let fault = fault.or_else(|| state.lasting_fault(side, request));
                 match fault {
                     Some(Fault::Status(status, headers)) => {
                         return (Reply::status(status).with_all(headers), None);
@@ -156,6 +159,11 @@ impl HubStandIn {
         lock(&self.state).faults.extend(faults.into_iter().map(|fault| (side, fault)));
     }
 
+    /// From now on, all requests to the Hub whose paths end so fail.
+    pub fn fail_always(&self, end: &str, fault: Fault) {
+        lock(&self.state).lasting_faults.push((end.to_owned(), fault));
+    }
+
     /// The requests so far, and forgets them.
     pub fn take_log(&self) -> Vec<(Side, Request)> {
         std::mem::take(&mut lock(&self.state).log)
@@ -166,6 +174,12 @@ impl State {
     fn next_commit(&mut self) -> String {
         self.commits += 1;
         format!("{:040x}", self.commits)
+    }
+
+    fn lasting_fault(&self, side: Side, request: &Request) -> Option<Fault> {
+        let is_meant =
+            |(end, _): &&(String, Fault)| side == Side::Hub && request.path().ends_with(end.as_str());
+        self.lasting_faults.iter().find(is_meant).map(|(_, fault)| fault.clone())
     }
 
     fn knows(&self, request: &Request) -> bool {

@@ -28,7 +28,7 @@ pub(super) fn check() -> Result<u8> {
                 "SKIPPED: compiling {} kernel files: {error:#}; unpack the package {} and set {LIBRARY_ENV} to its \
                  libnvrtc.so.13",
                 kernels.len(),
-                wheels::NVRTC
+                wheels::NVRTC.requirement
             );
             return Ok(0);
         }

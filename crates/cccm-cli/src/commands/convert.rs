@@ -76,18 +76,19 @@ fn target(to: &Path) -> Result<ModelFiles> {
         _ => bail!("{} ends in neither .safetensors nor .pth, and is no directory", to.display()),
     };
     if let Some(folder) = files.weights.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        cccm_files::create_dirs(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     Ok(files)
 }
 
 /// What a config beside the file says, if there is one.
 fn beside(from: &Path) -> Result<Hints> {
-    Ok(match ModelFiles::locate(from) {
-        Ok(files) => Hints::from_config(&ModelConfig::load(&files.config)?),
+    match ModelFiles::locate(from) {
+        Ok(files) => Ok(Hints::from_config(&ModelConfig::load(&files.config)?)),
         // Without a config, and what is wrong with the file itself is said when it is read.
-        Err(_) => Hints::default(),
-    })
+        Err(cccm_unet::Error::NoModel { .. }) => Ok(Hints::default()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn list(inspection: &Inspection, out: &mut dyn Write) -> Result<()> {
@@ -95,11 +96,13 @@ fn list(inspection: &Inspection, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "{form}, {}", size(*file_bytes))?;
     for (name, part) in parts {
         match part {
-            Part::Fact(text) => writeln!(out, "{name}: {text}")?,
-            Part::Tensors { count, bytes } => writeln!(out, "{name}: {count} tensors, {}", size(*bytes))?,
+            Part::Fact(text) => writeln!(out, "{}: {}", name.escape_debug(), text.escape_debug())?,
+            Part::Tensors { count, bytes } => {
+                writeln!(out, "{}: {count} tensors, {}", name.escape_debug(), size(*bytes))?;
+            }
         }
     }
-    let key = state_key.map(|key| format!("{key}: ")).unwrap_or_default();
+    let key = state_key.as_ref().map(|key| format!("{key}: ")).unwrap_or_default();
     let values: usize =
         entries.iter().filter_map(|entry| Some(entry.shape.as_ref()?.iter().product::<usize>())).sum();
     let bytes = entries.iter().map(|entry| entry.bytes).sum();
@@ -107,7 +110,8 @@ fn list(inspection: &Inspection, out: &mut dyn Write) -> Result<()> {
     let width = entries.iter().map(|entry| entry.name.chars().count()).max().unwrap_or_default();
     for InspectedEntry { name, kind, shape, .. } in entries {
         let shape = shape.as_ref().map(|shape| format!("{shape:?}")).unwrap_or_default();
-        writeln!(out, "  {:<width$}  {kind:<8}  {shape}", name.escape_debug().to_string())?;
+        let (name, kind) = (name.escape_debug().to_string(), kind.escape_debug().to_string());
+        writeln!(out, "  {name:<width$}  {kind:<8}  {shape}")?;
     }
     Ok(())
 }
@@ -120,4 +124,25 @@ fn size(bytes: u64) -> String {
         || format!("{bytes} bytes"),
         |(name, unit)| format!("{:.1} {name}", bytes as f64 / unit as f64),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_a_file_do_not_reach_the_terminal_as_they_are() {
+        let evil = "a\u{1b}[2J\nb";
+        let inspection = Inspection {
+            form: "PyTorch",
+            file_bytes: 1,
+            state_key: Some("model"),
+            entries: vec![InspectedEntry { name: evil.into(), kind: evil.into(), shape: None, bytes: 0 }],
+            parts: vec![(evil.into(), Part::Fact(evil.into()))],
+        };
+        let mut out = Vec::new();
+        list(&inspection, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(!text.contains('\u{1b}') && text.lines().count() == 4, "{text:?}");
+    }
 }

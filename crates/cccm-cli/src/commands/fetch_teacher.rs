@@ -4,13 +4,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use cccm_files::create_dirs;
 use cccm_unet::pretrained::{Hub, HubFile, RepoId, Revision};
-use cccm_unet::{Hints, ModelConfig, ModelFiles, Role, convert};
+use cccm_unet::{Hints, ModelConfig, ModelFiles, Role, prepare_conversion};
 
 use crate::args::{HintArgs, with_hint};
-use crate::files::write_atomically;
 use crate::hub::{HubArgs, PUBLISHED_REPO, assumed_hints, config_beside, fetch};
 use crate::model_card::model_card;
+use crate::shell::quoted;
 
 /// Download a teacher from the Hugging Face Hub and make a model directory of it
 ///
@@ -60,16 +61,18 @@ impl FetchTeacherArgs {
         let hints = self.hints.hints()?;
         let dest = self.dest.clone().unwrap_or_else(|| Path::new("teachers").join(self.repo.name()));
         let files = ModelFiles::in_directory(&dest);
-        if files.weights.exists() && !self.force {
+        let is_there = files.weights.try_exists();
+        if is_there.with_context(|| format!("cannot look at {}", dest.display()))? && !self.force {
             bail!(
-                "{0} holds a model: distil it with `cccm train --teacher {0}`, or give another --dest, or --force to \
+                "{} holds a model: distil it with `cccm train --teacher {}`, or give another --dest, or --force to \
                  replace it",
-                dest.display()
+                dest.display(),
+                quoted(dest.display())
             );
         }
         let file = HubFile::new(self.repo.clone(), self.revision.clone(), &self.file)?;
         let config = fetch_model(&hub, &file, hints, &dest)?;
-        let (dest, px) = (dest.display(), config.image_px);
+        let (dest, px) = (quoted(dest.display()), config.image_px);
         let next = match config.role {
             Role::Teacher => format!("distil it with\n  cccm train --teacher {dest} --data DIR"),
             Role::Student => format!("draw with it\n  cccm sample --checkpoint {dest} --steps 4"),
@@ -81,7 +84,7 @@ impl FetchTeacherArgs {
     fn list(&self, hub: &Hub, out: &mut dyn Write) -> Result<()> {
         for file in hub.list(&self.repo, &self.revision)? {
             let size = file.size.map_or_else(|| "?".to_owned(), |size| size.to_string());
-            writeln!(out, "{size:>12}  {}", file.name)?;
+            writeln!(out, "{size:>12}  {}", file.name.escape_debug())?;
         }
         Ok(())
     }
@@ -93,8 +96,8 @@ fn fetch_model(hub: &Hub, file: &HubFile, hints: Hints, dest: &Path) -> Result<M
     let beside = config_beside(hub, file, &fetched)?;
     let beside = beside.as_ref().map(Hints::from_config).unwrap_or_default();
     let hints = hints.or(beside).or(assumed_hints(file));
-    std::fs::create_dir_all(dest).with_context(|| format!("cannot create {}", dest.display()))?;
-    let config = convert(&fetched.path, &hints, &ModelFiles::in_directory(dest))
+    create_dirs(dest).with_context(|| format!("cannot create {}", dest.display()))?;
+    let (config, model) = prepare_conversion(&fetched.path, &hints, &ModelFiles::in_directory(dest))
         .inspect_err(|_| {
             // Removes nothing but an empty directory.
             std::fs::remove_dir(dest).ok();
@@ -102,7 +105,7 @@ fn fetch_model(hub: &Hub, file: &HubFile, hints: Hints, dest: &Path) -> Result<M
         .map_err(with_hint)
         .with_context(|| format!("cannot make a model of {file}"))?;
     let origin = file.at(&fetched.commit).to_string();
-    let card = model_card(&config, &[("converted from".to_owned(), origin)]);
-    write_atomically(&dest.join("README.md"), card.as_bytes())?;
+    let card = model_card(&config, &[("converted from".to_owned(), origin)], model.weights_sha256());
+    model.with_file(&dest.join("README.md"), card.as_bytes())?.commit()?;
     Ok(config)
 }

@@ -10,6 +10,7 @@ use cccm_unet::pretrained::{LocalFile, Push, RepoId, Visibility};
 use serde::Serialize;
 
 use crate::hub::{HubArgs, Transfer};
+use crate::model_card::stated_weights;
 
 /// Upload a model directory to the Hugging Face Hub
 ///
@@ -95,8 +96,24 @@ fn model_files(dir: &Path) -> Result<Vec<LocalFile>> {
     let file = |name: &str| LocalFile { name: name.to_owned(), path: folder.join(name) };
     let card = file("README.md");
     let has_card = card.path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
-    if !has_card {
+    if has_card {
+        check_card(&card.path, &whole.weights)?;
+    } else {
         tracing::warn!("{} has no README.md: others will not know what this is", folder.display());
     }
     Ok([file("model.safetensors"), file("config.json")].into_iter().chain(has_card.then_some(card)).collect())
+}
+
+/// Refuses a card that was written for other weights. One that names none is somebody's own.
+fn check_card(card: &Path, weights: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(card).with_context(|| format!("cannot read {}", card.display()))?;
+    let Some(stated) = stated_weights(&text) else { return Ok(()) };
+    let file = std::fs::File::open(weights).and_then(cccm_files::sha256_of);
+    if stated != file.with_context(|| format!("cannot read {}", weights.display()))? {
+        bail!(
+            "{} is the card of other weights (by its digest of them): write another one, or take that line out",
+            card.display()
+        );
+    }
+    Ok(())
 }

@@ -18,7 +18,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::args::{Dtype, GuidanceArgs};
-use crate::pictures::Drawing;
+use crate::pictures::{Drawing, check_fits};
 use crate::report::{GridPicture, PixelRange, rgb_image, write_png};
 use crate::sampling::{Asked, Chosen};
 use crate::signals::Interrupt;
@@ -109,10 +109,23 @@ struct Origin<'a> {
 
 impl Record<'_> {
     fn write(&self, picture: &image::RgbImage, out: &mut dyn Write) -> Result<()> {
-        let text = serde_json::to_string(self)?;
-        write_png(self.file, picture, &[("Comment", &text)])?;
-        Ok(writeln!(out, "{text}")?)
+        // A picture is shown to others, who need not know where things lie here.
+        let name = if self.file.is_absolute() { self.file.file_name().map(Path::new) } else { None };
+        let name = name.unwrap_or(self.file);
+        let origin = Origin { checkpoint: without_folders(self.origin.checkpoint), ..*self.origin };
+        let shared = Record { file: name, origin: &origin, pairs: self.pairs.clone(), ..*self };
+        write_png(self.file, picture, &[("Comment", &serde_json::to_string(&shared)?)])?;
+        Ok(writeln!(out, "{}", serde_json::to_string(self)?)?)
     }
+}
+
+/// Of an absolute path its last part; other places as they are.
+fn without_folders(place: &str) -> &str {
+    let path = Path::new(place);
+    if !path.is_absolute() {
+        return place;
+    }
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
 impl SampleArgs {
@@ -196,6 +209,8 @@ impl Job<'_> {
     /// One picture, or a grid of all.
     fn file(&self, path: &Path, out: &mut dyn Write) -> Result<()> {
         let pairs = self.pairs();
+        let px = self.drawing.image_px * if pairs.len() == 1 { self.args.scale as usize } else { 1 };
+        check_fits(pairs.len(), px).context("name a directory by --out")?;
         let started = Instant::now();
         let bar = ProgressBar::new(pairs.len() as u64);
         let images = self.drawing.images(0, &pairs, &mut |done| bar.set_position(done as u64))?;

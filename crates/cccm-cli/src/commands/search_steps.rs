@@ -176,8 +176,8 @@ impl SearchStepsArgs {
             student.few_step_timesteps.insert(steps, timesteps);
             // Whatever becomes of the next number of steps.
             config.student = Some(student.clone());
-            config
-                .save(&files.config)
+            files
+                .save_config(&config)
                 .with_context(|| format!("cannot keep them in {}", files.config.display()))?;
             search.record(&files.config, &[steps])?;
             writeln!(out, "{}", serde_json::to_string(&found)?)?;

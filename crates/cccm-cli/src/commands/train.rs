@@ -19,6 +19,7 @@ use toml::{Table, Value};
 
 use crate::args::{DataArgs, DrawArgs, GuidanceArgs, LaunchArgs, NetworkArgs, OptimArgs, RunArgs, required};
 use crate::settings::{RECIPE, Settings, lay_over};
+use crate::shell::{as_value, quoted};
 use crate::source::{Source, is_builtin_digits, vocabulary_of};
 use crate::team::Team;
 use crate::training::{Outcome, Training};
@@ -493,10 +494,11 @@ fn next_command(config: &ModelConfig, source: &Source, run: &std::path::Path) ->
     };
     let attribute = name(&vocabulary.attributes, pair.map(|pair| pair.attribute));
     let object = name(&vocabulary.objects, pair.map(|pair| pair.object));
-    let pixels = config.image_px;
     format!(
-        "the student draws {pixels}×{pixels} pictures; try\n  cccm sample --checkpoint {} --attribute {attribute} \
-         --object {object} --steps 4",
-        run.display()
+        "the student draws {0}×{0} pictures; try\n  cccm sample --checkpoint {1} {2} {3} --steps 4",
+        config.image_px,
+        quoted(run.display()),
+        as_value("--attribute", &attribute),
+        as_value("--object", &object)
     )
 }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use cccm_sched::LabelKind;
-use cccm_unet::ModelConfig;
+use cccm_unet::{Error, ModelConfig};
 use toml::{Table, Value};
 
 use super::curve::Curve;
@@ -160,7 +161,14 @@ impl Run {
         let metrics = root.join("metrics.jsonl");
         let model = root.join("model").join("config.json");
         // Only for the names of labels: a model that another version wrote is no hindrance.
-        let config = fs::read(&model).ok().and_then(|text| ModelConfig::parse(&text, &model).ok());
+        let config = match ModelConfig::load(&model) {
+            Ok(config) => Some(config),
+            // What cannot be read is there; what is not there is of a run that is not finished.
+            Err(Error::Io { source, .. }) if source.kind() != ErrorKind::NotFound => {
+                return Err(source).with_context(|| format!("cannot read {}", model.display()));
+            }
+            Err(_) => None,
+        };
         // Training on writes the usual timesteps again.
         let searched =
             config.iter().flat_map(|config| &config.student).flat_map(|s| s.few_step_timesteps.keys());

@@ -39,8 +39,8 @@ impl EventFile {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let secs = wall_time() as u64;
         // Readers take the files of a folder in the order of their names.
-        let path = dir.join(format!("events.out.tfevents.{secs:010}.{}", std::process::id()));
-        let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        let name = format!("events.out.tfevents.{secs:010}.{}", std::process::id());
+        let (file, path) = create_new(dir, &name)?;
         let mut events = Self { file, path };
         events.write(0, EventKind::FileVersion(FILE_VERSION.to_owned()))?;
         events.write(first_step, EventKind::SessionLog(SessionLog { status: SESSION_START }))?;
@@ -130,6 +130,20 @@ fn wall_time() -> f64 {
 pub(crate) fn png_size(png: &[u8]) -> io::Result<(u32, u32)> {
     let reader = png::Decoder::new(io::Cursor::new(png)).read_info().map_err(io::Error::other)?;
     Ok((reader.info().width, reader.info().height))
+}
+
+/// A new file of this name; in containers all processes have the same number, and a second one gets one more.
+fn create_new(dir: &Path, name: &str) -> Result<(File, PathBuf)> {
+    let mut path = dir.join(name);
+    let mut number = 0;
+    loop {
+        match File::create_new(&path) {
+            Ok(file) => return Ok((file, path)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error).with_context(|| format!("cannot create {}", path.display())),
+        }
+        path = dir.join(format!("{name}.{number}"));
+    }
 }
 
 #[cfg(test)]

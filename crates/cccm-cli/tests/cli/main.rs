@@ -12,3 +12,4 @@ mod report;
 mod resume;
 mod support;
 mod trouble;
+mod trust;

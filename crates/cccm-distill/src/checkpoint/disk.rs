@@ -1,86 +1,115 @@
 //! A checkpoint as a directory: written beside its place and renamed, read only if every digest holds.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use cccm_files::{Left, Sums, create_dirs, remove_files, replace_dir, sha256, sync_dir};
+use tempfile::TempDir;
 
 use super::{Checkpoint, STATE};
 use crate::{Error, Result};
 
 pub(super) const SUMS: &str = Checkpoint::SUMS;
-/// What stands between digest and name there.
-const SUMS_GAP: &str = "  ";
+/// Files that only a checkpoint itself puts there.
+const OWN: [&str; 7] = [
+    "config.json",
+    "optimizer.safetensors",
+    "sampling.safetensors",
+    "state.json",
+    "student.safetensors",
+    "target.safetensors",
+    "teacher.safetensors",
+];
+/// How the names of directories end that are written, or were replaced.
+pub(super) const UNFINISHED: [&str; 2] = [".partial", ".replaced"];
 
 impl Checkpoint {
     /// Name of the file with the digests of all others, in the form that `sha256sum --check` reads: a directory that holds it
-    /// is a checkpoint, and damaged once another of its files is changed.
+    /// is a checkpoint, and damaged once one of the files it lists is changed.
     pub const SUMS: &str = "SHA256SUMS";
 
     /// Writes the checkpoint as the directory `dir`, creating the ones above it.
     ///
     /// The files are written into a hidden directory beside `dir` and synced to the disk; then it is renamed. So
     /// whoever finds `dir` finds all of it, and a failed or killed write leaves what was there before. A checkpoint of
-    /// the same name is replaced.
+    /// the same name is replaced; files that somebody else put into it move on to the new one.
     ///
     /// # Errors
     /// [`Error::Io`] when a file cannot be written, for example as the disk is full.
     pub fn write(&self, dir: &Path) -> Result<()> {
-        let partial = beside(dir, "partial")?;
-        let written = self.write_files(&partial).and_then(|()| put_in_place(&partial, dir));
-        if written.is_err() {
-            // Best effort: the error that counts is the first.
-            let _ = fs::remove_dir_all(&partial);
-        } else {
-            tracing::info!(path = %dir.display(), "checkpoint written");
+        let partial = self.write_beside(dir)?;
+        let replaced = replace_dir(partial.path(), dir).map_err(io_error("rename", partial.path()))?;
+        // What was written has another name by now.
+        let _ = partial.keep();
+        tracing::info!(path = %dir.display(), "checkpoint written");
+        if let Some(old) = replaced
+            && let Err(error) = put_away(&old, dir)
+        {
+            // The new one is whole: a rest of the old one is no reason to stop.
+            tracing::warn!("cannot remove {}: {error}", old.display());
         }
-        written
+        Ok(())
     }
 
-    fn write_files(&self, dir: &Path) -> Result<()> {
-        // A run that was killed in here left its directory behind.
-        remove_dir(dir)?;
-        fs::create_dir_all(dir).map_err(io_error("create", dir))?;
-        let mut sums = Vec::new();
+    fn write_beside(&self, dir: &Path) -> Result<TempDir> {
+        let Some(name) = dir.file_name() else {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "the path does not end in a name");
+            return Err(io_error("write a checkpoint to", dir)(source));
+        };
+        let folder = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        create_dirs(folder).map_err(io_error("create", folder))?;
+        let partial = temporary(name, folder).map_err(io_error("create a directory in", folder))?;
+        let mut sums = Sums::default();
         for (name, bytes) in &self.files {
-            write_synced(&dir.join(name), bytes)?;
-            sums.push(format!("{}{SUMS_GAP}{name}\n", sha256(bytes)));
+            write_synced(&partial.path().join(name), bytes)?;
+            sums.insert(name, sha256(bytes));
         }
-        write_synced(&dir.join(SUMS), sums.concat().as_bytes())?;
-        sync_dir(dir)
+        write_synced(&partial.path().join(SUMS), sums.to_string().as_bytes())?;
+        sync_dir(partial.path()).map_err(io_error("sync", partial.path()))?;
+        Ok(partial)
     }
 
-    /// Reads the directory that [`Self::write`] made: all of it, or nothing.
+    /// Reads the directory that [`Self::write`] made: all of it, or nothing. Files that `SHA256SUMS` does not list, such as
+    /// somebody's notes, are passed over.
     ///
     /// # Errors
-    /// [`Error::DamagedCheckpoint`] naming the first file that is missing, not listed in `SHA256SUMS`, or not what its
-    /// digest says; hidden files, which file managers leave, are passed over. [`Error::Io`] when one is there but cannot be
-    /// read.
+    /// [`Error::DamagedCheckpoint`] naming the first file that is missing, of its own but not listed, or not what its digest
+    /// says. [`Error::Io`] when one
+    /// is there but cannot be read.
     pub fn read(dir: &Path) -> Result<Self> {
         let sums = read_sums(dir)?;
         let mut files = BTreeMap::new();
-        for (name, digest) in sums {
-            let bytes = read_file(&dir.join(&name))?;
-            if sha256(&bytes) != digest {
+        for name in sums.names() {
+            let bytes = read_file(&dir.join(name))?;
+            if sums.get(name) != Some(&sha256(&bytes)) {
                 let reason = format!("its {} bytes do not have the digest that {SUMS} says", bytes.len());
                 return Err(damaged(dir.join(name), reason));
             }
-            files.insert(name, bytes);
+            files.insert(name.to_owned(), bytes);
         }
-        for entry in fs::read_dir(dir).map_err(io_error("read", dir))? {
-            let name = entry.map_err(io_error("read", dir))?.file_name();
-            let may_be_there = |name: &str| name == SUMS || files.contains_key(name) || name.starts_with('.');
-            if !name.to_str().is_some_and(may_be_there) {
-                return Err(damaged(dir.join(name), format!("{SUMS} does not list it")));
-            }
+        // A list that lost whole lines.
+        let unlisted = OWN.iter().find(|name| !files.contains_key(**name) && dir.join(name).exists());
+        if let Some(name) = unlisted {
+            return Err(damaged(dir.join(name), format!("{SUMS} does not list it")));
         }
         let state =
             files.get(STATE).ok_or_else(|| damaged(dir.join(SUMS), format!("it does not list {STATE}")))?;
         let state =
             serde_json::from_slice(state).map_err(|cause| damaged(dir.join(STATE), cause.to_string()))?;
         Ok(Self { state, files })
+    }
+
+    /// Removes the files of a checkpoint, and the directory unless somebody else put something into it.
+    ///
+    /// # Errors
+    /// [`Error::DamagedCheckpoint`] when its list of files cannot be understood: then nothing is removed. [`Error::Io`] when a
+    /// file cannot be removed; the list goes last, so that the rest is still known for what it is.
+    pub fn remove(dir: &Path) -> Result<Left> {
+        let sums = read_sums(dir)?;
+        remove_files(dir, sums.names().chain([SUMS])).map_err(io_error("remove", dir))
     }
 }
 
@@ -90,20 +119,57 @@ pub(super) fn is_plain(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)
 }
 
-/// File names with their digests.
-fn read_sums(dir: &Path) -> Result<BTreeMap<String, String>> {
-    let path = dir.join(SUMS);
-    let text = read_file(&path)?;
-    let bad = |number: usize| damaged(path.clone(), format!("line {number} is no digest and file name"));
-    let text = String::from_utf8(text).map_err(|_| damaged(path.clone(), "it is no text".to_owned()))?;
-    if !text.ends_with('\n') {
-        return Err(damaged(path, "its last line is cut off".to_owned()));
+/// A hidden directory next to the one of this name, so that renaming one to the other stays on one file system. It is removed
+/// if nothing comes of it.
+fn temporary(name: &OsStr, folder: &Path) -> io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    let (prefix, [suffix, _]) = (format!(".{}.", name.to_string_lossy()), UNFINISHED);
+    builder.prefix(&prefix).suffix(suffix);
+    // As open as the umask allows: it becomes a result.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    builder.tempdir_in(folder)
+}
+
+/// Removes a checkpoint that was replaced, whole or damaged; what others put into it moves to the new one.
+fn put_away(old: &Path, new: &Path) -> Result<()> {
+    let sums = read_sums(old).unwrap_or_default();
+    let own = sums.names().chain(OWN).chain([SUMS]);
+    if remove_files(old, own).map_err(io_error("remove", old))? == Left::Nothing {
+        return Ok(());
     }
-    let entry = |(index, line): (usize, &str)| match line.split_once(SUMS_GAP) {
-        Some((digest, name)) if is_plain(name) => Ok((name.to_owned(), digest.to_owned())),
-        _ => Err(bad(index + 1)),
-    };
-    text.lines().enumerate().map(entry).collect()
+    for entry in fs::read_dir(old).map_err(io_error("read", old))? {
+        let name = entry.map_err(io_error("read", old))?.file_name();
+        let place = new.join(&name);
+        if !place.exists() {
+            fs::rename(old.join(&name), &place).map_err(io_error("move", &place))?;
+        }
+    }
+    remove_files(old, []).map(drop).map_err(io_error("remove", old))
+}
+
+/// Removes what a killed [`Checkpoint::write`] left: the plain files of such a directory, and it, if that empties it.
+pub(super) fn remove_leftover(dir: &Path) -> Result<()> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(io_error("read", dir))? {
+        let entry = entry.map_err(io_error("read", dir))?;
+        let is_file = entry.file_type().map_err(io_error("read", dir))?.is_file();
+        names.extend(entry.file_name().into_string().ok().filter(|name| is_file && is_plain(name)));
+    }
+    remove_files(dir, names.iter().map(String::as_str)).map(drop).map_err(io_error("remove", dir))
+}
+
+/// File names with their digests.
+fn read_sums(dir: &Path) -> Result<Sums> {
+    let path = dir.join(SUMS);
+    let sums = Sums::parse(&read_file(&path)?).map_err(|problem| problem.to_string()).and_then(|sums| {
+        let bad = sums.names().find(|name| !is_plain(name) || *name == SUMS);
+        match bad {
+            Some(name) => Err(format!("`{}` is no name of a file in a checkpoint", name.escape_debug())),
+            None => Ok(sums),
+        }
+    });
+    sums.map_err(|reason| damaged(path, reason))
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>> {
@@ -120,58 +186,14 @@ fn damaged(path: PathBuf, reason: String) -> Error {
     Error::DamagedCheckpoint { path, reason }
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
-}
-
-/// A hidden name next to `dir`, so that renaming one to the other stays on one file system.
-fn beside(dir: &Path, what: &str) -> Result<PathBuf> {
-    let Some(name) = dir.file_name() else {
-        let source = io::Error::new(io::ErrorKind::InvalidInput, "the path does not end in a name");
-        return Err(io_error("write a checkpoint to", dir)(source));
-    };
-    Ok(dir.with_file_name(format!(".{}.{what}", name.to_string_lossy())))
-}
-
-fn put_in_place(partial: &Path, dir: &Path) -> Result<()> {
-    let replaced = beside(dir, "replaced")?;
-    remove_dir(&replaced)?;
-    if dir.exists() {
-        // A directory cannot be renamed over one that holds files.
-        fs::rename(dir, &replaced).map_err(io_error("rename", dir))?;
-    }
-    if let Err(error) = fs::rename(partial, dir) {
-        // Best effort: the error that counts is the first.
-        let _ = fs::rename(&replaced, dir);
-        return Err(io_error("rename", partial)(error));
-    }
-    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-    sync_dir(parent.unwrap_or(Path::new(".")))?;
-    remove_dir(&replaced)
-}
-
+/// Within a directory that is not seen yet.
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || {
-        let mut file = File::create(path)?;
+        let mut file = File::create_new(path)?;
         file.write_all(bytes)?;
         file.sync_all()
     };
     write().map_err(io_error("write", path))
-}
-
-/// Makes the names within `dir` durable; only Unix lets directories be opened for it.
-fn sync_dir(dir: &Path) -> Result<()> {
-    if cfg!(unix) {
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("sync", dir))?;
-    }
-    Ok(())
-}
-
-pub(super) fn remove_dir(dir: &Path) -> Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", dir)(error)),
-        _ => Ok(()),
-    }
 }
 
 pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {

@@ -4,8 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cccm_files::Left;
+
 use super::Checkpoint;
-use super::disk::{io_error, remove_dir};
+use super::disk::{UNFINISHED, io_error, remove_leftover};
 use crate::{Error, Result};
 
 /// What the names of checkpoints start with; the step follows.
@@ -33,37 +35,48 @@ impl CheckpointFolder {
         self.root.join(format!("{PREFIX}{step:06}"))
     }
 
-    /// The steps that there is a checkpoint of, whole or damaged, in rising order.
+    /// The steps that there is a checkpoint of, whole or damaged, in rising order: directories of such names.
     ///
     /// # Errors
     /// [`Error::Io`] when the folder is there but cannot be read.
     pub fn steps(&self) -> Result<Vec<u64>> {
         let names = self.names()?;
         // By number: names stop sorting at a million steps.
-        let mut steps: Vec<u64> =
-            names.iter().filter_map(|name| name.strip_prefix(PREFIX)?.parse().ok()).collect();
+        let step = |name: &String| {
+            let step = name.strip_prefix(PREFIX)?.parse().ok()?;
+            let path = self.path(step);
+            // `step-5` is no name of ours, but has the number of one.
+            (path.file_name()? == name.as_str() && !path.is_file()).then_some(step)
+        };
+        let mut steps: Vec<u64> = names.iter().filter_map(step).collect();
         steps.sort_unstable();
         Ok(steps)
     }
 
-    /// The newest checkpoint that is whole, if there is one. Those that are damaged are left alone, each with a
-    /// warning.
+    /// The newest checkpoint that is whole and can be read, if there is one. Others are left alone, each with a warning.
     ///
     /// # Errors
-    /// [`Error::Io`] when the folder or a checkpoint is there but cannot be read.
+    /// [`Error::Io`] when the folder cannot be read, or when no checkpoint can be read and one of them might be whole: that of
+    /// another user, say.
     pub fn newest_whole(&self) -> Result<Option<Checkpoint>> {
+        let mut unread = None;
         for step in self.steps()?.into_iter().rev() {
-            match self.read(step) {
+            let error = match self.read(step) {
                 Ok(checkpoint) => return Ok(Some(checkpoint)),
-                Err(error @ Error::DamagedCheckpoint { .. }) => {
-                    let checkpoint = self.path(step);
-                    tracing::warn!(checkpoint = %checkpoint.display(), "{error}; going back to the one before");
-                }
-                // Of another user, say: nothing tells that it is not whole.
-                Err(error) => return Err(error),
+                Err(error) => error,
+            };
+            let checkpoint = self.path(step);
+            // The cause tells a disk that fails from a file of somebody else.
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            let cause = cause.unwrap_or_default();
+            tracing::warn!(
+                checkpoint = %checkpoint.display(), "{error}{cause}; going back to the one before"
+            );
+            if !matches!(error, Error::DamagedCheckpoint { .. }) {
+                unread.get_or_insert(error);
             }
         }
-        Ok(None)
+        unread.map_or(Ok(None), Err)
     }
 
     fn read(&self, step: u64) -> Result<Checkpoint> {
@@ -77,18 +90,32 @@ impl CheckpointFolder {
 
     /// Removes the oldest checkpoints, so that `limit` (at least 1) remain up to step `newest`, which has just been
     /// written, and what killed writes have left. Later ones are left alone: they are damaged ones that the run went
-    /// back behind, and must not push out the whole ones.
+    /// back behind, and must not push out the whole ones. What others put into a checkpoint stays, and what cannot be
+    /// removed: then a warning says so.
     ///
     /// # Errors
-    /// [`Error::Io`] when one cannot be removed.
+    /// [`Error::Io`] when the folder cannot be read.
     pub fn prune(&self, newest: u64, limit: usize) -> Result<()> {
         let mut steps = self.steps()?;
-        steps.retain(|step| *step <= newest);
+        // Without its list it is none of ours, or nothing tells what of it is.
+        let is_ours = |step: u64| is_there(&self.path(step).join(Checkpoint::SUMS));
+        steps.retain(|step| *step <= newest && is_ours(*step));
         let surplus = steps.len().saturating_sub(limit.max(1));
-        let old = steps[..surplus].iter().map(|step| self.path(*step));
-        let leftovers =
-            self.names()?.into_iter().filter(|name| is_leftover(name)).map(|name| self.root.join(name));
-        old.chain(leftovers).try_for_each(|dir| remove_dir(&dir))
+        for step in &steps[..surplus] {
+            let dir = self.path(*step);
+            match Checkpoint::remove(&dir) {
+                Ok(Left::Nothing) => {}
+                Ok(Left::Others) => tracing::info!("{} stays: somebody put files into it", dir.display()),
+                Err(error) => warn_left(&dir, &error),
+            }
+        }
+        for name in self.names()?.into_iter().filter(|name| is_leftover(name)) {
+            let dir = self.root.join(name);
+            if let Err(error) = remove_leftover(&dir) {
+                warn_left(&dir, &error);
+            }
+        }
+        Ok(())
     }
 
     fn names(&self) -> Result<Vec<String>> {
@@ -102,8 +129,19 @@ impl CheckpointFolder {
     }
 }
 
+/// Whether something is there, as far as can be told.
+fn is_there(path: &Path) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    !matches!(path.symlink_metadata(), Err(error) if matches!(error.kind(), NotFound | NotADirectory))
+}
+
+fn warn_left(dir: &Path, error: &Error) {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    tracing::warn!("{} stays: {error}{cause}", dir.display());
+}
+
 /// Whether this is what [`Checkpoint::write`] leaves when it is killed.
 fn is_leftover(name: &str) -> bool {
-    let suffix = [".partial", ".replaced"].iter().find_map(|suffix| name.strip_suffix(suffix));
+    let suffix = UNFINISHED.iter().find_map(|suffix| name.strip_suffix(suffix));
     suffix.and_then(|name| name.strip_prefix('.')).is_some_and(|name| name.starts_with(PREFIX))
 }

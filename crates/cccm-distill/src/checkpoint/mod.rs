@@ -42,8 +42,8 @@ pub struct TrainState {
     pub skipped_in_a_row: u64,
     /// Settings of the training, its schedules among them.
     pub train: TrainConfig,
-    /// SHA-256 in hex of what the run was made from, by name (`data`, `teacher`, …): going on with anything else is
-    /// another run.
+    /// SHA-256 in hex of what the run was made from, by name (`data`, `teacher`, `settings`, …): going on with anything else
+    /// is another run.
     pub digests: BTreeMap<String, String>,
 }
 

@@ -30,7 +30,11 @@ impl CheckpointWriter {
         let job = move || {
             let step = checkpoint.state().step;
             checkpoint.write(&folder.path(step))?;
-            folder.prune(step, limit)
+            // The new one is on the disk: an old one that cannot be removed must not end the run.
+            if let Err(error) = folder.prune(step, limit) {
+                tracing::warn!("old checkpoints stay: {error}");
+            }
+            Ok(())
         };
         let spawned = thread::Builder::new().name("cccm-checkpoint".to_owned()).spawn(job);
         let path = self.folder.path(0);

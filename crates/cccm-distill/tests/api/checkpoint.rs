@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
-use cccm_distill::{Checkpoint, DistillConfig, Error, TrainState};
+use cccm_distill::{Checkpoint, CheckpointFolder, DistillConfig, Error, TrainState};
 
 use crate::toy::{batch, values};
 use crate::trainer::{config, distil, start};
@@ -134,6 +134,7 @@ fn a_checkpoint_of_the_same_name_is_replaced_whole() -> Result<()> {
     fs::write(temp.path().join(".step-000002.partial/junk"), "")?;
     let new = after_steps(2);
     new.write(&dir)?;
+    CheckpointFolder::new(temp.path()).prune(2, 1)?;
     assert_eq!(names(temp.path()), ["step-000002"]);
     assert_eq!(&fs::read(dir.join("student.safetensors"))?, &new.files()["student.safetensors"]);
     assert!(!dir.join("config.json").exists() && !dir.join("junk").exists());

@@ -147,22 +147,91 @@ fn every_damage_is_named_and_the_checkpoint_before_is_used() -> Result<()> {
 }
 
 #[test]
-fn a_file_that_is_not_listed_and_a_renamed_checkpoint_are_damages() -> Result<()> {
+fn what_others_put_into_a_checkpoint_is_no_damage_and_stays() -> Result<()> {
+    let temp = tempfile::tempdir()?;
+    let folder = CheckpointFolder::new(temp.path());
+    for step in [3, 5] {
+        checkpoint_after(step).write(&folder.path(step))?;
+    }
+    // A list that lost a line is one.
+    fs::write(folder.path(3).join("sampling.safetensors"), "")?;
+    assert!(matches!(
+        Checkpoint::read(&folder.path(3)),
+        Err(Error::DamagedCheckpoint { path, .. }) if path.ends_with("sampling.safetensors")
+    ));
+    fs::remove_file(folder.path(3).join("sampling.safetensors"))?;
+    fs::create_dir(folder.path(3).join("pictures"))?;
+    for name in ["notes.txt", ".DS_Store", "pictures/1.png"] {
+        fs::write(folder.path(3).join(name), "mine")?;
+    }
+    assert_eq!(Checkpoint::read(&folder.path(3))?.state().step, 3);
+
+    // Written once more it takes them along; when its time has come its own files go.
+    checkpoint_after(3).write(&folder.path(3))?;
+    assert_eq!(fs::read_to_string(folder.path(3).join("pictures/1.png"))?, "mine");
+    folder.prune(5, 1)?;
+    assert!(!folder.path(3).join("student.safetensors").exists());
+    assert_eq!(fs::read_to_string(folder.path(3).join("notes.txt"))?, "mine");
+    assert_eq!(folder.newest_whole()?.map(|checkpoint| checkpoint.state().step), Some(5));
+
+    fs::rename(folder.path(5), folder.path(9))?;
+    assert!(folder.newest_whole()?.is_none(), "a renamed checkpoint was taken");
+    assert!(CheckpointFolder::new(temp.path().join("nowhere")).newest_whole()?.is_none());
+    Ok(())
+}
+
+#[test]
+#[cfg(unix)]
+fn a_checkpoint_that_cannot_be_read_is_passed_over_for_an_older_one() -> Result<()> {
     let temp = tempfile::tempdir()?;
     let folder = CheckpointFolder::new(temp.path());
     checkpoint_after(3).write(&folder.path(3))?;
-    fs::write(folder.path(3).join("extra"), "")?;
-    assert!(matches!(
-        Checkpoint::read(&folder.path(3)),
-        Err(Error::DamagedCheckpoint { path, .. }) if path.ends_with("extra")
-    ));
-    fs::remove_file(folder.path(3).join("extra"))?;
-    // What file managers leave is none.
-    fs::write(folder.path(3).join(".DS_Store"), "")?;
-    assert_eq!(Checkpoint::read(&folder.path(3))?.state().step, 3);
-    fs::rename(folder.path(3), folder.path(9))?;
-    assert!(folder.newest_whole()?.is_none());
-    assert!(CheckpointFolder::new(temp.path().join("nowhere")).newest_whole()?.is_none());
+    // Not even the system can say what this is: ELOOP.
+    std::os::unix::fs::symlink("step-000005", folder.path(5))?;
+    assert_eq!(folder.newest_whole()?.map(|checkpoint| checkpoint.state().step), Some(3));
+    // Without another one nobody starts anew: it may be whole.
+    Checkpoint::remove(&folder.path(3))?;
+    assert!(matches!(folder.newest_whole(), Err(Error::Io { .. })));
+    Ok(())
+}
+
+#[test]
+fn folders_that_are_no_checkpoints_are_not_pruned() -> Result<()> {
+    let temp = tempfile::tempdir()?;
+    let folder = CheckpointFolder::new(temp.path());
+    for name in ["step-000001", "step-2", "step-+3"] {
+        fs::create_dir(temp.path().join(name))?;
+        fs::write(temp.path().join(name).join("student.safetensors"), "mine")?;
+    }
+    for step in [4, 5, 6] {
+        checkpoint_after(step).write(&folder.path(step))?;
+    }
+    // What says which files to remove must not lead elsewhere.
+    fs::write(temp.path().join("precious"), "mine")?;
+    let evil = format!("{}  ../precious\n", "0".repeat(64));
+    fs::write(folder.path(4).join("SHA256SUMS"), evil)?;
+    folder.prune(6, 1)?;
+    assert_eq!(folder.steps()?, [1, 4, 6]);
+    for name in ["step-000001/student.safetensors", "step-2/student.safetensors", "precious"] {
+        assert_eq!(fs::read_to_string(temp.path().join(name))?, "mine", "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+#[cfg(unix)]
+fn an_old_checkpoint_that_cannot_be_removed_does_not_end_training() -> Result<()> {
+    let temp = tempfile::tempdir()?;
+    let folder = CheckpointFolder::new(temp.path());
+    let mut writer = CheckpointWriter::new(folder.clone(), 1);
+    writer.write(checkpoint_after(1))?;
+    writer.finish()?;
+    // A directory of this name cannot be removed as a file.
+    fs::remove_file(folder.path(1).join("state.json"))?;
+    fs::create_dir(folder.path(1).join("state.json"))?;
+    writer.write(checkpoint_after(2))?;
+    writer.finish()?;
+    assert_eq!(folder.newest_whole()?.map(|checkpoint| checkpoint.state().step), Some(2));
     Ok(())
 }
 
@@ -197,8 +266,10 @@ fn the_oldest_go_and_damaged_later_ones_push_nothing_out() -> Result<()> {
     // By number: names stop sorting at a million.
     for step in [500, 999_999, 1_000_000, 2_000_000] {
         fs::create_dir(folder.path(step))?;
+        fs::write(folder.path(step).join("SHA256SUMS"), "")?;
     }
     fs::create_dir(temp.path().join(".step-000700.partial"))?;
+    fs::write(temp.path().join(".step-000700.partial/state.json"), "")?;
     fs::create_dir(temp.path().join("mine"))?;
     folder.prune(1_000_000, 2)?;
     assert_eq!(folder.steps()?, [999_999, 1_000_000, 2_000_000]);

@@ -7,6 +7,9 @@ use crate::layout::ImageSizes;
 
 /// Larger than any image, and far from where sizes overflow.
 const MAX_PADDING: usize = 1 << 20;
+/// Values of the largest thing that a convolution makes: four bytes each, and some for alignment, are still a size that Rust
+/// has, and so are all sums and products of sizes on the way.
+const MAX_VALUES: usize = isize::MAX as usize / 16;
 
 /// Sizes of `x (batch, c_in, h, w)` convolved with `weight (c_out, c_in, k, k)`; all but `batch` are at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,10 +58,31 @@ impl Geometry {
         if padding > MAX_PADDING {
             bail!("conv2d: `padding` is {padding}, but must be at most {MAX_PADDING}");
         }
-        if h.min(w) + 2 * padding < k {
+        if h.min(w).saturating_add(2 * padding) < k {
             bail!("conv2d: a {k}x{k} kernel does not fit into {h}x{w} pixels with padding {padding}");
         }
-        Ok(Self { batch, c_in, h, w, c_out, k, stride, padding })
+        let g = Self { batch, c_in, h, w, c_out, k, stride, padding };
+        if !g.fits() {
+            bail!("conv2d: `x` {:?} with `weight` {:?} is larger than memory", x.shape(), weight.shape());
+        }
+        Ok(g)
+    }
+
+    /// Whether the padded images, their columns, the weights and the outputs are of sizes that can be computed with. A tensor
+    /// that repeats one value may claim any shape.
+    fn fits(&self) -> bool {
+        // A vector of sixteen may start at the last pixel.
+        let side = |n: usize| n.checked_add(2 * self.padding.max(1)).and_then(|n| n.checked_add(16));
+        let product = |sizes: &[Option<usize>]| {
+            let product = sizes.iter().try_fold(1_usize, |product, size| product.checked_mul((*size)?));
+            product.is_some_and(|values| values <= MAX_VALUES)
+        };
+        let (h, w) = (side(self.h), side(self.w));
+        let taps = self.k.checked_mul(self.k);
+        let channels = Some(self.c_in.max(self.c_out));
+        product(&[Some(self.batch.max(1)), channels, h, w])
+            && product(&[channels, taps, h, w])
+            && product(&[Some(self.c_in), Some(self.c_out.saturating_add(16)), taps])
     }
 
     pub(super) fn out_h(&self) -> usize {
@@ -94,5 +118,26 @@ impl Geometry {
     /// With input and output channels exchanged.
     pub(super) fn exchanged(&self) -> Self {
         Self { c_in: self.c_out, c_out: self.c_in, ..*self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn shapes_beyond_memory_are_refused() -> Result<()> {
+        let cfg = Conv2dConfig { padding: 1, ..Conv2dConfig::default() };
+        let weight = Tensor::zeros((1, 1, 3, 3), DType::F32, &Device::Cpu)?;
+        let one = Tensor::zeros((1, 1, 1, 1), DType::F32, &Device::Cpu)?;
+        for side in [1 << 30, 1 << 31] {
+            let x = one.broadcast_as((1, 1, side, side))?;
+            let error = Geometry::new(&x, &weight, None, cfg).unwrap_err().to_string();
+            assert!(error.contains("larger than memory"), "{error}");
+        }
+        Geometry::new(&one.broadcast_as((1, 1, 1 << 14, 1 << 14))?, &weight, None, cfg)?;
+        Ok(())
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::{fs, process};
 
 use candle_core::cuda_backend::cudarc::driver::{CudaFunction, CudaModule};
 use candle_core::cuda_backend::cudarc::nvrtc::{self, Ptx};
 use candle_core::cuda_backend::{DeviceId, WrapErr};
 use candle_core::{CudaDevice, Error, Result, bail};
+use cccm_files::PrivateCache;
 use sha2::{Digest, Sha256};
 
 use crate::gpu::Source;
@@ -49,15 +49,20 @@ fn load(device: &CudaDevice, source: &Source) -> Result<Arc<CudaModule>> {
     let (major, minor) = context.compute_capability().w()?;
     // Machine code of the GPU at hand, and not PTX: a driver refuses PTX of a newer minor version of CUDA than its own.
     let architecture = format!("--gpu-architecture=sm_{major}{minor}");
-    let kept = cache_dir().map(|dir| dir.join(format!("{}.cubin", digest(source, &architecture))));
-    if let Some(code) = kept.as_deref().and_then(|path| fs::read(path).ok())
+    // The driver takes no length: what it is given must be all of what NVRTC wrote, and nobody else's.
+    let kept = cache_dir().map(PrivateCache::new);
+    let name = format!("{}.cubin", digest(source, &architecture));
+    if let Some(code) = kept.as_ref().and_then(|kept| kept.get(&name))
         && let Ok(module) = context.load_module(Ptx::from_binary(code))
     {
         return Ok(module);
     }
     let code = compile(source, &architecture)?;
-    if let Some(path) = kept {
-        keep(&path, &code);
+    if let Some(kept) = kept
+        && let Err(error) = kept.put(&name, &code)
+    {
+        // The next process compiles once more, and nothing else is lost.
+        tracing::debug!("cannot keep the kernels `{}`: {error}", source.name);
     }
     match context.load_module(Ptx::from_binary(code)) {
         Ok(module) => Ok(module),
@@ -120,17 +125,4 @@ fn nvrtc_version() -> (i32, i32) {
     // SAFETY: writes two numbers.
     unsafe { nvrtc::sys::nvrtcVersion(&raw mut major, &raw mut minor) };
     (major, minor)
-}
-
-/// Written beside its place and renamed. Where that fails the next process compiles once more, and nothing else is lost.
-fn keep(path: &Path, code: &[u8]) {
-    let partial = path.with_extension(format!("{}.partial", process::id()));
-    let written = path
-        .parent()
-        .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| fs::write(&partial, code))
-        .and_then(|()| fs::rename(&partial, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&partial);
-    }
 }

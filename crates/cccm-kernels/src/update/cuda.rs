@@ -17,8 +17,8 @@ pub fn can_update_at_once(tensor: &Tensor) -> bool {
 /// One step of AdamW for all variables, with their moving averages, in one launch.
 ///
 /// # Errors
-/// When a tensor is not as [`can_update_at_once`] says, shapes of a variable differ, or the launch fails; nothing is changed
-/// then.
+/// When a tensor is not as [`can_update_at_once`] says, shapes of a variable differ, two tensors share memory, or the launch
+/// fails; nothing is changed then.
 pub fn update_at_once(variables: &[Updated<'_>], rule: &UpdateRule) -> Result<()> {
     let Some(first) = variables.first() else { return Ok(()) };
     let device = cuda_device(first.value)?;
@@ -37,8 +37,11 @@ pub fn update_at_once(variables: &[Updated<'_>], rule: &UpdateRule) -> Result<()
             Ok(Entry { addresses, len: value.elem_count() })
         })
         .collect::<Result<Vec<_>>>()?;
+    if !gpu::are_apart(&entries) {
+        bail!("update: variables, moments, averages and gradients must not share memory");
+    }
     // SAFETY: addresses and lengths are those of the tensors, which live until the launch is behind all that was queued for
-    // them; that none shares memory is the caller's promise, and would be a race on numbers, not on memory of Rust's.
+    // them, and of which no two overlap, as was just checked.
     unsafe { gpu::update(&Stream(&device), &entries, rule) }
 }
 

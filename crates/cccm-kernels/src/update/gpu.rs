@@ -43,6 +43,19 @@ impl<M> Table<M> {
     }
 }
 
+/// Whether no two of the tensors share memory: what one launch reads and writes of all of them must lie apart.
+pub(super) fn are_apart(entries: &[Entry]) -> bool {
+    let mut spans = Vec::with_capacity(5 * entries.len());
+    for Entry { addresses, len } in entries {
+        let bytes = 4 * *len as u64;
+        // There is no average at 0.
+        let starts = addresses.iter().filter(|start| **start != 0 && bytes > 0);
+        spans.extend(starts.map(|start| (*start, start.saturating_add(bytes))));
+    }
+    spans.sort_unstable();
+    spans.windows(2).all(|pair| pair[0].1 <= pair[1].0)
+}
+
 /// Updates all variables.
 ///
 /// # Safety

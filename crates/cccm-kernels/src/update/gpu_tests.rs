@@ -4,7 +4,7 @@
 use candle_core::Result;
 
 use super::UpdateRule;
-use super::gpu::{Entry, squares, update};
+use super::gpu::{Entry, are_apart, squares, update};
 use crate::gpu::Arg;
 use crate::gpu::shim::Shim;
 use crate::testing::values;
@@ -18,6 +18,20 @@ fn numbers(seed: u32, offset: f32) -> Result<Vec<Vec<f32>>> {
         Ok(numbers.into_iter().map(|n| n + offset).collect())
     };
     LENGTHS.iter().enumerate().map(of).collect()
+}
+
+#[test]
+fn tensors_that_share_memory_are_found() {
+    let entry = |addresses, len| Entry { addresses, len };
+    let first = entry([0x1000, 0x2000, 0x3000, 0, 0x4000], 0x400);
+    assert!(are_apart(&[first]));
+    assert!(are_apart(&[first, entry([0x5000, 0x6000, 0x7000, 0, 0x8000], 0x400)]));
+    // Its last value, its first, all of it, a moment of another variable.
+    for start in [0x4ffc, 0x3004, 0x4000, 0x2800] {
+        assert!(!are_apart(&[first, entry([start, 0x6000, 0x7000, 0, 0x8000], 1)]), "{start:#x}");
+    }
+    assert!(!are_apart(&[entry([0x1000, 0x1000, 0x3000, 0, 0x4000], 1)]));
+    assert!(are_apart(&[entry([0x1000, 0x1000, 0x3000, 0, 0x4000], 0)]));
 }
 
 #[test]

@@ -1,9 +1,11 @@
-//! The standard Hub cache: `blobs/DIGEST`, `snapshots/COMMIT/FILE` pointing there, `refs/REVISION` naming the commit.
+//! The standard Hub cache: `blobs/DIGEST`, `snapshots/COMMIT/FILE` pointing there, `refs/REVISION` naming the commit, and
+//! `.no_exist/COMMIT/FILE` for a file that the Hub says the commit does not have.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use cccm_files::{create_dirs, open_own, write, write_in_place_of};
 use hf_hub::Cache;
 
 use super::digest::Digest;
@@ -22,15 +24,44 @@ impl<'a> Slot<'a> {
         Self { cache, file, folder }
     }
 
-    /// The file as it was last seen at its revision.
+    /// The file as it was last seen at its revision, if its content still has its digest.
     pub(super) fn get(&self) -> Option<Fetched> {
-        let commit = if self.file.revision.is_commit() {
-            self.file.revision.clone()
-        } else {
-            fs::read_to_string(self.reference()).ok()?.trim().parse().ok().filter(Revision::is_commit)?
-        };
+        let commit = self.commit()?;
         let path = self.pointer(&commit);
-        path.is_file().then_some(Fetched { path, commit })
+        if !path.is_file() {
+            return None;
+        }
+        // Where there are links, a blob's name says its digest.
+        let blob = fs::canonicalize(&path).ok()?;
+        let digest = blob.file_name().and_then(|name| Digest::from_etag(name.to_str()?));
+        if digest.is_some_and(|digest| digest.same_of(&blob).ok().as_ref() != Some(&digest)) {
+            tracing::warn!("{} is damaged: its content does not have its digest", blob.display());
+            return None;
+        }
+        Some(Fetched { path, commit })
+    }
+
+    /// The commit that the revision was last seen at.
+    fn commit(&self) -> Option<Revision> {
+        if self.file.revision.is_commit() {
+            return Some(self.file.revision.clone());
+        }
+        fs::read_to_string(self.reference()).ok()?.trim().parse().ok().filter(Revision::is_commit)
+    }
+
+    /// Whether the Hub has said that the commit, which never changes, does not have the file.
+    pub(super) fn is_absent(&self) -> bool {
+        self.commit().is_some_and(|commit| self.absence(&commit).is_file())
+    }
+
+    /// Remembers that the commit does not have the file. Where that fails the Hub is asked once more, and nothing else is lost.
+    pub(super) fn mark_absent(&self) {
+        let Some(commit) = self.commit().filter(|_| self.file.revision.is_commit()) else { return };
+        let path = self.absence(&commit);
+        let marked = path.parent().map_or(Ok(()), create_dirs).and_then(|()| write(&path, b""));
+        if let Err(error) = marked {
+            tracing::debug!("cannot write {}: {error}", path.display());
+        }
     }
 
     pub(super) fn blob(&self, digest: &Digest) -> PathBuf {
@@ -47,9 +78,9 @@ impl<'a> Slot<'a> {
         let folder = self.cache.path().join(".locks").join(self.folder.file_name().unwrap_or_default());
         let path = folder.join(format!("{}.lock", digest.digits()));
         let locked = || {
-            fs::create_dir_all(&folder)?;
-            fs::create_dir_all(self.folder.join("blobs"))?;
-            let file = File::create(&path)?;
+            create_dirs(&folder)?;
+            create_dirs(&self.folder.join("blobs"))?;
+            let file = open_own(&path, OpenOptions::new().write(true).create(true).truncate(false))?;
             file.lock()?;
             Ok(file)
         };
@@ -64,28 +95,32 @@ impl<'a> Slot<'a> {
         }
         if !self.file.revision.is_commit() {
             let reference = self.reference();
-            write_whole(&reference, commit.as_str()).map_err(HubError::io("write", &reference))?;
+            // A shared cache may be one that is only read.
+            if fs::read(&reference).ok().as_deref() != Some(commit.as_str().as_bytes()) {
+                let written = reference.parent().map_or(Ok(()), create_dirs);
+                let written = written.and_then(|()| write(&reference, commit.as_str().as_bytes()));
+                written.map_err(HubError::io("write", &reference))?;
+            }
         }
         Ok(Fetched { path, commit: commit.clone() })
     }
 
     /// Links `path` to the blob, relatively, so that the cache may move.
     fn point(&self, digest: &Digest, path: &Path) -> io::Result<()> {
-        let parent = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(parent)?;
-        let fresh = parent.join(format!(".{}-{}", digest.digits(), std::process::id()));
-        #[cfg(unix)]
-        {
-            // Up from `snapshots/COMMIT`, and from the folders of the file within the repository.
-            let up = "../".repeat(2 + self.file.file().matches('/').count());
-            std::os::unix::fs::symlink(format!("{up}blobs/{}", digest.digits()), &fresh)?;
-        }
-        #[cfg(not(unix))]
-        {
-            let blob = self.blob(digest);
-            fs::hard_link(&blob, &fresh).or_else(|_| fs::copy(&blob, &fresh).map(|_| ()))?;
-        }
-        fs::rename(&fresh, path)
+        create_dirs(path.parent().unwrap_or(Path::new(".")))?;
+        write_in_place_of(path, |fresh| {
+            #[cfg(unix)]
+            {
+                // Up from `snapshots/COMMIT`, and from the folders of the file within the repository.
+                let up = "../".repeat(2 + self.file.file().matches('/').count());
+                std::os::unix::fs::symlink(format!("{up}blobs/{}", digest.digits()), fresh)
+            }
+            #[cfg(not(unix))]
+            {
+                let blob = self.blob(digest);
+                fs::hard_link(&blob, fresh).or_else(|_| fs::copy(&blob, fresh).map(|_| ()))
+            }
+        })
     }
 
     fn repo(&self) -> hf_hub::CacheRepo {
@@ -96,6 +131,10 @@ impl<'a> Slot<'a> {
         self.repo().pointer_path(commit.as_str()).join(self.file.file())
     }
 
+    fn absence(&self, commit: &Revision) -> PathBuf {
+        self.folder.join(".no_exist").join(commit.as_str()).join(self.file.file())
+    }
+
     fn reference(&self) -> PathBuf {
         self.folder.join("refs").join(self.file.revision.as_str())
     }
@@ -103,13 +142,4 @@ impl<'a> Slot<'a> {
 
 fn same_file(a: &Path, b: &Path) -> bool {
     matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
-}
-
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent)?;
-    let mut file = tempfile::NamedTempFile::new_in(parent)?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path)?;
-    Ok(())
 }

@@ -2,20 +2,24 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use ureq::http::{Method, Request, Response, Uri};
 use ureq::{Agent, Body, Proxy, SendBody};
 
+use super::config::without_secrets;
 use super::refusal::{Subject, refusal};
-use super::{HubConfig, HubError, RetryConfig, Token};
+use super::{HubConfig, HubError, LimitConfig, RetryConfig, Token};
 
 /// Redirects in a row, as browsers allow.
 const MOST_REDIRECTS: usize = 10;
 /// Bytes of an answer in JSON.
 const MOST_JSON: u64 = 32 << 20;
+/// Bytes read at a time.
+const CHUNK: usize = 1 << 16;
 /// Until a connection stands.
 const CONNECT: Duration = Duration::from_secs(30);
 /// Without a single byte, either way.
@@ -27,7 +31,10 @@ pub(super) struct Client {
     endpoint: String,
     origin: Origin,
     token: Option<Token>,
+    /// Whether there is a token that this endpoint does not get to see.
+    withholds_token: bool,
     retry: RetryConfig,
+    limits: LimitConfig,
     sleep: Box<dyn Fn(Duration) + Send + Sync>,
 }
 
@@ -73,6 +80,8 @@ pub(super) struct Answer {
     pub(super) uri: Uri,
     /// Whether that was the Hub, not its storage.
     pub(super) from_hub: bool,
+    /// Time for an answer in JSON.
+    limit: Duration,
     response: Response<Body>,
 }
 
@@ -80,6 +89,10 @@ impl<'a> Ask<'a> {
     pub(super) fn new(method: Method, url: String) -> Self {
         let (headers, payload) = (Vec::new(), Payload::None);
         Self { method, url, headers, payload, redirects: Redirects::Follow, expected: &[] }
+    }
+
+    fn only_reads(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD)
     }
 
     /// A `POST` of something other than a form.
@@ -95,23 +108,38 @@ impl Client {
         sleep: Box<dyn Fn(Duration) + Send + Sync>,
     ) -> Result<Self, HubError> {
         let endpoint = config.endpoint.trim_end_matches('/').to_owned();
-        let origin = endpoint.parse().ok().and_then(|uri| Origin::of(&uri)).ok_or_else(|| {
-            let problem = format!("`{endpoint}` is no address such as https://huggingface.co");
+        let uri = endpoint.parse::<Uri>().ok().filter(|uri| Origin::of(uri).is_some());
+        let (origin, uri) = uri.and_then(|uri| Some((Origin::of(&uri)?, uri))).ok_or_else(|| {
+            let shown = without_secrets(&endpoint);
+            let problem = format!("`{shown}` is no address such as https://huggingface.co");
             HubError::BadSetting { name: "HF_ENDPOINT", problem }
         })?;
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            let problem = "a name and a password before the host are sent nowhere: leave them out".to_owned();
+            return Err(HubError::BadSetting { name: "HF_ENDPOINT", problem });
+        }
+        let proxy = proxy(&config)?;
+        let is_direct = proxy.as_ref().is_none_or(|proxy| proxy.is_no_proxy(&uri));
+        let is_safe = origin.0 == "https" || config.token_over_http || is_direct && is_loopback(&origin.1);
+        let withholds_token = config.token.is_some() && !is_safe;
+        if withholds_token {
+            tracing::warn!("the token is not shown to {endpoint}: whoever is on the way could read it");
+        }
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .accept_encoding("identity")
             .user_agent(concat!("cccm/", env!("CARGO_PKG_VERSION")))
-            .proxy(proxy(&config)?)
+            .proxy(proxy)
             .timeout_connect(Some(CONNECT))
             .timeout_per_read(Some(SILENCE))
             .timeout_per_write(Some(SILENCE))
             .build()
             .into();
-        Ok(Self { agent, endpoint, origin, token: config.token, retry: config.retry, sleep })
+        let token = config.token.filter(|_| is_safe);
+        let (retry, limits) = (config.retry, config.limits);
+        Ok(Self { agent, endpoint, origin, token, withholds_token, retry, limits, sleep })
     }
 
     pub(super) fn endpoint(&self) -> &str {
@@ -122,12 +150,22 @@ impl Client {
         self.token.is_some()
     }
 
+    pub(super) fn withholds_token(&self) -> bool {
+        self.withholds_token
+    }
+
+    pub(super) fn limits(&self) -> LimitConfig {
+        self.limits
+    }
+
     /// Sends a request until it is answered, or until trying again is of no use.
     pub(super) fn send(&self, ask: &Ask<'_>, subject: &Subject<'_>) -> Result<Answer, HubError> {
         let mut failures = 0;
         loop {
             match self.try_once(ask, subject) {
                 Ok(answer) => return Ok(answer),
+                // Whether the Hub has done what it was asked to, nobody knows: only asking is safe to repeat.
+                Err(error @ HubError::Unreachable { .. }) if !ask.only_reads() => return Err(error),
                 Err(error) => {
                     failures += 1;
                     self.wait_or_give_up(error, failures)?;
@@ -166,7 +204,7 @@ impl Client {
 
     fn request(&self, ask: &Ask<'_>, uri: &Uri) -> Result<Answer, HubError> {
         let origin = Origin::of(uri)
-            .ok_or_else(|| HubError::protocol(&ask.url, format!("`{uri}` is no address of the web")))?;
+            .ok_or_else(|| HubError::protocol(&uri.to_string(), "that is no address of the web"))?;
         let from_hub = origin == self.origin;
         let mut request = Request::builder().method(ask.method.clone()).uri(uri.clone());
         for (name, value) in &ask.headers {
@@ -191,11 +229,12 @@ impl Client {
         };
         match sent {
             Ok(response) => {
-                Ok(Answer { status: response.status().as_u16(), uri: uri.clone(), from_hub, response })
+                let (status, limit) = (response.status().as_u16(), self.limits.grace);
+                Ok(Answer { status, uri: uri.clone(), from_hub, limit, response })
             }
-            Err(error @ (ureq::Error::BadUri(_) | ureq::Error::Http(_))) => {
-                Err(HubError::protocol(&ask.url, error.to_string()))
-            }
+            // Its text would have all of an address in it.
+            Err(ureq::Error::BadUri(_)) => Err(HubError::protocol(&ask.url, "it leads to no address")),
+            Err(error @ ureq::Error::Http(_)) => Err(HubError::protocol(&ask.url, error.to_string())),
             Err(source) => Err(HubError::Unreachable { host: host(uri), source }),
         }
     }
@@ -252,11 +291,24 @@ impl Answer {
         self.response.into_body().into_reader()
     }
 
-    pub(super) fn json<T: DeserializeOwned>(mut self) -> Result<T, HubError> {
-        let url = self.uri.to_string();
+    pub(super) fn json<T: DeserializeOwned>(self) -> Result<T, HubError> {
+        let (url, host, limit) = (self.uri.to_string(), self.host(), self.limit);
         let broken = |problem: String| HubError::protocol(&url, problem);
-        let body = self.response.body_mut().with_config().limit(MOST_JSON).read_to_vec();
-        let body = body.map_err(|error| broken(error.to_string()))?;
+        let (mut body, start) = (Vec::new(), Instant::now());
+        let mut reader = self.into_reader().take(MOST_JSON + 1);
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            match reader.read(&mut chunk).map_err(|error| broken(error.to_string()))? {
+                0 => break,
+                count => body.extend_from_slice(&chunk[..count]),
+            }
+            if start.elapsed() > limit {
+                return Err(HubError::TooSlow { what: host, limit });
+            }
+        }
+        if body.len() as u64 > MOST_JSON {
+            return Err(broken(format!("it says more than {MOST_JSON} bytes")));
+        }
         serde_json::from_slice(&body).map_err(|error| broken(error.to_string()))
     }
 
@@ -304,6 +356,12 @@ pub(super) fn encode_path(path: &str) -> String {
         b => format!("%{b:02X}"),
     };
     path.bytes().map(encode).collect()
+}
+
+/// Whether a host is this machine, by its name or address.
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    address.map_or(host == "localhost", |address| address.is_loopback())
 }
 
 fn host(uri: &Uri) -> String {
@@ -355,6 +413,39 @@ mod tests {
         let proxy = fine.unwrap().agent.config().proxy().cloned().unwrap();
         assert_eq!((proxy.username(), proxy.password(), proxy.port()), (Some("me"), Some("p@ss"), 3128));
         assert!(proxy.is_no_proxy(&"http://a.lan/".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_token_goes_over_https_or_stays_on_this_machine() {
+        let shows = |endpoint: &str, change: fn(&mut HubConfig)| {
+            let client = client(|config| {
+                config.endpoint = endpoint.into();
+                config.token = Token::new("hf_x").unwrap();
+                change(config);
+            });
+            let client = client.unwrap();
+            assert_ne!(client.has_token(), client.withholds_token());
+            client.has_token()
+        };
+        for endpoint in ["https://hub", "http://127.0.0.1:80", "http://[::1]:9", "http://localhost"] {
+            assert!(shows(endpoint, |_| ()), "{endpoint}");
+        }
+        for endpoint in
+            ["http://hub", "http://192.168.0.1", "http://localhost.example", "http://127.0.0.1.example"]
+        {
+            assert!(!shows(endpoint, |_| ()), "{endpoint}");
+            assert!(shows(endpoint, |config| config.token_over_http = true), "{endpoint}");
+        }
+        // By a proxy it leaves the machine.
+        assert!(!shows("http://127.0.0.1", |config| config.proxy = Some("http://proxy:1".into())));
+    }
+
+    #[test]
+    fn credentials_of_an_address_are_refused_and_not_repeated() {
+        for endpoint in ["https://me:sesame@hub", "me:sesame@hub", "ftp://me:sesame@hub"] {
+            let refused = client(|config| config.endpoint = endpoint.into()).unwrap_err();
+            assert!(!format!("{refused} {refused:?}").contains("sesame"), "{refused:?}");
+        }
     }
 
     #[test]

@@ -4,22 +4,23 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hf_hub::Cache;
-
 use super::HubError;
 
 /// The Hub itself.
 const ENDPOINT: &str = "https://huggingface.co";
 
-/// Where the Hub is, and how to talk to it.
-#[derive(Clone, Debug)]
+/// Where the Hub is, and how to talk to it. Printed by `{:?}`, it shows no secret.
+#[derive(Clone)]
 pub struct HubConfig {
-    /// Address, `http` or `https`, without a slash at its end. Default `https://huggingface.co`.
+    /// Address, `http` or `https`, without a slash at its end and without a user's name. Default `https://huggingface.co`.
     pub endpoint: String,
     /// The cache's directory, shared with Python's `huggingface_hub`.
     pub cache_dir: PathBuf,
     /// Token, sent to [`Self::endpoint`] and nowhere else.
     pub token: Option<Token>,
+    /// Whether the token may go over plain `http`, where whoever is on the way can read it. Default no; a server on this
+    /// machine gets it anyway.
+    pub token_over_http: bool,
     /// Whether to answer from the cache alone.
     pub offline: bool,
     /// A proxy's address: `http`, `https`, `socks4`, `socks4a`, `socks5`, `socks5h`.
@@ -28,6 +29,32 @@ pub struct HubConfig {
     pub no_proxy: Vec<String>,
     /// When to try again.
     pub retry: RetryConfig,
+    /// What is too much, whatever the Hub says.
+    pub limits: LimitConfig,
+}
+
+/// What is too much, whatever the Hub says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitConfig {
+    /// Bytes of the largest file that is downloaded. Default 64 GiB.
+    pub most_bytes: u64,
+    /// Time that an answer or a download may take, all tries together. Default 10 minutes.
+    pub grace: Duration,
+    /// For each so many bytes of a file it may take a second more, at least 1. Default 16 KiB: half a day for 700 MB.
+    pub least_bytes_per_sec: u64,
+}
+
+impl Default for LimitConfig {
+    fn default() -> Self {
+        Self { most_bytes: 64 << 30, grace: Duration::from_mins(10), least_bytes_per_sec: 16 << 10 }
+    }
+}
+
+impl LimitConfig {
+    /// Time for so many bytes.
+    pub(super) fn time_for(&self, bytes: u64) -> Duration {
+        self.grace.saturating_add(Duration::from_secs(bytes / self.least_bytes_per_sec.max(1)))
+    }
 }
 
 /// When to try again after a passing failure: a limit (429), a server out of order (5xx), a transfer that broke off.
@@ -101,10 +128,12 @@ impl HubConfig {
             endpoint: ENDPOINT.to_owned(),
             cache_dir: cache_dir.to_owned(),
             token: None,
+            token_over_http: false,
             offline: false,
             proxy: None,
             no_proxy: Vec::new(),
             retry: RetryConfig::default(),
+            limits: LimitConfig::default(),
         }
     }
 
@@ -114,35 +143,80 @@ impl HubConfig {
     /// - `get`: gives the value of a variable, such as `std::env::var_os`
     ///
     /// # Errors
-    /// [`HubError::BadSetting`] for a token that is none, or where no home directory is known.
+    /// [`HubError::BadSetting`] for a token that is none, for a variable that is no text, or where no home directory is known;
+    /// [`HubError::Io`] for a token's file that is there but cannot be read.
     pub fn from_variables(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, HubError> {
         let path = |name: &str| get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let text = |name: &str| {
-            get(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty())
+        let text = |name: &str| match get(name).map(OsString::into_string) {
+            None => Ok(None),
+            Some(Ok(value)) => Ok(Some(value).filter(|value| !value.is_empty())),
+            Some(Err(_)) => {
+                let problem = format!("{name} is no text in UTF-8");
+                Err(HubError::BadSetting { name: "a variable of the environment", problem })
+            }
         };
         // Variables of proxies are known in both cases.
-        let either = |name: &str| text(name).or_else(|| text(&name.to_lowercase()));
+        let either = |name: &str| match text(name) {
+            Ok(None) => text(&name.to_lowercase()),
+            found => found,
+        };
 
         let home = match path("HF_HOME") {
             Some(home) => home,
             None => user_cache(&path)?.join("huggingface"),
         };
         let mut config = Self::new(&path("HF_HUB_CACHE").unwrap_or_else(|| home.join("hub")));
-        if let Some(endpoint) = text("HF_ENDPOINT") {
+        if let Some(endpoint) = text("HF_ENDPOINT")? {
             config.endpoint = endpoint;
         }
-        config.token = match (text("HF_TOKEN"), path("HF_TOKEN_PATH")) {
-            (Some(token), _) => Token::new(&token)?,
-            (None, Some(file)) => Token::new(&std::fs::read_to_string(file).unwrap_or_default())?,
-            (None, None) => Token::new(&Cache::new(home.join("hub")).token().unwrap_or_default())?,
+        config.token = match text("HF_TOKEN")? {
+            Some(token) => Token::new(&token)?,
+            None => token_in(&path("HF_TOKEN_PATH").unwrap_or_else(|| home.join("token")))?,
         };
-        config.offline = text("HF_HUB_OFFLINE").is_some_and(|value| is_true(&value));
+        config.offline = text("HF_HUB_OFFLINE")?.is_some_and(|value| is_true(&value));
         let own_proxy = if config.endpoint.starts_with("http:") { "HTTP_PROXY" } else { "HTTPS_PROXY" };
-        config.proxy = either(own_proxy).or_else(|| either("ALL_PROXY"));
-        config.no_proxy = either("NO_PROXY")
+        config.proxy = match either(own_proxy)? {
+            None => either("ALL_PROXY")?,
+            found => found,
+        };
+        config.no_proxy = either("NO_PROXY")?
             .map(|list| list.split(',').map(|host| host.trim().to_owned()).collect())
             .unwrap_or_default();
         Ok(config)
+    }
+}
+
+impl std::fmt::Debug for HubConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HubConfig")
+            .field("endpoint", &without_secrets(&self.endpoint))
+            .field("cache_dir", &self.cache_dir)
+            .field("token", &self.token)
+            .field("offline", &self.offline)
+            .field("proxy", &self.proxy.as_deref().map(without_secrets))
+            .finish_non_exhaustive()
+    }
+}
+
+/// An address without what must not be shown: a name and password before the host, and what follows a `?`, which may be a
+/// signature.
+pub(super) fn without_secrets(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = url.split_once("//") else { return hidden_before_at(url) };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    format!("{scheme}//{}{path}", hidden_before_at(authority))
+}
+
+fn hidden_before_at(authority: &str) -> String {
+    authority.rsplit_once('@').map_or_else(|| authority.to_owned(), |(_, host)| format!("…@{host}"))
+}
+
+/// The token in a file; none if there is no such file.
+fn token_in(file: &Path) -> Result<Option<Token>, HubError> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Token::new(&text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(HubError::io("read", file)(error)),
     }
 }
 
@@ -210,6 +284,45 @@ mod tests {
         assert!(!format!("{:?}", from(&both)).contains("hf_variable"), "a token was printed");
         assert!(Token::new("two words").is_err() && Token::new(" ")?.is_none());
         Ok(())
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_read_is_no_missing_token() -> anyhow::Result<()> {
+        let home = tempfile::tempdir()?;
+        let get = |name: &str| match name {
+            "HF_HOME" => Some(home.path().into()),
+            // A directory: it is there, and cannot be read.
+            "HF_TOKEN_PATH" => Some(home.path().into()),
+            _ => None,
+        };
+        assert!(matches!(HubConfig::from_variables(get), Err(HubError::Io { .. })));
+        #[cfg(unix)]
+        {
+            let no_text = || std::os::unix::ffi::OsStringExt::from_vec(vec![0xff]);
+            let get = |name: &str| match name {
+                "HF_HOME" => Some(home.path().into()),
+                "HF_ENDPOINT" => Some(no_text()),
+                _ => None,
+            };
+            assert!(matches!(HubConfig::from_variables(get), Err(HubError::BadSetting { .. })));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn secrets_of_addresses_are_not_printed() {
+        for (url, shown) in [
+            ("https://me:pass@host:1/a/b?sig=x", "https://…@host:1/a/b"),
+            ("http://host/a@b", "http://host/a@b"),
+            ("https://a@b@host", "https://…@host"),
+            ("me:pass@host", "…@host"),
+        ] {
+            assert_eq!(without_secrets(url), shown);
+        }
+        let mut config = HubConfig::new(Path::new("c"));
+        config.endpoint = "https://me:sesame@host".into();
+        config.proxy = Some("http://me:sesame@proxy".into());
+        assert!(!format!("{config:?}").contains("sesame"));
     }
 
     #[test]

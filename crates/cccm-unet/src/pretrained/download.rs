@@ -3,7 +3,9 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use cccm_files::open_own;
 use ureq::http::Method;
 
 use super::cache::Slot;
@@ -41,10 +43,27 @@ impl Hub {
     /// [`HubError::FileNotFound`] with the files that are there, or whatever else the Hub, the network or the disk has
     /// against it.
     pub fn fetch(&self, file: &HubFile, on_progress: &mut OnProgress<'_>) -> Result<Fetched, HubError> {
+        self.fetch_at_most(self.client.limits().most_bytes, file, on_progress)
+    }
+
+    /// [`Self::fetch`] of a file of so many bytes at most.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`], and [`HubError::TooLarge`] for one that is larger, before it is downloaded.
+    pub fn fetch_at_most(
+        &self,
+        most: u64,
+        file: &HubFile,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<Fetched, HubError> {
         let slot = Slot::new(&self.cache, file);
         let cached = slot.get();
-        if let Some(cached) = cached.clone().filter(|_| self.offline || file.revision.is_commit()) {
+        let is_settled = self.offline || file.revision.is_commit();
+        if let Some(cached) = cached.clone().filter(|_| is_settled) {
             return Ok(cached);
+        }
+        if is_settled && slot.is_absent() {
+            return Err(not_found(file));
         }
         self.online(|| file.to_string())?;
         let facts = match (self.facts(file), cached) {
@@ -53,8 +72,17 @@ impl Hub {
                 tracing::warn!("{error}; going on with {file} as it was at commit {}", cached.commit);
                 return Ok(cached);
             }
-            (Err(error), _) => return Err(self.with_listing(error, file)),
+            (Err(error), _) => {
+                let error = self.with_listing(error, file);
+                if matches!(error, HubError::FileNotFound { .. }) {
+                    slot.mark_absent();
+                }
+                return Err(error);
+            }
         };
+        if facts.size > most {
+            return Err(HubError::TooLarge { file: file.file().to_owned(), size: facts.size, most });
+        }
         let blob = slot.blob(&facts.digest);
         if !is_whole(&blob, &facts) {
             let lock = slot.lock(&facts.digest)?;
@@ -62,7 +90,9 @@ impl Hub {
             if !is_whole(&blob, &facts) {
                 let partial = slot.partial(&facts.digest);
                 self.bring(file, &facts, &partial, on_progress)?;
-                fs::rename(&partial, &blob).map_err(HubError::io("write", &blob))?;
+                let moved = fs::rename(&partial, &blob);
+                let moved = moved.and_then(|()| blob.parent().map_or(Ok(()), cccm_files::sync_dir));
+                moved.map_err(HubError::io("write", &blob))?;
             }
             drop(lock);
         }
@@ -93,6 +123,7 @@ impl Hub {
         partial: &Path,
         on_progress: &mut OnProgress<'_>,
     ) -> Result<(), HubError> {
+        check_space(facts.size.saturating_sub(length(partial)), partial)?;
         loop {
             let from_nothing = length(partial) == 0;
             self.transfer(file, facts, partial, on_progress)?;
@@ -118,9 +149,12 @@ impl Hub {
         on_progress: &mut OnProgress<'_>,
     ) -> Result<(), HubError> {
         let mut failures = 0;
+        let limit = self.client.limits().time_for(facts.size);
+        let clock = Clock { start: Instant::now(), limit };
         loop {
             let before = length(partial);
-            let Err(error) = self.stretch(file, facts, partial, on_progress) else { return Ok(()) };
+            let Err(error) = self.stretch(file, facts, partial, clock, on_progress) else { return Ok(()) };
+            clock.check(file)?;
             failures = if length(partial) > before { 1 } else { failures + 1 };
             self.client.wait_or_give_up(error, failures)?;
         }
@@ -132,11 +166,13 @@ impl Hub {
         file: &HubFile,
         facts: &Facts,
         partial: &Path,
+        clock: Clock,
         on_progress: &mut OnProgress<'_>,
     ) -> Result<(), HubError> {
         let writing = || HubError::io("write", partial);
-        let options = OpenOptions::new().create(true).write(true).truncate(false).open(partial);
-        let mut out = options.map_err(writing())?;
+        let mut options = OpenOptions::new();
+        let out = open_own(partial, options.create(true).write(true).truncate(false));
+        let mut out = out.map_err(writing())?;
         if length(partial) > facts.size {
             out.set_len(0).map_err(writing())?;
         }
@@ -152,7 +188,7 @@ impl Hub {
                 out.set_len(0).map_err(writing())?;
                 done = out.seek(SeekFrom::Start(0)).map_err(writing())?;
             }
-            let copy = Copy { file, facts, partial, on_progress };
+            let copy = Copy { file, facts, partial, clock, on_progress };
             copy.run(answer, &mut out, done)?;
         }
         out.sync_all().map_err(writing())
@@ -168,6 +204,11 @@ impl Hub {
     fn with_listing(&self, error: HubError, file: &HubFile) -> HubError {
         let HubError::FileNotFound { repo, revision, file: name, .. } = error else { return error };
         match self.list(&file.repo, &file.revision) {
+            // Whatever stands between here and the Hub has lost the file: that is no proof of its absence.
+            Ok(files) if files.iter().any(|listed| listed.name == file.file()) => {
+                let problem = "it says that there is no such file, and lists it";
+                HubError::protocol(&self.url(file, &file.revision), problem)
+            }
             Ok(files) => {
                 let files = files.into_iter().map(|file| file.name).collect();
                 HubError::FileNotFound { repo, revision, file: name, files }
@@ -177,11 +218,29 @@ impl Hub {
     }
 }
 
+/// Time that a whole transfer may take, all tries together.
+#[derive(Clone, Copy)]
+struct Clock {
+    start: Instant,
+    limit: Duration,
+}
+
+impl Clock {
+    fn check(self, file: &HubFile) -> Result<(), HubError> {
+        let Self { start, limit } = self;
+        if start.elapsed() > limit {
+            return Err(HubError::TooSlow { what: format!("`{}`", file.file()), limit });
+        }
+        Ok(())
+    }
+}
+
 /// Moves an answer's content into a file, and no more than was announced.
 struct Copy<'a, 'p> {
     file: &'a HubFile,
     facts: &'a Facts,
     partial: &'a Path,
+    clock: Clock,
     on_progress: &'a mut OnProgress<'p>,
 }
 
@@ -207,6 +266,7 @@ impl Copy<'_, '_> {
             }
             out.write_all(&chunk[..count]).map_err(HubError::io("write", self.partial))?;
             done += count as u64;
+            self.clock.check(self.file)?;
         }
     }
 
@@ -235,6 +295,30 @@ fn continues(answer: &Answer, done: u64, size: u64) -> Result<bool, HubError> {
     }
     let problem = format!("asked for the bytes from {done} of {size}, it sends `{range}`");
     Err(HubError::protocol(&answer.uri.to_string(), problem))
+}
+
+fn not_found(file: &HubFile) -> HubError {
+    HubError::FileNotFound {
+        repo: file.repo.to_string(),
+        revision: file.revision.to_string(),
+        file: file.file().to_owned(),
+        files: Vec::new(),
+    }
+}
+
+/// Refuses what the disk has no room for, before it is full.
+fn check_space(bytes: u64, partial: &Path) -> Result<(), HubError> {
+    #[cfg(unix)]
+    if let Some(Ok(disk)) = partial.parent().map(rustix::fs::statvfs) {
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if bytes > free {
+            let problem = format!("{bytes} bytes are to come, and {free} are free");
+            let source = std::io::Error::new(std::io::ErrorKind::StorageFull, problem);
+            return Err(HubError::io("write", partial)(source));
+        }
+    }
+    let _ = (bytes, partial);
+    Ok(())
 }
 
 fn subject(file: &HubFile) -> Subject<'_> {
@@ -270,8 +354,10 @@ fn is_outage(error: &HubError) -> bool {
     )
 }
 
+/// Whether the content is there: its length, and its digest, as what is in the cache may have been damaged since.
 fn is_whole(blob: &Path, facts: &Facts) -> bool {
     blob.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == facts.size)
+        && facts.digest.same_of(blob).is_ok_and(|found| found == facts.digest)
 }
 
 fn length(path: &Path) -> u64 {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::config::without_secrets;
+
 /// What can go wrong between here and the Hub: one variant for each thing that a person would do about it.
 ///
 /// Apart from the crate's [`Error`](crate::Error), which is about networks and weights: nothing returns both.
@@ -43,6 +45,15 @@ pub enum HubError {
     TokenRefused {
         /// The repository.
         repo: String,
+        /// Address of the Hub.
+        endpoint: String,
+    },
+    /// A token that was not sent, as it would have gone over plain `http`.
+    #[error(
+        "the token was not shown to {endpoint}, as whoever is on the way could read it: use an address with https, or allow \
+         it (`token_over_http`)"
+    )]
+    TokenWithheld {
         /// Address of the Hub.
         endpoint: String,
     },
@@ -141,6 +152,24 @@ pub enum HubError {
         /// What ended the last try, if more than the end of the connection.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// A file that is larger than is downloaded.
+    #[error("`{file}` has {size} bytes, and no more than {most} are downloaded")]
+    TooLarge {
+        /// The file.
+        file: String,
+        /// Bytes announced.
+        size: u64,
+        /// Bytes allowed.
+        most: u64,
+    },
+    /// A transfer that goes on for too long.
+    #[error("{what} is too slow: it is not over after {} s", .limit.as_secs())]
+    TooSlow {
+        /// The file, or the host that answers.
+        what: String,
+        /// Time allowed.
+        limit: Duration,
+    },
     /// More bytes than announced.
     #[error("`{file}` does not end where it should: the Hub announced {announced} bytes; nothing was kept")]
     TooLong {
@@ -188,7 +217,11 @@ pub enum HubError {
 impl HubError {
     /// Whether another try may go better.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Self::RateLimited { .. } | Self::Unavailable { .. } | Self::Interrupted { .. })
+        match self {
+            Self::RateLimited { .. } | Self::Unavailable { .. } | Self::Interrupted { .. } => true,
+            Self::Unreachable { source, .. } => is_passing(source),
+            _ => false,
+        }
     }
 
     /// What the answer asks to wait.
@@ -205,8 +238,23 @@ impl HubError {
     }
 
     pub(super) fn protocol(url: &str, problem: impl Into<String>) -> Self {
-        let url = url.split('?').next().unwrap_or(url).to_owned();
-        Self::Protocol { url, problem: problem.into() }
+        Self::Protocol { url: without_secrets(url), problem: problem.into() }
+    }
+}
+
+/// Whether a connection that stood was lost: one that never stood, for want of a name or a listener, will not stand either in
+/// a few seconds.
+fn is_passing(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
+    match error {
+        ureq::Error::Io(error) => {
+            matches!(
+                error.kind(),
+                BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut | UnexpectedEof
+            )
+        }
+        ureq::Error::Timeout(_) | ureq::Error::Protocol(_) => true,
+        _ => false,
     }
 }
 
@@ -217,10 +265,17 @@ fn enumerate(files: &[String]) -> String {
     match files.len() {
         0 => "no files".to_owned(),
         count if count > FILES_NAMED => {
-            format!("{}, and {} more", files[..FILES_NAMED].join(", "), count - FILES_NAMED)
+            format!("{}, and {} more", shown(&files[..FILES_NAMED]), count - FILES_NAMED)
         }
-        _ => files.join(", "),
+        _ => shown(files),
     }
+}
+
+/// Names from elsewhere: short, and without what a terminal would obey.
+fn shown(files: &[String]) -> String {
+    const MOST_CHARS: usize = 100;
+    let name = |file: &String| file.chars().take(MOST_CHARS).flat_map(char::escape_debug).collect::<String>();
+    files.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 fn later(wait: Option<Duration>) -> String {

@@ -16,7 +16,7 @@
 //!
 //! What is promised here: a file lies under its final name only when it is whole and its digest is the Hub's; a broken
 //! download continues where it stopped, in this process or the next; the token goes to the Hub alone; no more is read
-//! than the Hub announced. Nothing is read from the environment: [`HubConfig::from_variables`] takes a function for it.
+//! than the Hub announced, and than [`LimitConfig`] allows. Nothing is read from the environment: [`HubConfig::from_variables`] takes a function for it.
 
 mod cache;
 mod client;
@@ -29,7 +29,7 @@ mod place;
 mod refusal;
 mod upload;
 
-pub use config::{HubConfig, RetryConfig, Token};
+pub use config::{HubConfig, LimitConfig, RetryConfig, Token};
 pub use download::Fetched;
 pub use error::HubError;
 pub use listing::RemoteFile;

@@ -41,6 +41,7 @@ pub(super) fn refusal(answer: &Answer, subject: &Subject<'_>, client: &Client) -
         // Storage has its own reasons, which say nothing about the repository.
         _ if !answer.from_hub => unexpected(answer, &message),
         (_, "GatedRepo") => HubError::Gated { repo, endpoint },
+        (401, _) if client.withholds_token() => HubError::TokenWithheld { endpoint },
         (401, _) if client.has_token() => HubError::TokenRefused { repo, endpoint },
         (401, _) => HubError::TokenMissing { repo, endpoint },
         (403, _) => {

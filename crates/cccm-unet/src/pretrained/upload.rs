@@ -148,6 +148,9 @@ impl Hub {
     /// [`HubError::NotPrivate`] before anything is sent, or whatever the Hub, the network or the disk has against it.
     pub fn push(&self, push: &Push<'_>, on_progress: &mut OnProgress<'_>) -> Result<Pushed, HubError> {
         self.online(|| format!("uploading to {}", push.repo))?;
+        if self.client.withholds_token() {
+            return Err(HubError::TokenWithheld { endpoint: self.client.endpoint().to_owned() });
+        }
         if !self.client.has_token() {
             let (repo, endpoint) = (push.repo.to_string(), self.client.endpoint().to_owned());
             return Err(HubError::TokenMissing { repo, endpoint });

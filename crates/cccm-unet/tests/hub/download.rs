@@ -1,9 +1,10 @@
 //! What arrives, and what is left behind when it does not.
 
 use std::fs;
+use std::path::PathBuf;
 
 use cccm_tests::hub::{Fault, Side, git_blob, sha256};
-use cccm_unet::pretrained::{HubConfig, HubError, HubFile};
+use cccm_unet::pretrained::{HubConfig, HubError, HubFile, LimitConfig};
 
 use super::{Bench, REPO, TOKEN, content, place};
 
@@ -229,4 +230,94 @@ fn ranges(bench: &Bench) -> Vec<Option<String>> {
 pub(super) fn closed_port() -> String {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[test]
+fn what_was_damaged_in_the_cache_is_downloaded_anew() {
+    for len in [300, LEN] {
+        let bench = Bench::new();
+        let whole = content(len);
+        bench.hub.put(REPO, "w.bin", &whole);
+        let fetched = bench.fetch("w.bin").unwrap();
+        let mut damaged = whole.clone();
+        damaged[len / 2] ^= 1;
+        fs::write(fs::canonicalize(&fetched.path).unwrap(), &damaged).unwrap();
+        // Offline there is nothing to mend it with.
+        let offline = HubConfig { offline: true, ..bench.config() };
+        let refused = bench.client_of(offline).fetch(&place("w.bin"), &mut |_| ()).unwrap_err();
+        assert!(matches!(refused, HubError::Offline { .. }), "{refused}");
+        assert!(fs::read(bench.fetch("w.bin").unwrap().path).unwrap() == whole, "{len} bytes");
+    }
+}
+
+#[test]
+fn a_file_that_is_too_large_is_not_downloaded() {
+    let bench = Bench::new();
+    bench.hub.put(REPO, "config.json", &content(LEN));
+    let refused =
+        bench.client().fetch_at_most(LEN as u64 - 1, &place("config.json"), &mut |_| ()).unwrap_err();
+    assert!(matches!(refused, HubError::TooLarge { size, .. } if size == LEN as u64), "{refused}");
+    assert!(!bench.cached("blobs").exists());
+    let limits = LimitConfig { most_bytes: 10, ..LimitConfig::default() };
+    let refused =
+        bench.client_of(HubConfig { limits, ..bench.config() }).fetch(&place("config.json"), &mut |_| ());
+    assert!(matches!(refused, Err(HubError::TooLarge { most: 10, .. })));
+    bench.client().fetch_at_most(LEN as u64, &place("config.json"), &mut |_| ()).unwrap();
+}
+
+#[test]
+fn a_download_that_goes_on_for_too_long_ends() {
+    let bench = Bench::new();
+    bench.hub.put(REPO, "w.bin", &content(LEN));
+    let limits = LimitConfig {
+        grace: std::time::Duration::ZERO,
+        least_bytes_per_sec: u64::MAX,
+        ..LimitConfig::default()
+    };
+    let hub = bench.client_of(HubConfig { limits, ..bench.config() });
+    let refused = hub.fetch(&place("w.bin"), &mut |_| ()).unwrap_err();
+    assert!(matches!(refused, HubError::TooSlow { .. }), "{refused}");
+}
+
+#[test]
+fn a_lost_connection_is_tried_again_and_absence_is_remembered() {
+    let bench = Bench::new();
+    bench.hub.put(REPO, "w.bin", &content(300));
+    bench.hub.fail(Side::Hub, [Fault::HangUp]);
+    let fetched = bench.fetch("w.bin").unwrap();
+    assert_eq!(bench.slept(), [1]);
+    let missing = place("config.json").at(&fetched.commit);
+    let offline = || bench.client_of(HubConfig { offline: true, ..bench.config() });
+    // Nobody knows yet.
+    let refused = offline().fetch(&missing, &mut |_| ()).unwrap_err();
+    assert!(matches!(refused, HubError::Offline { .. }), "{refused}");
+    for hub in [bench.client(), offline()] {
+        let refused = hub.fetch(&missing, &mut |_| ()).unwrap_err();
+        assert!(matches!(refused, HubError::FileNotFound { .. }), "{refused}");
+    }
+    // What the Hub lists is not absent, whatever it says.
+    bench.hub.put(REPO, "config.json", b"{}");
+    bench.hub.fail_always("/config.json", Fault::Status(404, &[]));
+    let refused = bench.fetch("config.json").unwrap_err();
+    assert!(matches!(refused, HubError::Protocol { .. }), "{refused}");
+}
+
+#[test]
+#[cfg(unix)]
+fn files_of_the_cache_are_as_open_as_others_and_leftovers_are_in_nobodys_way() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let bench = Bench::new();
+    bench.hub.put(REPO, "w.bin", &content(300));
+    let fetched = bench.fetch("w.bin").unwrap();
+    let plain = bench.cached("plain");
+    fs::write(&plain, "").unwrap();
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(bench.cached("refs/main")), mode(plain));
+    // What a process with the same number left, which was killed.
+    let (parent, target) = (fetched.path.parent().unwrap(), fs::read_link(&fetched.path).unwrap());
+    let digest = target.file_name().unwrap().to_str().unwrap();
+    symlink("nowhere", parent.join(format!(".{digest}-{}", std::process::id()))).unwrap();
+    fs::remove_file(&fetched.path).unwrap();
+    bench.fetch("w.bin").unwrap();
+    assert!(fetched.path.is_file());
 }

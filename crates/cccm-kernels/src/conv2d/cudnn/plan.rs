@@ -48,23 +48,135 @@ pub(super) enum Precision {
 /// As many algorithms as cuDNN has for a direction, and more.
 const MOST: usize = 16;
 
+/// What cuDNN answers about one algorithm, as it lies in memory, for all three directions alike: numbers, as a cuDNN newer than
+/// its declarations may answer with values that they do not have, which an `enum` of Rust's must never hold.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Answer {
+    algorithm: c_int,
+    status: c_int,
+    time: f32,
+    memory: usize,
+    determinism: c_int,
+    math: c_int,
+    reserved: [c_int; 3],
+}
+
+/// The value of an `enum` with this number, if it has one.
+macro_rules! known {
+    ($number:expr, [$($value:expr),+ $(,)?]) => {
+        match $number {
+            $(number if number == $value as c_int => Some($value),)+
+            _ => None,
+        }
+    };
+}
+
+fn math_of(number: c_int) -> Option<sys::cudnnMathType_t> {
+    use sys::cudnnMathType_t as Math;
+    known!(
+        number,
+        [
+            Math::CUDNN_DEFAULT_MATH,
+            Math::CUDNN_TENSOR_OP_MATH,
+            Math::CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION,
+            Math::CUDNN_FMA_MATH,
+        ]
+    )
+}
+
+fn forward_of(number: c_int) -> Option<Algorithm> {
+    use sys::cudnnConvolutionFwdAlgo_t as Algo;
+    let algorithm = known!(
+        number,
+        [
+            Algo::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM,
+            Algo::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM,
+            Algo::CUDNN_CONVOLUTION_FWD_ALGO_GEMM,
+            Algo::CUDNN_CONVOLUTION_FWD_ALGO_DIRECT,
+            Algo::CUDNN_CONVOLUTION_FWD_ALGO_FFT,
+            Algo::CUDNN_CONVOLUTION_FWD_ALGO_FFT_TILING,
+            Algo::CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD,
+            Algo::CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD_NONFUSED,
+        ]
+    );
+    algorithm.map(Algorithm::Forward)
+}
+
+fn grad_x_of(number: c_int) -> Option<Algorithm> {
+    use sys::cudnnConvolutionBwdDataAlgo_t as Algo;
+    let algorithm = known!(
+        number,
+        [
+            Algo::CUDNN_CONVOLUTION_BWD_DATA_ALGO_0,
+            Algo::CUDNN_CONVOLUTION_BWD_DATA_ALGO_1,
+            Algo::CUDNN_CONVOLUTION_BWD_DATA_ALGO_FFT,
+            Algo::CUDNN_CONVOLUTION_BWD_DATA_ALGO_FFT_TILING,
+            Algo::CUDNN_CONVOLUTION_BWD_DATA_ALGO_WINOGRAD,
+            Algo::CUDNN_CONVOLUTION_BWD_DATA_ALGO_WINOGRAD_NONFUSED,
+        ]
+    );
+    algorithm.map(Algorithm::GradX)
+}
+
+fn grad_weight_of(number: c_int) -> Option<Algorithm> {
+    use sys::cudnnConvolutionBwdFilterAlgo_t as Algo;
+    let algorithm = known!(
+        number,
+        [
+            Algo::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0,
+            Algo::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1,
+            Algo::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_FFT,
+            Algo::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3,
+            Algo::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_WINOGRAD,
+            Algo::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_WINOGRAD_NONFUSED,
+            Algo::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_FFT_TILING,
+        ]
+    );
+    algorithm.map(Algorithm::GradWeight)
+}
+
+impl Answer {
+    const NONE: Self =
+        Self { algorithm: -1, status: -1, time: 0.0, memory: 0, determinism: -1, math: -1, reserved: [0; 3] };
+
+    /// A way to compute it, if the answer is one, of an algorithm and arithmetic that are known here.
+    fn candidate(self, algorithm: fn(c_int) -> Option<Algorithm>) -> Option<Candidate> {
+        if self.status != sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS as c_int {
+            return None;
+        }
+        Some(Candidate {
+            algorithm: algorithm(self.algorithm)?,
+            math: math_of(self.math)?,
+            workspace: self.memory,
+            repeats: self.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC as c_int,
+        })
+    }
+}
+
 /// What cuDNN answers for a direction.
 macro_rules! candidates {
-    ($get:path, $wrap:path, $handle:expr, $a:expr, $b:expr, $conv:expr, $c:expr) => {{
+    ($get:path, $perf:ty, $algorithm:path, $handle:expr, $a:expr, $b:expr, $conv:expr, $c:expr) => {{
+        const {
+            assert!(size_of::<$perf>() == size_of::<Answer>() && align_of::<$perf>() == align_of::<Answer>());
+        }
         let mut count: c_int = 0;
-        // SAFETY: plain numbers, for which all bits zero are a value.
-        let mut found = [unsafe { std::mem::zeroed() }; MOST];
-        // SAFETY: living handle and descriptors, and room for so many answers.
-        unsafe { $get($handle, $a, $b, $conv, $c, MOST as c_int, &raw mut count, found.as_mut_ptr()) }?;
-        let usable = found.iter().take(count.max(0) as usize);
-        let usable = usable.filter(|found| found.status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS);
-        let candidates = usable.map(|found| Candidate {
-            algorithm: $wrap(found.algo),
-            math: found.mathType,
-            workspace: found.memory,
-            repeats: found.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC,
-        });
-        candidates.collect::<Vec<_>>()
+        let mut found = [Answer::NONE; MOST];
+        // SAFETY: living handle and descriptors, and room for so many answers, of the layout that cuDNN has for them.
+        unsafe {
+            $get(
+                $handle,
+                $a,
+                $b,
+                $conv,
+                $c,
+                MOST as c_int,
+                &raw mut count,
+                found.as_mut_ptr().cast::<$perf>(),
+            )
+        }?;
+        let answers = found.iter().take(count.max(0) as usize);
+        answers.filter_map(|answer| answer.candidate($algorithm)).collect::<Vec<_>>()
     }};
 }
 
@@ -98,7 +210,8 @@ impl Plan {
         let mut candidates = match direction {
             Direction::Forward => candidates!(
                 result::get_convolution_forward_algorithm,
-                Algorithm::Forward,
+                sys::cudnnConvolutionFwdAlgoPerf_t,
+                forward_of,
                 handle,
                 x.0,
                 weight.0,
@@ -107,7 +220,8 @@ impl Plan {
             ),
             Direction::GradX => candidates!(
                 result::get_convolution_backward_data_algorithm,
-                Algorithm::GradX,
+                sys::cudnnConvolutionBwdDataAlgoPerf_t,
+                grad_x_of,
                 handle,
                 weight.0,
                 y.0,
@@ -116,7 +230,8 @@ impl Plan {
             ),
             Direction::GradWeight => candidates!(
                 result::get_convolution_backward_filter_algorithm,
-                Algorithm::GradWeight,
+                sys::cudnnConvolutionBwdFilterAlgoPerf_t,
+                grad_weight_of,
                 handle,
                 x.0,
                 y.0,

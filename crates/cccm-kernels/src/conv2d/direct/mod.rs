@@ -135,7 +135,7 @@ fn tile<const V: usize>(
     weight: &[f32],
     out: &mut [f32],
 ) {
-    assert!(vectors.iter().all(|vector| vector.source + plane.reach() <= plane.stride));
+    assert!(vectors.iter().all(|vector| plane.holds(*vector)), "a vector leaves its plane");
     let mut sums = [[_mm512_setzero_ps(); V]; CHANNELS];
     for (padded, weight) in padded.chunks_exact(plane.stride).zip(weight.as_chunks::<{ TAPS * CHANNELS }>().0)
     {

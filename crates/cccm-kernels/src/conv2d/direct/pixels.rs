@@ -16,6 +16,10 @@ pub(super) struct PaddedPlane {
 
 impl PaddedPlane {
     pub(super) fn new(h: usize, w: usize) -> Self {
+        // What follows does not wrap: nothing is far larger than the plane.
+        let values =
+            h.checked_add(4 + LANES).zip(w.checked_add(4 + LANES)).and_then(|(h, w)| h.checked_mul(w));
+        assert!(values.is_some_and(|values| values <= isize::MAX as usize / 4), "no plane of {h}x{w} pixels");
         let plane = Self { h, w, stride: 0 };
         // A vector at the last pixel reads this far. An odd number of cache lines from plane to plane spreads the
         // planes over the cache.
@@ -41,6 +45,11 @@ impl PaddedPlane {
     /// Floats from a vector's offset to the end of what its nine taps read.
     pub(super) fn reach(self) -> usize {
         self.offset(2, 2) + LANES
+    }
+
+    /// Whether all that a vector's taps read is within the plane.
+    pub(super) fn holds(self, vector: PixelVector) -> bool {
+        vector.source.checked_add(self.reach()).is_some_and(|end| end <= self.stride)
     }
 
     /// Writes an image of `(h, w)` into `plane`, and zeros around it.
