@@ -77,8 +77,8 @@ mod tests {
         Ok(config.flip)
     }
 
-    fn labels(names: &[&str]) -> Option<Vec<String>> {
-        Some(names.iter().map(ToString::to_string).collect())
+    fn labels(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -89,7 +89,7 @@ mod tests {
             flip(DrawArgs { flip: Some(true), ..DrawArgs::default() }).unwrap(),
             Some(Flip::default())
         );
-        let except = |flip, names| DrawArgs { flip, flip_except: labels(names), image_sampling: None };
+        let except = |flip, names| DrawArgs { flip, flip_except: Some(labels(names)), image_sampling: None };
         let kept = flip(except(Some(true), &["Female"])).unwrap().unwrap();
         assert_eq!((kept.kept_attributes.len(), kept.kept_objects.len()), (0, 1));
         let alone = flip(except(None, &["Female"])).unwrap_err().to_string();

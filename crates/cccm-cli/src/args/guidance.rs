@@ -1,7 +1,5 @@
 //! How a teacher is guided, beyond the guidance scale.
 
-#![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
-
 use anyhow::{Result, bail};
 use cccm_sched::{GuidanceConfig, Thresholding};
 use serde::{Deserialize, Serialize};

@@ -95,7 +95,7 @@ struct Record<'a> {
 }
 
 /// What all files have in common.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Origin<'a> {
     checkpoint: &'a str,
     steps: usize,
@@ -112,7 +112,7 @@ impl Record<'_> {
         // A picture is shown to others, who need not know where things lie here.
         let name = if self.file.is_absolute() { self.file.file_name().map(Path::new) } else { None };
         let name = name.unwrap_or(self.file);
-        let origin = Origin { checkpoint: without_folders(self.origin.checkpoint), ..*self.origin };
+        let origin = Origin { checkpoint: without_folders(self.origin.checkpoint), ..self.origin.clone() };
         let shared = Record { file: name, origin: &origin, pairs: self.pairs.clone(), ..*self };
         write_png(self.file, picture, &[("Comment", &serde_json::to_string(&shared)?)])?;
         Ok(writeln!(out, "{}", serde_json::to_string(self)?)?)

@@ -34,11 +34,11 @@ enum Part {
 impl Part {
     const EVERY: [Self; 3] = [Self::All, Self::Seen, Self::Unseen];
 
-    fn holds(self, is_unseen: bool) -> bool {
+    fn holds(self, pair: &Pair, is_unseen: &dyn Fn(&Pair) -> bool) -> bool {
         match self {
             Self::All => true,
-            Self::Seen => !is_unseen,
-            Self::Unseen => is_unseen,
+            Self::Seen => !is_unseen(pair),
+            Self::Unseen => is_unseen(pair),
         }
     }
 }
@@ -122,7 +122,7 @@ fn select(
     is_unseen: &(dyn Fn(&Pair) -> bool + Sync),
 ) -> Result<Option<(Tensor, Vec<usize>)>> {
     let (_, _, h, w) = images.dims4()?;
-    let kept: Vec<usize> = (0..pairs.len()).filter(|row| part.holds(is_unseen(&pairs[*row]))).collect();
+    let kept: Vec<usize> = (0..pairs.len()).filter(|row| part.holds(&pairs[*row], is_unseen)).collect();
     if kept.len() < MIN_ROWS || h.min(w) < PixelReference::MIN_PX {
         return Ok(None);
     }
