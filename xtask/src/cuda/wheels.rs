@@ -81,9 +81,9 @@ fn unpacked(folder: &Path, wheels: &[Wheel]) -> Result<()> {
 /// The list that pip reads, with digests where they are known.
 fn requirements(wheels: &[Wheel]) -> String {
     let is_known = cfg!(all(target_os = "linux", target_arch = "x86_64"));
-    let line = |Wheel { requirement, sha256 }: &Wheel| match is_known {
-        true => format!("{requirement} --hash=sha256:{sha256}\n"),
-        false => format!("{requirement}\n"),
+    let line = |Wheel { requirement, sha256 }: &Wheel| {
+        let digest = if is_known { format!(" --hash=sha256:{sha256}") } else { String::new() };
+        format!("{requirement}{digest}\n")
     };
     wheels.iter().map(line).collect()
 }

@@ -289,12 +289,8 @@ mod tests {
     #[test]
     fn a_token_that_cannot_be_read_is_no_missing_token() -> anyhow::Result<()> {
         let home = tempfile::tempdir()?;
-        let get = |name: &str| match name {
-            "HF_HOME" => Some(home.path().into()),
-            // A directory: it is there, and cannot be read.
-            "HF_TOKEN_PATH" => Some(home.path().into()),
-            _ => None,
-        };
+        // A directory as the token's file: it is there, and cannot be read.
+        let get = |name: &str| ["HF_HOME", "HF_TOKEN_PATH"].contains(&name).then(|| home.path().into());
         assert!(matches!(HubConfig::from_variables(get), Err(HubError::Io { .. })));
         #[cfg(unix)]
         {
