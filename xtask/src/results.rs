@@ -172,14 +172,15 @@ impl Options {
                         "`{flag}` is unknown here; known are --out, --samples, --seeds, --untimed, --mnist, --faces, --smoke"
                     )
                 }
-                name => match FAMILIES.iter().find(|(family, _)| *family == name) {
-                    Some((_, make)) => options.families.push(*make),
-                    None => {
+                name => {
+                    if let Some((_, make)) = FAMILIES.iter().find(|(family, _)| *family == name) {
+                        options.families.push(*make);
+                    } else {
                         let known = EXPERIMENTS.iter().any(|experiment| is_chosen(experiment, name));
                         ensure!(known, "no experiment `{name}`: there are {}", all_names());
                         choice.push(name);
                     }
-                },
+                }
             }
         }
         if options.seeds.is_empty() {
