@@ -24,7 +24,7 @@ const PUBLISHED: &[&str] = &["--recipe", "published"];
 const GUIDED: &[&str] = &["--recipe", "published", "--data-target", "guided", "--hat-target", "teacher"];
 
 /// The recipe that `cccm train` has where nothing is said.
-pub(crate) const BEST: Experiment = best("best", None);
+pub(crate) const BEST: Experiment = best("best", &[], None);
 
 /// A third of the built-in teacher's steps: one without and one with the independence term.
 const TEACHER_3000: Teacher = Teacher {
@@ -48,9 +48,9 @@ const TEACHER_3000_INDEPENDENCE: Teacher = Teacher {
 /// Those of the main table.
 pub(crate) const MAIN: [&str; 4] = ["stepfuse", "lossfuse", "switch", "best"];
 
-/// The published recipe, one thing after the other changed; the best, which is `guided` from a first timestep down; and the
-/// best from other teachers.
-pub(crate) const EXPERIMENTS: [Experiment; 16] = [
+/// The published recipe, one thing after the other changed; the best, one thing after the other taken away or made longer; and
+/// the best from other teachers.
+pub(crate) const EXPERIMENTS: [Experiment; 23] = [
     published("lossfuse", &[]),
     published("stepfuse", &["--fuse-method", "stepfuse"]),
     published("switch", &["--fuse-method", "switch"]),
@@ -65,8 +65,15 @@ pub(crate) const EXPERIMENTS: [Experiment; 16] = [
     guided("guided-heun", &["--teacher-solver", "heun"]),
     guided("guided-first-699", &["--first-timestep", "699"]),
     BEST,
-    best("best-of-3000", Some(&TEACHER_3000)),
-    best("best-of-3000-independence", Some(&TEACHER_3000_INDEPENDENCE)),
+    best("best-epsilon", &["--student-prediction", "epsilon", "--trajectory-steps", "0"], None),
+    best("best-sample", &["--student-prediction", "sample"], None),
+    best("best-all-pairs", &["--trajectory-pairs", "all"], None),
+    best("best-unclipped", &["--thresholding", "none"], None),
+    best("best-1000", &["--max-steps", "1000", "--trajectory-steps", "250"], None),
+    best("best-4000", &["--max-steps", "4000", "--trajectory-steps", "1000"], None),
+    best("best-15000", &["--max-steps", "15000", "--trajectory-steps", "2000"], None),
+    best("best-of-3000", &[], Some(&TEACHER_3000)),
+    best("best-of-3000-independence", &[], Some(&TEACHER_3000_INDEPENDENCE)),
 ];
 
 const fn published(name: &'static str, flags: &'static [&'static str]) -> Experiment {
@@ -77,6 +84,10 @@ const fn guided(name: &'static str, flags: &'static [&'static str]) -> Experimen
     Experiment { name, recipe: GUIDED, flags, teacher: None }
 }
 
-const fn best(name: &'static str, teacher: Option<&'static Teacher>) -> Experiment {
-    Experiment { name, recipe: &["--recipe", "best"], flags: &[], teacher }
+const fn best(
+    name: &'static str,
+    flags: &'static [&'static str],
+    teacher: Option<&'static Teacher>,
+) -> Experiment {
+    Experiment { name, recipe: &["--recipe", "best"], flags, teacher }
 }

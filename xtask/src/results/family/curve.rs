@@ -15,16 +15,28 @@ const SCORED: [&[usize]; 2] = [&[50], &[4]];
 const COLORS: [&str; 5] = ["bw", "red", "grn", "blu", "ylw"];
 const DIGITS: usize = 10;
 
-/// Teachers without and with the independence term, and the student of each.
+/// Teachers without and with the independence term, and students of each: by trajectories over seen pairs, over all pairs, or
+/// without trajectories.
 pub(super) fn family() -> Family {
     let models = HELD_OUT.into_iter().flat_map(|count| {
         [
             teacher(count, "teacher", ""),
-            student(count, "student", "teacher"),
+            student(count, "student", "teacher", ""),
+            student(count, "student-all-pairs", "teacher", "--trajectory-pairs all"),
+            student(
+                count,
+                "student-no-trajectories",
+                "teacher",
+                "--student-prediction epsilon --trajectory-steps 0",
+            ),
             teacher(count, "teacher-independence", "--independence-weight 1"),
-            student(count, "student-independence", "teacher-independence"),
-            // Place for students that learn from trajectories as well, over all pairs and over seen ones alone: one line of
-            // `student` each, with these flags of `cccm train` on top.
+            student(count, "student-independence", "teacher-independence", ""),
+            student(
+                count,
+                "student-independence-all-pairs",
+                "teacher-independence",
+                "--trajectory-pairs all",
+            ),
         ]
     });
     Family {
@@ -44,8 +56,8 @@ fn teacher(count: usize, label: &'static str, more: &str) -> Model {
     Model { flags: with_ignored(&flags, count), ..model(count, label, None) }
 }
 
-fn student(count: usize, label: &'static str, teacher: &str) -> Model {
-    let flags = format!("--recipe best --max-steps {STUDENT_STEPS}");
+fn student(count: usize, label: &'static str, teacher: &str, more: &str) -> Model {
+    let flags = format!("--recipe best --max-steps {STUDENT_STEPS} {more}");
     Model { flags: with_ignored(&flags, count), ..model(count, label, Some(name(count, teacher))) }
 }
 

@@ -20,7 +20,12 @@ const TEACHER: &str = "--img-size 32 --emb-size 64 --channel-mult 1 2 2 --num-re
 const STUDENT: &str = "--recipe best --lr 2e-4 --lr-schedule cosine --lr-warmup-steps 100 --w-interval 1 3 --checkpoint-steps 500 \
                        --eval-steps 500";
 
-/// A teacher and its student.
+/// A student that predicts velocities, after trajectories of the teacher.
+const TRAJECTORIES: &str = "--student-prediction v_prediction --trajectory-steps 400 --lr 5e-4";
+/// Age and gender each guided on their own: 2 and 4 times at guidance scale 3.
+const KINDS: &str = "--kind-guidance 0.67 1.33";
+
+/// A teacher and its students.
 /// - `more`: flags of both
 pub(super) fn family(name: &'static str, more: &[&str], folders: &Folders<'_>) -> Result<Family> {
     let faces = required(folders.faces, name, "--faces DIR, a folder of faces as <age>_<gender>")?;
@@ -35,16 +40,22 @@ pub(super) fn family(name: &'static str, more: &[&str], folders: &Folders<'_>) -
         eval_flags: Vec::new(),
     };
     let teacher = model("teacher", None, format!("{TEACHER} --max-steps {TEACHER_STEPS}"));
-    let of_teacher = Some(teacher.name.clone());
-    let student = model("student", of_teacher, format!("{STUDENT} --max-steps {STUDENT_STEPS}"));
+    let student = |label, more: &str| {
+        model(label, Some(teacher.name.clone()), format!("{STUDENT} --max-steps {STUDENT_STEPS} {more}"))
+    };
+    let students = [
+        student("student", ""),
+        student("student-trajectories", TRAJECTORIES),
+        student("student-kinds", &format!("{TRAJECTORIES} --trajectory-pairs all {KINDS}")),
+    ];
     Ok(Family {
         name,
         note: format!(
-            "Faces at 32 × 32; {} never shown. A teacher of {TEACHER_STEPS} steps, a student of {STUDENT_STEPS}.",
+            "Faces at 32 × 32; {} never shown. A teacher of {TEACHER_STEPS} steps, students of {STUDENT_STEPS}.",
             HELD_OUT.join(" and ")
         ),
         exports: Vec::new(),
-        models: vec![teacher, student],
+        models: std::iter::once(teacher).chain(students).collect(),
         is_comparable: true,
     })
 }
