@@ -151,9 +151,8 @@ fn built_in_data_are_exported_and_trained_on() {
     let picture = fs::read_dir(dir.join("coind/DarkSlateGray_0")).unwrap().next().unwrap().unwrap().path();
     assert_eq!(image::open(picture).unwrap().width(), 28);
     let command = log.lines().find_map(|line| line.trim().strip_prefix("cccm ")).unwrap();
-    let short =
-        ["--max-steps", "1", "--train-batch-size", "2", "--num-res-blocks", "1", "--save-path", "coind-run"];
-    ends_with(0, dir, &[&command.split(' ').collect::<Vec<_>>()[..], &short].concat());
+    let short = ["--max-steps", "1", "--train-batch-size", "2", "--save-path", "coind-run"];
+    ends_with(0, dir, &[&command.split(' ').collect::<Vec<_>>()[..], &tiny, &short].concat());
     let (out, _) = ends_with(0, dir, &[&coind[..], &["non-uniform", "--out", "all", "--seed", "1"]].concat());
     assert!(out.ends_with("  2000\n") && dir.join("all/Blue_0").exists(), "{out}");
     let ignored = [&coind[..], &["uniform", "--out", "more", "--ignored", "Blue_0"]].concat();

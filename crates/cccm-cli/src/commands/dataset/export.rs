@@ -17,8 +17,9 @@ use crate::shell::quoted;
 const CUSTOMARY: &str = "customary";
 /// Side of the pictures unless the flags say another.
 const IMAGE_PX: usize = 32;
-/// Sizes of the network that CoInD was measured with, which fits their pictures: 28 pixels can be halved twice.
-const COIND_NETWORK: &str = "--emb-size 56 --channel-mult 1 2 3 --norm-groups 8";
+/// What CoInD's digits are trained on with: draws that leave the pairs as uneven as they are, and the sizes of CoInD's network,
+/// which fit their pictures, as 28 pixels can be halved twice.
+const COIND_TRAINING: &str = "--image-sampling shuffled --emb-size 56 --channel-mult 1 2 3 --norm-groups 8";
 
 /// Write Colored MNIST, CoInD's Colored MNIST or drawn shapes as folders of PNG files
 ///
@@ -109,13 +110,13 @@ impl ExportArgs {
         let counts = pair_counts(&*dataset);
         let count = |pair| counts.get(&pair).copied().unwrap_or(0);
         write!(out, "{}", pair_table(dataset.vocabulary(), count))?;
-        let network = match self.dataset {
+        let flags = match self.dataset {
             Exportable::ColoredMnist => format!("--preset {}", Preset::ColoredMnist),
-            Exportable::CoindMnist => COIND_NETWORK.to_owned(),
+            Exportable::CoindMnist => COIND_TRAINING.to_owned(),
             Exportable::Shapes => format!("--preset {}", Preset::Shapes),
         };
         tracing::info!(
-            "train a teacher on it with\n  cccm train-teacher --data {} {network} --img-size {}",
+            "train a teacher on it with\n  cccm train-teacher --data {} {flags} --img-size {}",
             quoted(self.out.display()),
             dataset.image_px(),
         );
