@@ -87,6 +87,11 @@ pub enum Error {
         /// The first such row.
         row: usize,
     },
+    /// A covariance whose eigenvalues are no finite numbers.
+    #[error(
+        "the eigenvalues of a covariance cannot be found; do its numbers differ by hundreds of decimals?"
+    )]
+    Eigenvalues,
     /// A file that is no classifier.
     #[error("not the file of a classifier: {0}")]
     File(String),

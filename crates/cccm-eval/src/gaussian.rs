@@ -109,25 +109,73 @@ pub(crate) fn scatter(n: usize, dim: usize, fill: impl Fn(usize, &mut [f64])) ->
 
 /// Trace of the square root of a symmetric positive semidefinite matrix, `(d, d)`, `f64`.
 pub(crate) fn trace_of_root(symmetric: &Tensor) -> Result<f64> {
-    Ok(roots(&matrix(symmetric)?.symmetric_eigenvalues()).iter().sum())
+    let matrix = matrix(symmetric)?;
+    let trace = matrix.trace();
+    Ok(roots(&matrix.symmetric_eigenvalues(), trace)?.iter().sum())
 }
 
 /// Eigenvalues of the square root of a symmetric positive semidefinite matrix, `(d, d)`, `f64`, and its eigenvectors, each a
 /// row of a matrix of the same shape.
 pub(crate) fn eigen_of_root(symmetric: &Tensor) -> Result<(Vec<f64>, Tensor)> {
-    let eigen = matrix(symmetric)?.symmetric_eigen();
+    let matrix = matrix(symmetric)?;
+    let trace = matrix.trace();
+    let eigen = matrix.symmetric_eigen();
     // nalgebra's memory goes column by column, which read row by row is the transpose.
     let vectors = Tensor::from_vec(eigen.eigenvectors.as_slice().to_vec(), symmetric.shape(), &Device::Cpu)?;
-    Ok((roots(&eigen.eigenvalues), vectors))
+    Ok((roots(&eigen.eigenvalues, trace)?, vectors))
 }
 
 /// A symmetric matrix for nalgebra.
 fn matrix(symmetric: &Tensor) -> Result<DMatrix<f64>> {
+    // Far below rounding. Where all pixels of a place are black, entries of 1e-100 come about, whose squares are no numbers any
+    // more: nalgebra would divide by them.
+    const NOTHING: f64 = 1e-30;
     let (dim, _) = symmetric.dims2()?;
-    Ok(DMatrix::from_vec(dim, dim, symmetric.flatten_all()?.to_vec1()?))
+    let mut values: Vec<f64> = symmetric.flatten_all()?.to_vec1()?;
+    if values.iter().any(|value| !value.is_finite()) {
+        return Err(Error::Eigenvalues);
+    }
+    let least = NOTHING * values.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
+    values.iter_mut().filter(|value| value.abs() < least).for_each(|value| *value = 0.0);
+    Ok(DMatrix::from_vec(dim, dim, values))
 }
 
 /// Square roots of eigenvalues. Where a covariance is singular, rounding makes some of its zeros negative.
-fn roots(eigenvalues: &DVector<f64>) -> Vec<f64> {
-    eigenvalues.iter().map(|value| value.max(0.0).sqrt()).collect()
+/// - `trace`: of the matrix, which its eigenvalues add up to if they are right
+fn roots(eigenvalues: &DVector<f64>, trace: f64) -> Result<Vec<f64>> {
+    const TOLERANCE: f64 = 1e-6;
+    let off = (eigenvalues.sum() - trace).abs();
+    if off.is_nan() || off > TOLERANCE * trace.abs() {
+        return Err(Error::Eigenvalues);
+    }
+    Ok(eigenvalues.iter().map(|value| value.max(0.0).sqrt()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A covariance as black corners leave it behind: blocks that are as good as nothing.
+    #[test]
+    fn entries_beyond_all_numbers_do_no_harm() {
+        let size = |i: usize| if i < 3 { 1.0 } else { 1e-160 };
+        let entry = |at: usize| {
+            let (i, j) = (at / 8, at % 8);
+            size(i) * size(j) * if i == j { 2.0 } else { 1.0 }
+        };
+        let matrix = Tensor::from_vec((0..64).map(entry).collect::<Vec<_>>(), (8, 8), &Device::Cpu).unwrap();
+        // 1 + J of size 3: eigenvalues 4, 1, 1.
+        assert!((trace_of_root(&matrix).unwrap() - 4.0).abs() < 1e-12);
+        let (roots, vectors) = eigen_of_root(&matrix).unwrap();
+        assert!((roots.iter().sum::<f64>() - 4.0).abs() < 1e-12);
+        let product = vectors.matmul(&vectors.t().unwrap()).unwrap();
+        let off = (product - Tensor::eye(8, DType::F64, &Device::Cpu).unwrap()).unwrap().abs().unwrap();
+        assert!(off.max_all().unwrap().to_scalar::<f64>().unwrap() < 1e-12);
+    }
+
+    #[test]
+    fn what_has_no_eigenvalues_is_an_error() {
+        let matrix = Tensor::full(f64::NAN, (2, 2), &Device::Cpu).unwrap();
+        assert!(matches!(trace_of_root(&matrix), Err(Error::Eigenvalues)));
+    }
 }

@@ -6,13 +6,15 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use super::picture::{MIN_PX, Picture, Size, rows_of_pictures};
-use crate::gaussian::{GaussianStats, eigen_of_root, scatter};
+use crate::gaussian::{eigen_of_root, scatter};
 use crate::groups::rows_by_group;
 use crate::rows::Rows;
 use crate::{Error, Estimate, Result};
 
 /// Eigenvalues below this share of the largest are rounding: of the root, whose own rounding is 1e-8 of it.
 const NEGLIGIBLE: f64 = 1e-7;
+/// Rows of a root below this share of the largest are rounding.
+const EMPTY: f64 = 1e-8;
 /// Real images whose products with the pictures are in memory at once.
 const BLOCK_ROWS: usize = 1024;
 
@@ -41,7 +43,8 @@ pub fn halved(pictures: &Tensor) -> Result<Tensor> {
 }
 
 /// Real images, for the Fréchet distance of raw pixels after one halving ([`halved`]): their mean and covariance over all
-/// positions and channels, compared with those of pictures as [`GaussianStats::frechet_distance`] does.
+/// positions and channels, compared with those of pictures as
+/// [`GaussianStats::frechet_distance`](crate::GaussianStats::frechet_distance) does.
 ///
 /// Colour casts, veils and grain show here. It is blind to detail finer than the halving leaves, and to all of the
 /// distribution but its mean and covariance at fixed positions: a picture drawn elsewhere on the canvas is as far off as a
@@ -166,7 +169,15 @@ impl PixelFrechet {
             out.iter_mut().zip(values).for_each(|(out, (value, mean))| *out = f64::from(*value) - mean);
         })?;
         let covariance = (scatter / (self.rows.len() - 1) as f64)?;
-        let root = GaussianStats::from_moments(self.mean.clone(), &covariance)?.root()?;
+        let (roots, vectors) = eigen_of_root(&covariance)?;
+        // What is black in all real images makes many empty rows.
+        let least = EMPTY * roots.iter().fold(0.0, |most: f64, root| most.max(*root));
+        let kept: Vec<u32> =
+            (0..roots.len()).filter(|row| roots[*row] >= least).map(|row| row as u32).collect();
+        let factors: Vec<f64> = kept.iter().map(|row| roots[*row as usize]).collect();
+        let count = kept.len();
+        let vectors = vectors.index_select(&Tensor::from_vec(kept, count, &Device::Cpu)?, 0)?;
+        let root = vectors.broadcast_mul(&Tensor::from_vec(factors, (count, 1), &Device::Cpu)?)?;
         Ok(self.root.get_or_init(|| root))
     }
 }
@@ -199,7 +210,7 @@ mod tests {
     use cccm_sched::Streams;
 
     use super::*;
-    use crate::{frechet_distance, frechet_standard_error};
+    use crate::{GaussianStats, frechet_distance, frechet_standard_error};
 
     /// Pictures of 3×8×8, hence 48 pixels when halved, which vary together and apart; the last column is black.
     fn pictures(purpose: &str, n: u64, scale: f64) -> Tensor {
@@ -255,6 +266,23 @@ mod tests {
         // Both are found to a tenth, and to first order only.
         assert!((0.7..1.4).contains(&(got / spread)), "{got}, but {spread}");
         assert!((0.7..1.4).contains(&(got / bootstrap)), "{got}, but {bootstrap}");
+    }
+
+    #[test]
+    fn real_images_may_all_be_the_same() {
+        let black = Tensor::full(-1f32, (10, 3, 8, 8), &Device::Cpu).unwrap();
+        let reference = PixelFrechet::new(&black).unwrap();
+        for n in [20, 60] {
+            let ours = pictures("ours", n, 1.0);
+            let got = reference.distance(&ours, &vec![0; n as usize]).unwrap();
+            let stats = GaussianStats::new(&rows(&ours)).unwrap();
+            let means = stats.mean().iter().map(|mean| (mean + 1.0).powi(2)).sum::<f64>();
+            let want = means + stats.total_variance().unwrap();
+            assert!(
+                (got.value - want).abs() < 1e-9 * want && got.standard_error > 0.0,
+                "{got:?}, but {want}"
+            );
+        }
     }
 
     #[test]

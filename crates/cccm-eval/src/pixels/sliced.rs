@@ -19,7 +19,10 @@ const SCALE: f64 = 1e3;
 const RESAMPLES: u64 = 100;
 /// Directions that the standard error is taken from, at most. What chance does to a set of pictures it does to all directions
 /// much alike.
-const ERROR_DIRECTIONS: usize = 32;
+const ERROR_DIRECTIONS: usize = 16;
+
+/// The bit of a float's sign.
+const SIGN: u32 = 1 << 31;
 
 /// How many patches are compared, and from how many sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,8 +57,7 @@ impl SlicedWassersteinConfig {
 /// The finest level tells of grain and of sharpness, the coarsest of casts, veils and large shapes. The distance is blind to
 /// where in a picture a patch lies, and so to how parts are put together.
 ///
-/// `// Differs:` from Karras et al., who bring the channels of all patches to mean 0 and variance 1 first: without that, casts
-/// and contrast count.
+/// Unlike there, patches are compared as they are, so that casts and contrast count.
 #[derive(Clone, Debug)]
 pub struct SlicedWasserstein {
     cfg: SlicedWassersteinConfig,
@@ -103,9 +105,7 @@ impl SlicedWasserstein {
         let level = |(level, patches): (usize, Patches)| -> Result<Level> {
             let directions = directions(streams, level, cfg.directions, patches.values.dim(1)?)?;
             let mut sorted = projected(&directions, &patches.values)?;
-            sorted
-                .par_chunks_exact_mut(cfg.patches)
-                .for_each(|of_one| of_one.sort_unstable_by(f32::total_cmp));
+            sorted.par_chunks_exact_mut(cfg.patches).for_each(sort);
             Ok(Level { directions, sorted })
         };
         let patches = patches(&rows, size, "swd_real_patch", cfg.patches, streams)?;
@@ -119,7 +119,7 @@ impl SlicedWasserstein {
     /// - `groups`: the group of each picture, such as its pair of labels
     ///
     /// The error is the standard deviation over 100 bootstrap resamples of the pictures within each group, a picture's patches
-    /// staying together, along the first 32 directions; the real patches stay as they are.
+    /// staying together, along the first 16 directions; the real patches stay as they are.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::TooFewRows`] for no picture, [`Error::NonFinite`], [`Error::Groups`].
@@ -149,7 +149,7 @@ impl Level {
         let count = patches.pictures.len();
         let both = |index: usize| &self.sorted[index * count..][..count];
         let error = self.standard_error(&ours, patches, counts);
-        ours.par_chunks_exact_mut(count).for_each(|of_one| of_one.sort_unstable_by(f32::total_cmp));
+        ours.par_chunks_exact_mut(count).for_each(sort);
         // Collected before they are summed: the order of a parallel sum, and so its last bits, would be chance.
         let along = |(index, ours): (usize, &[f32])| {
             let off = ours.iter().zip(both(index)).map(|(ours, real)| f64::from((ours - real).abs()));
@@ -167,10 +167,12 @@ impl Level {
         let directions = (ours.len() / count).min(ERROR_DIRECTIONS);
         let of_direction = |index: usize| -> Vec<f64> {
             let ours = &ours[index * count..][..count];
-            let mut order: Vec<usize> = (0..count).collect();
-            order.sort_unstable_by(|one, other| ours[*one].total_cmp(&ours[*other]));
-            let values: Vec<(f32, usize)> =
-                order.into_iter().map(|at| (ours[at], patches.pictures[at])).collect();
+            let key =
+                |(value, picture): (&f32, &usize)| (u64::from(ascending(*value)) << 32) | *picture as u64;
+            let mut keys: Vec<u64> = ours.iter().zip(&patches.pictures).map(key).collect();
+            keys.sort_unstable();
+            let values: Vec<(f32, u32)> =
+                keys.into_iter().map(|key| (of_ascending((key >> 32) as u32), key as u32)).collect();
             let real = &self.sorted[index * count..][..count];
             counts.iter().map(|counts| weighted_distance(&values, counts, real)).collect()
         };
@@ -185,11 +187,29 @@ impl Level {
     }
 }
 
+/// Sorts finite numbers, in half the time that comparisons of floats take.
+fn sort(values: &mut [f32]) {
+    let mut keys: Vec<u32> = values.iter().map(|value| ascending(*value)).collect();
+    keys.sort_unstable();
+    values.iter_mut().zip(keys).for_each(|(value, key)| *value = of_ascending(key));
+}
+
+/// An integer that is ordered as numbers are: the bits of a negative one fall as it rises.
+fn ascending(value: f32) -> u32 {
+    let bits = value.to_bits();
+    if value.is_sign_negative() { !bits } else { bits | SIGN }
+}
+
+/// The number behind the integer.
+fn of_ascending(key: u32) -> f32 {
+    f32::from_bits(if key & SIGN == 0 { !key } else { key & !SIGN })
+}
+
 /// Mean distance between equal quantiles of values and of `real`, both ascending.
 /// - `values`: each with its picture
 /// - `counts`: how often each picture counts
-fn weighted_distance(values: &[(f32, usize)], counts: &[u32], real: &[f32]) -> f64 {
-    let weight = |place: usize| u64::from(counts[values[place].1]);
+fn weighted_distance(values: &[(f32, u32)], counts: &[u32], real: &[f32]) -> f64 {
+    let weight = |place: usize| u64::from(counts[values[place].1 as usize]);
     let total: u64 = (0..values.len()).map(weight).sum();
     // All patches may be of pictures that a resample leaves out, if there are few: then all count.
     let weight = |place: usize| if total == 0 { 1 } else { weight(place) };
@@ -262,6 +282,7 @@ fn cut(rows: &Rows, size: Size, places: &[Vec<Place>]) -> Result<Vec<Patches>> {
 
 impl Picture {
     /// The values of a patch, plane by plane.
+    // Differs: Karras et al. bring each channel of all patches to mean 0 and variance 1.
     fn patch(&self, Place { top, left, .. }: Place) -> impl Iterator<Item = f32> {
         let (channels, h, w) = self.size;
         let lines =
@@ -341,8 +362,20 @@ mod tests {
     }
 
     #[test]
+    fn integers_are_ordered_as_numbers_are() {
+        let numbers = [-3.5f32, -1.0, -f32::MIN_POSITIVE, -0.0, 0.0, 1e-30, 1.0, 7.25];
+        assert_eq!(
+            numbers.map(|number| of_ascending(ascending(number)).to_bits()),
+            numbers.map(f32::to_bits)
+        );
+        let mut mixed = [3, 0, 7, 5, 1, 6, 2, 4].map(|place: usize| numbers[place]);
+        sort(&mut mixed);
+        assert_eq!(mixed, numbers);
+    }
+
+    #[test]
     fn weights_stand_for_repeated_values() {
-        let values: Vec<(f32, usize)> = [0.0, 1.0, 2.0, 5.0].into_iter().zip([0, 1, 0, 2]).collect();
+        let values: Vec<(f32, u32)> = [0.0, 1.0, 2.0, 5.0].into_iter().zip([0, 1, 0, 2]).collect();
         let real = [0.5, 1.0, 3.0, 3.5];
         assert_eq!(weighted_distance(&values, &[1, 1, 1], &real), (0.5 + 0.0 + 1.0 + 1.5) / 4.0);
         // 0 0 2 2: picture 0 alone.
