@@ -30,7 +30,9 @@ pub(crate) fn resampled<R: Rng>(
     let mut counts = vec![0; rows];
     for (group, members) in by_group {
         let mut rng = rng(*group);
-        members.iter().for_each(|_| counts[members[rng.random_range(0..members.len())]] += 1);
+        for _ in members {
+            counts[members[rng.random_range(0..members.len())]] += 1;
+        }
     }
     counts
 }

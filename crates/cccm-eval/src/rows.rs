@@ -65,7 +65,9 @@ impl Rows {
         for row in self.iter() {
             mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
         }
-        mean.iter_mut().for_each(|sum| *sum /= self.len() as f64);
+        for sum in &mut mean {
+            *sum /= self.len() as f64;
+        }
         mean
     }
 

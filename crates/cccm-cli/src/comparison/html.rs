@@ -42,7 +42,9 @@ pub(crate) fn page(report: &Report, figures: &[(Shown<'_>, &str)]) -> String {
     }
     for Section { title, note, tables } in sections(report) {
         let _ = writeln!(html, "<h2>{title}</h2>\n<p>{}</p>", escape(&note));
-        tables.iter().for_each(|table| write_table(&mut html, table));
+        for table in &tables {
+            write_table(&mut html, table);
+        }
     }
     html.push_str("<h2>Commands</h2>\n");
     for model in &report.models {

@@ -182,7 +182,9 @@ fn write_table(text: &mut String, Table { header, rows }: &Table) {
     text.push_str(&line(header));
     let rule: Vec<&str> = (0..header.len()).map(|column| if column == 0 { "---" } else { "---:" }).collect();
     let _ = writeln!(text, "| {} |", rule.join(" | "));
-    rows.iter().for_each(|row| text.push_str(&line(row)));
+    for row in rows {
+        text.push_str(&line(row));
+    }
 }
 
 /// The report as Markdown.
