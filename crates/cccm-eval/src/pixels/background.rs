@@ -169,7 +169,9 @@ mod tests {
     fn only_the_corners_count() {
         let mut values = vec![-1f32; 2 * 3 * 81];
         // The middle row and column are in no corner of 9×9.
-        (0..6).for_each(|plane| values[plane * 81 + 4 * 9 + 4] = 1.0);
+        for plane in 0..6 {
+            values[plane * 81 + 4 * 9 + 4] = 1.0;
+        }
         let centred = Tensor::from_vec(values, (2, 3, 9, 9), &Device::Cpu).unwrap();
         let known = KnownBackground::of(&flat(5, [0.0; 3])).unwrap().expect("all corners are black");
         assert_eq!(known.compare(&centred).unwrap().distance.value, 0.0);
