@@ -16,7 +16,7 @@ pub(crate) struct GuidanceArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     kind_guidance: Option<Vec<f64>>,
 
-    /// Weight of the pair's joint condition in the direction of guidance [default: 1; 0 with --kind-guidance]
+    /// Weight of the pair's joint condition in the direction of guidance [default: 1, or 0 where kinds have weights]
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     joint_guidance: Option<f64>,

@@ -153,8 +153,11 @@ const TRAINING: [Case; 36] = [
     (&["--eval-steps", "3", "--eval-samples", "2"], |with, without| {
         let scores: Vec<&Value> = with.metrics.iter().filter(|line| !line["eval"].is_null()).collect();
         assert_eq!(scores.iter().map(|line| &line["step"]).collect::<Vec<_>>(), [3, 4]);
-        for name in ["accuracy_seen", "px", "swd_fine", "swd_coarse"] {
-            assert!(scores.iter().all(|line| line["eval"][name].is_f64()), "{name} {scores:?}");
+        assert!(scores.iter().all(|line| line["eval"]["accuracy_seen"].is_f64()), "{scores:?}");
+        // Pictures of 8 pixels have too few for distances of patches, or of pixels halved.
+        for name in ["px", "swd_fine", "swd_coarse"] {
+            let values = scores.iter().map(|line| line["eval"].get(name));
+            assert!(values.into_iter().all(|value| value.is_some_and(Value::is_null)), "{name} {scores:?}");
         }
         assert!(with.log.contains("step 3: accuracy") && with.model == without.model);
     }),
