@@ -62,6 +62,22 @@ fn a_teacher_is_trained_distilled_and_sampled() {
 }
 
 #[test]
+fn a_student_is_built_in() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let one = ["sample", "--attribute", "blu", "--object", "7", "--steps", "1", "--checkpoint"];
+    run(dir, &[&one[..], &["builtin:student"]].concat());
+    // Ink of its colour alone, on black.
+    let picture = image::open(dir.join("blu_7.png")).unwrap().into_rgb8();
+    let mean = |channel: usize| {
+        picture.pixels().map(|pixel| f64::from(pixel[channel])).sum::<f64>() / picture.pixels().len() as f64
+    };
+    assert!(mean(2) > 15.0 && mean(0) < 6.0 && mean(1) < 6.0, "{} {} {}", mean(0), mean(1), mean(2));
+    let said = refusal(&dir.join("."), &[&one[..], &["builtin:nobody"]].concat());
+    assert!(said.contains("built in are builtin:student and builtin:teacher"), "{said}");
+}
+
+#[test]
 #[cfg(unix)]
 fn ctrl_c_keeps_the_pictures_that_are_drawn() {
     let temp = tempfile::tempdir().unwrap();
