@@ -32,38 +32,6 @@ impl DpmSolver {
         Ok(Self { timesteps: timesteps.to_vec(), alpha_bar })
     }
 
-    /// A solver over `steps` of some points, the last and the first among them, and those between as evenly spaced in `lambda =
-    /// ln(alpha / sigma)` as the points allow: where its error is spread evenly (section 3.4 of the first paper).
-    /// - `points`: ascending, each below `train_timesteps`
-    ///
-    /// # Errors
-    /// [`Error::InvalidConfig`] unless `steps` is from 2 to the number of points, which ascend;
-    /// [`Error::TimestepOutOfRange`] for one beyond the schedule.
-    pub fn over(schedule: &NoiseSchedule, points: &[u32], steps: usize) -> Result<Self> {
-        if !(2..=points.len()).contains(&steps) {
-            return Err(Error::invalid(
-                "solver_steps",
-                steps,
-                "at least 2, and at most the number of timesteps",
-            ));
-        }
-        let all = Self::new(schedule, &points.iter().rev().copied().collect::<Vec<_>>())?;
-        let lambdas: Vec<f64> = all.alpha_bar.iter().map(|a| lambda(*a)).collect();
-        let (noisy, clean) = (lambdas[0], lambdas[lambdas.len() - 1]);
-        let mut places: Vec<usize> = Vec::with_capacity(steps);
-        for step in 0..steps {
-            let want = noisy + (clean - noisy) * step as f64 / (steps - 1) as f64;
-            let above = lambdas.partition_point(|lambda| *lambda < want).min(lambdas.len() - 1);
-            let nearer = above > 0 && want - lambdas[above - 1] < lambdas[above] - want;
-            let nearest = above - usize::from(nearer);
-            // Each takes a place of its own, and leaves one for each of those to come.
-            let free = places.last().map_or(0, |last| last + 1);
-            places.push(nearest.clamp(free, lambdas.len() - (steps - step)));
-        }
-        let timesteps: Vec<u32> = places.iter().map(|place| all.timesteps[*place]).collect();
-        Self::new(schedule, &timesteps)
-    }
-
     /// Where the network is asked, descending.
     pub fn timesteps(&self) -> &[u32] {
         &self.timesteps
@@ -145,28 +113,20 @@ mod tests {
         let schedule = schedule();
         let a = f64::from(schedule.alpha_bar()[799]);
         let exact = 1.3 / (a * 0.25 + 1.0 - a).sqrt() * 0.5;
-        let points: Vec<u32> = (0..800).collect();
-        let error = |steps| (solve(&DpmSolver::over(&schedule, &points, steps).unwrap()) - exact).abs();
-        let (coarse, fine) = (error(17), error(33));
+        let lambdas: Vec<f64> = schedule.alpha_bar().iter().map(|a| lambda(f64::from(*a))).collect();
+        let error = |steps: u32| {
+            // Evenly spaced in lambda, where the method's order shows.
+            let mut timesteps: Vec<u32> = (0..=steps)
+                .map(|k| {
+                    let want = lambdas[799] + (lambdas[0] - lambdas[799]) * f64::from(k) / f64::from(steps);
+                    lambdas.partition_point(|l| *l > want).min(799) as u32
+                })
+                .collect();
+            timesteps.dedup();
+            (solve(&DpmSolver::new(&schedule, &timesteps).unwrap()) - exact).abs()
+        };
+        let (coarse, fine) = (error(16), error(32));
         assert!(fine < coarse / 3.0 && fine < 3e-3, "{coarse}, then {fine}");
-    }
-
-    #[test]
-    fn points_are_spread_in_lambda_and_never_twice() -> Result<()> {
-        let points: Vec<u32> = (1..=40).map(|k| 20 * k - 1).collect();
-        let timesteps =
-            |steps| DpmSolver::over(&schedule(), &points, steps).map(|all| all.timesteps().to_vec());
-        assert_eq!(timesteps(2)?, [799, 19]);
-        assert_eq!(timesteps(40)?, points.iter().rev().copied().collect::<Vec<_>>());
-        let eight = timesteps(8)?;
-        assert!(eight[0] == 799 && eight[7] == 19 && eight[1] - eight[2] > eight[5] - eight[6], "{eight:?}");
-        for steps in 3..40 {
-            assert_eq!(timesteps(steps)?.len(), steps);
-        }
-        for steps in [0, 1, 41] {
-            assert!(matches!(timesteps(steps), Err(Error::InvalidConfig { .. })));
-        }
-        Ok(())
     }
 
     #[test]
