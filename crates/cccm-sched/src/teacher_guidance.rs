@@ -135,18 +135,11 @@ impl Guidance {
         // The joint condition has no share in the result, so that it need not be asked for.
         let whole = Conditions::new(labels.to_vec());
         let none = whole.unconditional(&self.null_labels)?;
-        let batch = x_t.dim(0)?;
-        let asked: Vec<_> = std::iter::once(none.clone())
-            .chain(self.kinds().map(|(kind, _)| alone(&whole, &none, kind)))
-            .collect();
-        let answers = predict_all(denoiser, x_t, t, &asked)?;
-        let uncond = answers.narrow(0, 0, batch)?;
-        let w = self.w_of(t, w)?;
+        let mut answers = self.answers(denoiser, x_t, t, vec![none.clone()], (&whole, &none))?;
+        let uncond = answers.remove(0);
         let mut guided = uncond.clone();
-        for (place, (_, weight)) in self.kinds().enumerate() {
-            let alone = answers.narrow(0, (place + 1) * batch, batch)?;
-            let weights = weights_of(&w, |w| (w + 1.0) * weight)?;
-            guided = (guided + weighted_difference(&alone, &uncond, &weights)?)?;
+        for (alone, weight) in self.weighted(answers, &self.w_of(t, w)?)? {
+            guided = (guided + weighted_difference(&alone, &uncond, &weight)?)?;
         }
         Ok(guided)
     }
@@ -172,17 +165,35 @@ impl Guidance {
             return Ok(GuidanceAnswers { cond, uncond: None, joint_weight, alone: Vec::new() });
         }
         let none = whole.unconditional(&self.null_labels)?;
-        let mut asked = vec![whole.clone(), none.clone()];
-        asked.extend(self.kinds().map(|(kind, _)| alone(&whole, &none, kind)));
+        let asked = vec![whole.clone(), none.clone()];
+        let mut answers = self.answers(denoiser, x_t, t, asked, (&whole, &none))?;
+        let alone = self.weighted(answers.split_off(2), &w)?;
+        let (uncond, cond) = (answers.pop(), answers.remove(0));
+        Ok(GuidanceAnswers { cond, uncond, joint_weight, alone })
+    }
+
+    /// The answers under some conditions, and behind them those for each kind alone that has a weight: one evaluation, without
+    /// a graph.
+    fn answers(
+        &self,
+        denoiser: &dyn Denoiser,
+        x_t: &Tensor,
+        t: &Tensor,
+        mut asked: Vec<Conditions>,
+        (whole, none): (&Conditions, &Conditions),
+    ) -> candle_core::Result<Vec<Tensor>> {
+        asked.extend(self.kinds().map(|(kind, _)| alone(whole, none, kind)));
         let batch = x_t.dim(0)?;
-        let answers = predict_all(denoiser, x_t, t, &asked)?.detach();
-        let answer = |place: usize| answers.narrow(0, place * batch, batch);
-        let alone = self
-            .kinds()
-            .enumerate()
-            .map(|(place, (_, weight))| Ok((answer(place + 2)?, weights_of(&w, |w| (w + 1.0) * weight)?)))
-            .collect::<candle_core::Result<_>>()?;
-        Ok(GuidanceAnswers { cond: answer(0)?, uncond: Some(answer(1)?), joint_weight, alone })
+        let all = predict_all(denoiser, x_t, t, &asked)?.detach();
+        (0..asked.len()).map(|place| all.narrow(0, place * batch, batch)).collect()
+    }
+
+    /// Answers for each kind alone, with their weights.
+    fn weighted(&self, alone: Vec<Tensor>, w: &[f64]) -> candle_core::Result<Vec<(Tensor, Tensor)>> {
+        let with_weight = |(answer, (_, weight)): (Tensor, (usize, f64))| {
+            Ok((answer, weights_of(w, |w| (w + 1.0) * weight)?))
+        };
+        alone.into_iter().zip(self.kinds()).map(with_weight).collect()
     }
 
     /// The kinds whose own condition has a weight, and that.
