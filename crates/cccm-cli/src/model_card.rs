@@ -9,13 +9,14 @@ use serde::Serialize;
 use crate::shell::as_value;
 
 /// Settings of a run that tell others what a model is; the rest is in the run's `config.toml`.
-const TOLD: [&str; 26] = [
+const TOLD: [&str; 27] = [
     "fuse_method",
     "fuse_schedule",
     "teacher_solver",
     "data_target",
     "hat_target",
     "timestep_sampling",
+    "data_below",
     "solver_steps_start",
     "first_timestep",
     "guidance_init",

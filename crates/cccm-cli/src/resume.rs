@@ -48,11 +48,11 @@ impl Resumed {
     /// Opens the run at a directory, or `runs/latest`; gives its settings with the flags laid over.
     pub(crate) fn open<S: Settings>(place: &str, flags: Table, launch: &LaunchArgs) -> Result<(Table, Self)> {
         let root = if place == "latest" { Path::new("runs/latest") } else { Path::new(place) };
-        let (run, _) = RunDir::reopen::<S>(root)?;
+        let run = RunDir::begun(root)?;
         // First of all: what is read from here on, another process might change. It fails if one is at work in there.
         let writes = rank_of_member().is_none();
         let lock = writes.then(|| MetricsLock::open(&run.metrics())).transpose()?;
-        let recorded = run.settings::<S>(CONFIG)?;
+        let recorded = run.current_settings::<S>()?;
         check_recipe_stays(&recorded, &flags, &S::of_recipes()?)?;
         let settings = lay_over(recorded.clone(), flags);
         let names: BTreeSet<&String> = recorded.keys().chain(settings.keys()).collect();

@@ -16,6 +16,7 @@ use crate::settings::{self, PROVENANCE, Settings};
 
 /// The settings of a run.
 pub(crate) const CONFIG: &str = "config.toml";
+const METRICS: &str = "metrics.jsonl";
 
 /// What surrounds a step in the name of the file with the settings of the steps before it.
 const BEFORE_PREFIX: &str = "config.before-";
@@ -66,17 +67,27 @@ impl RunDir {
         Ok((run, lock))
     }
 
-    /// Opens the directory of a run of this command; gives its settings, the number of threads among them.
-    pub(crate) fn reopen<S: Settings>(root: &Path) -> Result<(Self, Table)> {
-        let path = root.join(CONFIG);
-        if !path.is_file() {
+    /// The directory of a run that was begun. Its settings may be missing still: the file of metrics is the first.
+    pub(crate) fn begun(root: &Path) -> Result<Self> {
+        let is_there = |name: &str| root.join(name).is_file();
+        if !is_there(CONFIG) && !is_there(METRICS) {
             bail!("there is no run to go on with in {}: it has no {CONFIG}", root.display());
         }
         // A link such as `runs/latest` may point elsewhere before this run is over.
         let whole = fs::canonicalize(root).with_context(|| format!("cannot find {}", root.display()))?;
-        let run = Self { root: plain(&whole) };
-        let settings = run.settings::<S>(CONFIG)?;
-        Ok((run, settings))
+        Ok(Self { root: plain(&whole) })
+    }
+
+    /// The run's settings as they are now, those of this command; the number of threads among them.
+    pub(crate) fn current_settings<S: Settings>(&self) -> Result<Table> {
+        if !self.root.join(CONFIG).is_file() {
+            bail!(
+                "there is no run to go on with in {}: it has no {CONFIG}; it was stopped before its first step, so that it can \
+                 be deleted and started anew",
+                self.root.display()
+            );
+        }
+        self.settings::<S>(CONFIG)
     }
 
     /// The settings in one of the run's files of settings, the number of threads among them.
@@ -114,7 +125,7 @@ impl RunDir {
     }
 
     pub(crate) fn metrics(&self) -> PathBuf {
-        self.root.join("metrics.jsonl")
+        self.root.join(METRICS)
     }
 
     /// The grid that a network drew after a step.

@@ -34,6 +34,11 @@ pub struct DistillConfig {
     pub hat_target: HatTarget,
     /// How the solver step of each sample is drawn. Default `uniform`, as published.
     pub timestep_sampling: TimestepSampling,
+    /// Highest timestep at which the target is the image itself, whatever teacher and target network say. At low noise the
+    /// image is nearly known, so that its mean over what it may be is as sharp as it is, and free of the grain that a teacher
+    /// leaves; higher noise learns from there, step by step (consistency trajectory models add such a term at all noise
+    /// levels: Kim et al. 2024). Default none, as published.
+    pub data_below: Option<u32>,
     /// Solver steps at the start of training, doubled up to `student.num_ddim_timesteps` in equal shares of the run: long
     /// jumps first, which carry the target's answer from the image to the noise in few steps (Song & Dhariwal 2023,
     /// section 3.4). Allowed is what [`doubling_solver_steps`] allows. Default none: the same from start to end, as published.
@@ -70,6 +75,7 @@ impl Default for DistillConfig {
             data_target: DataTarget::Published,
             hat_target: HatTarget::Mixed,
             timestep_sampling: TimestepSampling::Uniform,
+            data_below: None,
             solver_steps_start: None,
             loss_type: LossType::Huber,
             huber_c: 0.001,

@@ -66,7 +66,8 @@ pub struct DistillParts {
 /// | `StepFuse` | `d(f_student(x_start), f_target(x_hat))` |
 /// | `LossFuse` | `c_t d(f_student(x_start), f_target(x_hat)) + (1 - c_t) d(f_student(x_start), f_target(x_ode))` |
 ///
-/// A network whose answer has weight 0 is not asked.
+/// A network whose answer has weight 0 is not asked. Up to [`DistillConfig::data_below`] both answers of the target are
+/// `x_0`.
 #[derive(Clone, Debug)]
 pub struct DistillLoss {
     step: SolverStep,
@@ -75,6 +76,7 @@ pub struct DistillLoss {
     boundary: Boundary,
     method: FuseMethod,
     hat_target: HatTarget,
+    data_below: Option<u32>,
     distance: Distance,
 }
 
@@ -100,6 +102,7 @@ impl DistillLoss {
             boundary: cfg.student.boundary()?,
             method: cfg.fuse_method,
             hat_target: cfg.hat_target,
+            data_below: cfg.data_below,
             distance: cfg.distance(),
         })
     }
@@ -142,6 +145,10 @@ impl DistillLoss {
         let hat = (hat_weight > 0.0).then_some(&x_hat);
         let ode = (ode_weight > 0.0).then_some(&x_ode);
         let (y_hat, y_ode) = self.target_answers(networks.target, hat, ode, &t_end, &conds)?;
+        let clean = |answer: Option<Tensor>| {
+            answer.map(|answer| self.clean_at_low_noise(answer, x_0, &t_start)).transpose()
+        };
+        let (y_hat, y_ode) = (clean(y_hat)?, clean(y_ode)?);
         let online = self.consistency(networks.student, &x_start, &t_start, &conds)?;
 
         let term = |answer: Option<Tensor>, weight: f64| {
@@ -184,6 +191,14 @@ impl DistillLoss {
         let both = self.consistency(target, &x, &t, &conds.cat(conds)?)?.detach();
         let batch = hat.dim(0)?;
         Ok((Some(both.narrow(0, 0, batch)?), Some(both.narrow(0, batch, batch)?)))
+    }
+
+    /// The images themselves in place of the target's answers, for samples whose timestep is not above
+    /// [`DistillConfig::data_below`].
+    fn clean_at_low_noise(&self, answer: Tensor, x_0: &Tensor, t: &Tensor) -> candle_core::Result<Tensor> {
+        let Some(highest) = self.data_below else { return Ok(answer) };
+        let low = t.le(highest)?.to_device(x_0.device())?.reshape(((), 1, 1, 1))?;
+        low.broadcast_as(x_0.shape())?.where_cond(&like(x_0, &answer)?, &answer)
     }
 
     /// The distance of the student's answers from the ends of trajectories: a scalar, `f32`.

@@ -154,6 +154,11 @@ struct DistillArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     num_ddim_timesteps: Option<usize>,
 
+    /// Highest timestep at which the student learns the image itself instead of its teacher's answer [default: none]
+    #[arg(long, value_name = "T")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_below: Option<u32>,
+
     /// Steps of the solver at the start of training, doubled up to --num-ddim-timesteps in equal shares of the run; each
     /// number must divide the training timesteps [default: --num-ddim-timesteps all along]
     #[arg(long, value_name = "N")]
@@ -248,6 +253,7 @@ impl DistillArgs {
             data_target: self.data_target.unwrap_or_default(),
             hat_target: self.hat_target.unwrap_or_default(),
             timestep_sampling: self.timestep_sampling.unwrap_or_default(),
+            data_below: self.data_below,
             solver_steps_start: self.solver_steps_start,
             loss_type: required(self.loss_type, "loss_type")?,
             huber_c: required(self.huber_c, "huber_c")?,

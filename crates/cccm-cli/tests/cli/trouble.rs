@@ -106,13 +106,18 @@ fn two_processes_never_train_one_run() {
     let dir = temp.path();
     let args = [&["train-teacher", "--save-path", "a", "--max-steps", "100000"], &TINY[..]].concat();
     let mut child = start(dir, &args);
-    while !dir.join("a/metrics.jsonl").is_file() && child.try_wait().unwrap().is_none() {
+    let trains = || fs::metadata(dir.join("a/metrics.jsonl")).is_ok_and(|file| file.len() > 0);
+    while !trains() && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
     let said = failure(dir, &["train-teacher", "--resume", "a"]);
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(said.contains("another process"), "{said}");
+    // A run that has no settings yet is not taken for none.
+    fs::remove_file(dir.join("a/config.toml")).unwrap();
+    let said = failure(dir, &["train-teacher", "--resume", "a"]);
+    assert!(said.contains("stopped before its first step"), "{said}");
 }
 
 /// Needs the right to mount a small file system, and shows nothing without.

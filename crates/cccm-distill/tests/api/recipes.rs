@@ -7,7 +7,7 @@ use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use cccm_distill::{
     DataTarget, DistillConfig, DistillInputs, DistillLoss, DistillParts, Distillation, FuseMethod, HatTarget,
-    LabelSpace, Networks, Objective, TeacherSolver, TimestepSampling,
+    LabelSpace, LossType, Networks, Objective, TeacherSolver, TimestepSampling,
 };
 use cccm_sched::{Conditions, Streams};
 use cccm_tests::{Tolerance, assert_close, assert_close_scalar};
@@ -265,4 +265,28 @@ fn solver_steps_that_miss_the_last_timestep_are_refused() {
     let cfg = DistillConfig { solver_steps_start: Some(3), ..Default::default() };
     let error = timesteps_at(&cfg, 0.5).unwrap_err().to_string();
     assert!(error.contains("`solver_steps_start` is 3"), "{error}");
+}
+
+#[test]
+fn at_low_noise_the_target_is_the_image_itself() -> Result<()> {
+    let inputs = inputs([0.5, 1.8, 3.0]);
+    // The samples start at 19, 419 and 999.
+    let below = |data_below| DistillConfig { data_below, loss_type: LossType::L2, ..guided() };
+    for c_t in [0.0, 0.4, 1.0] {
+        let without = evaluate(&below(None), &inputs, c_t)?;
+        let total = |data_below| -> Result<f64> {
+            Ok(evaluate(&below(data_below), &inputs, c_t)?.total.to_scalar::<f32>()?.into())
+        };
+        assert_eq!(total(Some(18))?, total(None)?);
+        let distance = |sample: usize| -> Result<f64> {
+            let off = (&without.online - &inputs.x_0)?.get(sample)?.sqr()?.mean_all()?;
+            Ok(off.to_scalar::<f32>()?.into())
+        };
+        let all = (distance(0)? + distance(1)? + distance(2)?) / 3.0;
+        assert_close_scalar(total(Some(999))?, all, CLOSE)?;
+        // The first sample's answer is its image within rounding: its step ends where nothing is left to denoise.
+        assert_close_scalar(total(Some(418))?, total(None)?, CLOSE)?;
+        assert!((total(Some(419))? - total(None)?).abs() > 1e-4);
+    }
+    Ok(())
 }
