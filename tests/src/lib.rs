@@ -2,7 +2,7 @@
 //! ([`hashed`], [`fill`]), the results PyTorch got from them ([`Fixture`]), and the comparison
 //! ([`assert_close`]).
 //!
-//! [`hub`] is a Hugging Face Hub to download from without a network.
+//! [`fuzz_texts`] looks for texts that a reader does not stand. [`hub`] is a Hugging Face Hub to download from without a network.
 //!
 //! `fixtures/oracle.py` wrote the fixtures; its header says how to run it again.
 //!
@@ -21,8 +21,10 @@ mod device;
 mod fixture;
 mod hash;
 pub mod hub;
+mod mutate;
 
 pub use close::{Tolerance, assert_close, assert_close_scalar};
 pub use device::devices;
 pub use fixture::{Fixture, fixtures};
 pub use hash::{fill, hashed, hashed_ints};
+pub use mutate::{Mutator, TEXT_PIECES, fuzz_texts};

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use cccm_sched::LabelKind;
-use cccm_unet::{Hints, ModelFiles, Parameters, Tables, UNetConfig, convert, load_weights};
+use cccm_unet::{Hints, ModelFiles, Tables, UNet, UNetConfig, convert};
+use cccm_weights::load_weights;
 
 /// An archive as `torch.save` makes it of `{"epoch": …, "model": …, "optimizer": …}`, in as much as readers look at it.
 struct Writer {
@@ -130,7 +131,7 @@ fn a_checkpoint_of_the_published_size_is_converted_in_little_memory() -> anyhow:
     }
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("teacher.pth");
-    let specs = Parameters::specs(&UNetConfig::celeba_128(), Tables::new([4, 2]))?;
+    let specs = UNet::specs(&UNetConfig::celeba_128(), Tables::new([4, 2]))?;
     let shapes = specs.into_iter().map(|(name, spec)| (name, spec.shape)).collect();
     write_checkpoint(&path, &shapes)?;
     let gigabytes = std::fs::metadata(&path)?.len() as f64 / 1e9;

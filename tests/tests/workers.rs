@@ -72,7 +72,7 @@ fn train(
 
 fn teach(pieces: usize, workers: Box<dyn AllReduce>) -> Result<Trained> {
     let (unet, tables) = (small(), Tables::new([6, 6]));
-    let trained = Parameters::init(&unet, tables, &Streams::new(1), &Device::Cpu)?;
+    let trained = UNet::initial_parameters(&unet, tables, &Streams::new(1), &Device::Cpu)?;
     let averaged = trained.deep_copy()?;
     let network = UNet::trainable(&unet, tables, &trained)?;
     let cfg = TeacherConfig { independence_weight: 0.1, ..TeacherConfig::default() };
@@ -83,9 +83,9 @@ fn teach(pieces: usize, workers: Box<dyn AllReduce>) -> Result<Trained> {
 
 fn distil(pieces: usize, workers: Box<dyn AllReduce>) -> Result<Trained> {
     let (unet, tables, streams) = (small(), Tables::new([6, 6]), Streams::new(2));
-    let teacher = Parameters::init(&unet, tables, &streams, &Device::Cpu)?;
+    let teacher = UNet::initial_parameters(&unet, tables, &streams, &Device::Cpu)?;
     let student = UNetConfig { dropout: 0.0, ..unet.student(8) };
-    let trained = teacher.student_of(&student, tables, GuidanceInit::Random, &streams)?;
+    let trained = UNet::student_parameters(&student, tables, &teacher, GuidanceInit::Random, &streams)?;
     let averaged = trained.deep_copy()?;
     let teacher = UNet::frozen(&unet, tables, &teacher)?;
     let (network, target) =

@@ -7,9 +7,11 @@
 
 mod bench;
 mod cuda;
+mod faults;
 mod licences;
 mod package;
 mod results;
+mod soundness;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -51,6 +53,14 @@ tasks:
                       coind-partial (CoInD's Colored MNIST, of the MNIST files in DIR), faces, faces-flip (of the folder DIR of
                       faces as <age>_<gender>); each has its table in DIR/report-FAMILY/accuracy.md. --smoke trains three steps
                       of tiny networks, to see that all of it runs: give it a --out of its own
+  faults ...          make every call by which a command changes files fail (ENOSPC, EIO, EACCES) or be its last, one after the
+                      other; afterwards everything is old, new, or refused by name, and the next run goes on. Linux on
+                      x86-64 with a C compiler; minutes each:
+                      faults [train | convert | fetch-teacher | eval | search-steps]...
+                      faults COMMAND 'kill 1 rename out/config.json' repeats one try
+  soundness [miri | asan]...
+                      run the tests of crates with unsafe code, and of cccm-files, in Miri, and on this CPU's own paths with
+                      the address sanitizer. Needs a nightly toolchain; CCCM_NIGHTLY names one
   fetch-teacher ...   download a published teacher: `cccm fetch-teacher` with these arguments
 ";
 
@@ -77,6 +87,8 @@ fn main() -> ExitCode {
         ["cuda-check"] => cuda::check(),
         ["cuda-build"] => cuda::build(),
         ["cuda-suite", ref args @ ..] => cuda::suite(args),
+        ["faults", ref args @ ..] => faults::faults(args),
+        ["soundness", ref args @ ..] => soundness::soundness(args),
         ["bench", ref args @ ..] => bench::bench(args),
         ["e2e", ref args @ ..] => results::e2e(args),
         ["results", ref args @ ..] => results::results(args),
@@ -142,9 +154,21 @@ fn cargo(args: &[&str]) -> anyhow::Result<u8> {
     run_cargo(cargo_command().args(args), &shown(args))
 }
 
-/// The `cargo` that started this program.
+/// The `cargo` that started this program, in the environment of a shell: build scripts, that of `ring` among them, watch what
+/// cargo tells the programs that it runs, and would build everything above them anew here and again in the next shell.
 pub(crate) fn cargo_command() -> Command {
-    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let told = env::vars_os().map(|(name, _)| name).filter(|name| is_of_cargo(&name.to_string_lossy()));
+    for name in told {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Whether cargo sets this variable for programs that it runs; those by which users tell cargo something are others.
+fn is_of_cargo(name: &str) -> bool {
+    ["CARGO", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"].contains(&name)
+        || ["CARGO_BIN_", "CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|start| name.starts_with(start))
 }
 
 /// Runs a command of cargo, `shown` being its arguments.

@@ -172,22 +172,26 @@ impl Options {
                         "`{flag}` is unknown here; known are --out, --samples, --seeds, --untimed, --mnist, --faces, --smoke"
                     )
                 }
-                name => {
-                    if let Some((_, make)) = FAMILIES.iter().find(|(family, _)| *family == name) {
-                        options.families.push(*make);
-                    } else {
-                        let known = EXPERIMENTS.iter().any(|experiment| is_chosen(experiment, name));
-                        ensure!(known, "no experiment `{name}`: there are {}", all_names());
-                        choice.push(name);
-                    }
-                }
+                name => match FAMILIES.iter().find(|(family, _)| *family == name) {
+                    Some((_, make)) => options.families.push(*make),
+                    None => choice.push(name),
+                },
             }
         }
-        if options.seeds.is_empty() {
-            options.seeds.push(0);
+        options.choose(choice)
+    }
+
+    /// - `choice`: names of experiments
+    fn choose(mut self, mut choice: Vec<&str>) -> Result<Self> {
+        for name in &choice {
+            let known = EXPERIMENTS.iter().any(|experiment| is_chosen(experiment, name));
+            ensure!(known, "no experiment `{name}`: there are {}", all_names());
         }
-        if options.families.is_empty() {
-            ensure!(!options.smoke, "--smoke is for families of models: {}", family_names());
+        if self.seeds.is_empty() {
+            self.seeds.push(0);
+        }
+        if self.families.is_empty() {
+            ensure!(!self.smoke, "--smoke is for families of models: {}", family_names());
         } else {
             ensure!(choice.is_empty(), "`{}` is no family of models: ask for it apart", choice.join(" "));
         }
@@ -195,11 +199,11 @@ impl Options {
             choice.push("main");
         }
         if choice != ["main"] {
-            options.report = format!("report-{}", choice.join("-"));
+            self.report = format!("report-{}", choice.join("-"));
         }
         let chosen = |experiment: &&Experiment| choice.iter().any(|name| is_chosen(experiment, name));
-        options.experiments.extend(EXPERIMENTS.iter().filter(chosen));
-        Ok(options)
+        self.experiments.extend(EXPERIMENTS.iter().filter(chosen));
+        Ok(self)
     }
 }
 

@@ -42,8 +42,9 @@ impl Bench {
         };
         let (student, tables) = (teacher.student(guidance_dim), Tables::new(LABELS));
         let streams = Streams::new(1);
-        let teacher_parameters = Parameters::init(&teacher, tables, &streams, device)?;
-        let parameters = teacher_parameters.student_of(&student, tables, GuidanceInit::Random, &streams)?;
+        let teacher_parameters = UNet::initial_parameters(&teacher, tables, &streams, device)?;
+        let parameters =
+            UNet::student_parameters(&student, tables, &teacher_parameters, GuidanceInit::Random, &streams)?;
         let averaged = parameters.deep_copy()?;
         Ok(Self {
             teacher: UNet::frozen(&teacher, tables, &teacher_parameters)?.computing_in(dtype),

@@ -1,10 +1,12 @@
 //! Progress on the terminal, or as lines of a log.
 
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use cccm::TrainingProgress;
 use cccm_distill::StepReport;
+use cccm_scores::{Progress, Work};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Time between lines where there is no terminal.
@@ -16,6 +18,7 @@ const SMOOTHING_STEPS: f64 = 50.0;
 /// Shows how far training is.
 pub(crate) struct Display {
     form: Form,
+    work: OnceCell<WorkDisplay>,
     total_steps: u64,
     first_step: u64,
     started: Instant,
@@ -28,25 +31,32 @@ enum Form {
     Lines { last: Option<Instant> },
 }
 
-impl Display {
-    /// - `steps_done`: by earlier starts of the run
-    pub(crate) fn new(steps_done: u64, total_steps: u64) -> Result<Self> {
-        let form = if std::io::stderr().is_terminal() {
-            let bar = ProgressBar::new(total_steps).with_position(steps_done);
-            bar.reset_eta();
-            bar.set_style(ProgressStyle::with_template(
-                "{bar:30} {pos}/{len} steps  {msg}  {elapsed} < {eta}",
-            )?);
-            Form::Bar(bar)
-        } else {
-            Form::Lines { last: None }
-        };
-        let (started, smooth_loss, smooth_secs) = (Instant::now(), None, None);
-        Ok(Self { form, total_steps, first_step: steps_done, started, smooth_loss, smooth_secs })
+impl Default for Display {
+    fn default() -> Self {
+        Self {
+            form: Form::Lines { last: None },
+            work: OnceCell::new(),
+            total_steps: 0,
+            first_step: 0,
+            started: Instant::now(),
+            smooth_loss: None,
+            smooth_secs: None,
+        }
+    }
+}
+
+impl TrainingProgress for Display {
+    fn begin(&mut self, steps_done: u64, total_steps: u64) {
+        (self.first_step, self.total_steps, self.started) = (steps_done, total_steps, Instant::now());
+        if !std::io::stderr().is_terminal() {
+            return;
+        }
+        let bar = ProgressBar::new(total_steps).with_position(steps_done);
+        bar.reset_eta();
+        self.form = Form::Bar(bar.with_style(style("{bar:30} {pos}/{len} steps  {msg}  {elapsed} < {eta}")));
     }
 
-    /// Shows one more step.
-    pub(crate) fn step(&mut self, report: &StepReport) {
+    fn step(&mut self, report: &StepReport) {
         if report.loss.is_finite() {
             self.smooth_loss = Some(smoothed(self.smooth_loss, report.loss));
         }
@@ -76,25 +86,69 @@ impl Display {
         }
     }
 
-    /// Says something without tearing the progress bar.
-    pub(crate) fn say(&self, text: &str) {
+    /// Does not tear the progress bar.
+    fn say(&mut self, text: &str) {
         match &self.form {
             Form::Bar(bar) => bar.suspend(|| tracing::info!("{text}")),
             Form::Lines { .. } => tracing::info!("{text}"),
         }
     }
 
-    /// The end; gives the seconds since the beginning.
-    pub(crate) fn finish(&self) -> f64 {
+    fn other(&self, progress: Progress) {
+        self.work.get_or_init(WorkDisplay::default).show(progress);
+    }
+
+    fn end(&mut self) {
         if let Form::Bar(bar) = &self.form {
             bar.abandon();
         }
-        self.started.elapsed().as_secs_f64()
     }
+}
 
+impl Display {
     fn secs_left(&self, step: u64) -> f64 {
         let done = step.saturating_sub(self.first_step).max(1) as f64;
         self.started.elapsed().as_secs_f64() / done * self.total_steps.saturating_sub(step) as f64
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // A template of ours that cannot be read is a bug, and no reason to end a training.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// Shows how far other long work is: a bar that goes away, or for pictures, lines of a log.
+#[derive(Default)]
+pub(crate) struct WorkDisplay {
+    bar: RefCell<Option<(Work, ProgressBar)>>,
+    last_line: Cell<Option<Instant>>,
+}
+
+impl WorkDisplay {
+    /// Shows it.
+    pub(crate) fn show(&self, Progress { work, done, total }: Progress) {
+        let mut bar = self.bar.borrow_mut();
+        let (_, bar) = match bar.take() {
+            Some((same, shown)) if same == work => bar.insert((work, shown)),
+            _ => {
+                let unit = match work {
+                    Work::Classifier => "steps of a classifier",
+                    Work::RealImages => "real images",
+                    Work::Pictures => "pictures",
+                };
+                let template = format!("{{bar:30}} {{pos}}/{{len}} {unit}  {{elapsed}} < {{eta}}");
+                bar.insert((work, ProgressBar::new(total as u64).with_style(style(&template))))
+            }
+        };
+        bar.set_position(done as u64);
+        if done >= total {
+            bar.finish_and_clear();
+        }
+        let is_due = self.last_line.get().is_none_or(|last| last.elapsed() >= LINE_EVERY) || done >= total;
+        if work == Work::Pictures && bar.is_hidden() && is_due {
+            self.last_line.set(Some(Instant::now()));
+            tracing::info!("{done}/{total} pictures");
+        }
     }
 }
 

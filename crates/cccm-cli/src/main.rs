@@ -3,35 +3,13 @@
 #![expect(unsafe_code, reason = "the process is prepared before anything else runs")]
 
 mod args;
-mod batches;
 mod commands;
-mod comparison;
-mod device;
-mod digest;
 mod display;
 mod doctor;
-mod evaluation;
-mod events;
-mod files;
 #[cfg(feature = "hub")]
 mod hub;
-mod metrics;
-mod model;
-mod model_card;
-mod phases;
-mod pictures;
-mod plot;
-mod report;
-mod resume;
-mod run_dir;
-mod sampling;
-mod settings;
-mod shell;
+mod running;
 mod signals;
-mod source;
-mod team;
-mod training;
-mod watch;
 
 use std::io::{ErrorKind, IsTerminal};
 use std::process::ExitCode;
@@ -39,6 +17,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use commands::completions::{CompletionsArgs, ManualArgs};
 use commands::convert::ConvertArgs;
 use commands::dataset::DatasetArgs;
 use commands::doctor::DoctorArgs;
@@ -76,12 +55,14 @@ enum Command {
     FetchTeacher(Box<FetchTeacherArgs>),
     #[cfg(feature = "hub")]
     Push(PushArgs),
+    Completions(CompletionsArgs),
+    Manual(ManualArgs),
 }
 
 fn main() -> ExitCode {
     // SAFETY: the first statement of `main`: no other thread runs yet.
     unsafe { cccm_runtime::prepare() };
-    let rank = team::rank_of_member();
+    let rank = cccm::rank_of_member();
     // What all processes of a team would say is said by the first of them.
     let usual = if rank.is_some() { "error,cccm_data=warn" } else { "info,cccm_distill=warn" };
     let filter = EnvFilter::try_from_env("CCCM_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
@@ -112,7 +93,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         // Whoever reads the output, `head` for one, has had enough of it.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) if rank.is_some() && team::is_fault_of_another(&error) => ExitCode::FAILURE,
+        Err(error) if rank.is_some() && cccm::is_fault_of_another(&error) => ExitCode::FAILURE,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
@@ -136,6 +117,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::FetchTeacher(args) => args.run(out)?,
         #[cfg(feature = "hub")]
         Command::Push(args) => args.run(out)?,
+        Command::Completions(args) => args.run(Cli::command(), out)?,
+        Command::Manual(args) => args.run(Cli::command(), out)?,
     }
     Ok(ExitCode::SUCCESS)
 }

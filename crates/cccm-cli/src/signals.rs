@@ -3,8 +3,9 @@
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use cccm::Stop;
 #[cfg(unix)]
 use signal_hook::consts::SIGHUP;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -16,31 +17,36 @@ const EXIT_CODE_BASE: i32 = 128;
 /// Remembers that somebody wants the program to stop.
 #[derive(Clone)]
 pub(crate) struct Interrupt {
-    signal: Arc<AtomicUsize>,
+    stop: Stop,
 }
 
 impl Interrupt {
     /// From now on the first Ctrl-C, SIGTERM or SIGHUP is remembered, and a second one ends the program.
     pub(crate) fn listen() -> io::Result<Self> {
-        let signal = Arc::new(AtomicUsize::new(0));
+        let stop = Stop::new();
         let armed = Arc::new(AtomicBool::new(false));
         for number in signals() {
             // In this order: the first signal finds the flag down, and raises it.
             flag::register_conditional_shutdown(number, EXIT_CODE_BASE + number, Arc::clone(&armed))?;
             flag::register(number, Arc::clone(&armed))?;
-            flag::register_usize(number, Arc::clone(&signal), number as usize)?;
+            flag::register_usize(number, stop.flag(), number as usize)?;
         }
-        Ok(Self { signal })
+        Ok(Self { stop })
+    }
+
+    /// What asks long work to stop, once a signal came.
+    pub(crate) fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     /// Whether to stop.
     pub(crate) fn is_raised(&self) -> bool {
-        self.signal.load(Ordering::Relaxed) != 0
+        self.stop.is_asked()
     }
 
     /// The exit code that tells what stopped the program: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     pub(crate) fn exit_code(&self) -> ExitCode {
-        match self.signal.load(Ordering::Relaxed) {
+        match self.stop.flag().load(Ordering::Relaxed) {
             0 => ExitCode::SUCCESS,
             signal => ExitCode::from((EXIT_CODE_BASE as usize + signal) as u8),
         }

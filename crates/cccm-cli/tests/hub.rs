@@ -11,7 +11,8 @@ use assert_cmd::Command;
 use candle_core::Device;
 use cccm_sched::Streams;
 use cccm_tests::hub::{Fault, HubStandIn, Side};
-use cccm_unet::{ModelConfig, Parameters, Tables, UNetConfig, save_weights};
+use cccm_unet::{ModelConfig, Tables, UNet, UNetConfig};
+use cccm_weights::save_weights;
 
 const TOKEN: &str = "hf_secret";
 
@@ -177,7 +178,8 @@ fn a_teacher_is_fetched_distilled_and_sampled() {
 
 /// The published repository with untrained weights for CelebA's 4 × 2 labels, as PyTorch writes them.
 fn publish(bench: &Bench, unet: &UNetConfig) {
-    let parameters = Parameters::init(unet, Tables::new([4, 2]), &Streams::new(1), &Device::Cpu).unwrap();
+    let parameters =
+        UNet::initial_parameters(unet, Tables::new([4, 2]), &Streams::new(1), &Device::Cpu).unwrap();
     let path = bench.path("published.pth");
     save_weights(&path, &parameters.tensors()).unwrap();
     bench.hub.put("bobolai/StepFusionCCCM", "teacher.pth", &std::fs::read(path).unwrap());

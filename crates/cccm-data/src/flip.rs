@@ -8,6 +8,7 @@ use crate::{
     Error, Pair, Result, Vocabulary,
     nearest::nearest,
     random::{self, Purpose},
+    vocabulary::listed,
 };
 
 /// Mirrors images left to right as they are drawn, each with probability one half, but for those whose labels a mirror would
@@ -66,7 +67,7 @@ fn no_such_label(vocabulary: &Vocabulary, got: &str) -> Error {
     Error::NoSuchLabel {
         got: got.to_owned(),
         nearest: nearest(got, names()),
-        known: names().map(String::as_str).collect::<Vec<_>>().join(", "),
+        known: listed(&names().collect::<Vec<_>>()),
     }
 }
 

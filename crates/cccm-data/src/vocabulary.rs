@@ -23,6 +23,13 @@ pub struct Pair {
     pub object: u32,
 }
 
+impl Pair {
+    /// Its label of every kind: the attribute's index, then the object's.
+    pub fn labels(self) -> Vec<u32> {
+        vec![self.attribute, self.object]
+    }
+}
+
 /// The two label lists of a compositional dataset. The order of the names is the order of the
 /// indices, on which trained networks depend.
 ///
@@ -149,17 +156,18 @@ impl Vocabulary {
     /// [`Error::UnknownPair`], with the pair probably meant; [`Error::AmbiguousPair`] when the
     /// vocabulary allows several readings.
     pub fn parse_folder(&self, name: &str) -> Result<Pair> {
-        let readings: Vec<Pair> = name
-            .match_indices(SEPARATORS)
-            .filter_map(|(at, separator)| self.pair(&name[..at], &name[at + separator.len()..]).ok())
-            .collect();
+        let reading = |(at, separator): (usize, &str)| {
+            let attribute = position(&name[..at], &self.attributes)?;
+            Some(Pair { attribute, object: position(&name[at + separator.len()..], &self.objects)? })
+        };
+        let readings: Vec<Pair> = name.match_indices(SEPARATORS).filter_map(reading).collect();
         match readings[..] {
             [pair] => Ok(pair),
             [] => Err(Error::UnknownPair {
                 got: name.to_owned(),
                 nearest: nearest(name, self.pairs().map(|pair| self.folder_name(pair))),
-                attributes: self.attributes.join(", "),
-                objects: self.objects.join(", "),
+                attributes: listed(&self.attributes),
+                objects: listed(&self.objects),
             }),
             _ => {
                 let labels = readings.iter().map(|&pair| self.labels(pair));
@@ -197,6 +205,15 @@ impl Vocabulary {
 /// Characters of the longest label.
 const MOST_CHARS: usize = 200;
 
+/// Names for an error: the first of very many.
+pub(crate) fn listed<S: AsRef<str>>(names: &[S]) -> String {
+    const MOST_SHOWN: usize = 100;
+    let shown: Vec<&str> = names.iter().take(MOST_SHOWN).map(AsRef::as_ref).collect();
+    let more = names.len() - shown.len();
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", shown.join(", "))
+}
+
 /// Whether a terminal does something else with a character than show it.
 fn is_obeyed(c: char) -> bool {
     c.is_control()
@@ -209,13 +226,16 @@ fn shown(name: &str) -> String {
 }
 
 fn find(kind: LabelKind, got: &str, names: &[String]) -> Result<u32> {
-    let index = names.iter().position(|name| name == got).ok_or_else(|| Error::UnknownLabel {
+    position(got, names).ok_or_else(|| Error::UnknownLabel {
         kind,
         got: got.to_owned(),
         nearest: nearest(got, names),
-        known: names.join(", "),
-    })?;
-    Ok(index as u32)
+        known: listed(names),
+    })
+}
+
+fn position(got: &str, names: &[String]) -> Option<u32> {
+    names.iter().position(|name| name == got).map(|index| index as u32)
 }
 
 #[cfg(test)]
@@ -281,6 +301,19 @@ mod tests {
             error.to_string(),
             "unknown attribute `blue`, did you mean `blu`?; known: bw, red, grn, blu, ylw"
         );
+    }
+
+    #[test]
+    fn errors_of_very_many_labels_are_short_and_do_not_take_long() -> Result<()> {
+        let names = |key: char| (0..100_000).map(move |index| format!("{key}{index}"));
+        let vocabulary = Vocabulary::new(names('a'), names('b'))?;
+        for name in ["a7_c7".to_owned(), "a7".to_owned() + &"_".repeat(100_000)] {
+            let error = vocabulary.parse_folder(&name).unwrap_err().to_string();
+            assert!(error.contains("and 99900 more") && error.len() < name.len() + 3000, "{}", error.len());
+        }
+        let error = vocabulary.pair("a7", "c7").unwrap_err().to_string();
+        assert!(error.ends_with("b99 and 99900 more"), "{error}");
+        Ok(())
     }
 
     #[test]

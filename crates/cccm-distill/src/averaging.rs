@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::Var;
 use cccm_optim::Ema;
 
-use crate::Result;
-use crate::distill::check_ema_decay;
+use crate::{Error, Result};
 
 /// A moving average that a [`Trainer`](crate::Trainer) keeps.
 #[derive(Clone, Debug)]
@@ -62,6 +61,13 @@ impl Averaging {
         let (Self::Constant(decay) | Self::WarmedUp(decay)) = self;
         check_ema_decay(decay)
     }
+}
+
+pub(crate) fn check_ema_decay(decay: f64) -> Result<()> {
+    if !(0.0..=1.0).contains(&decay) {
+        return Err(Error::invalid("ema_decay", decay, "at least 0 and at most 1"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

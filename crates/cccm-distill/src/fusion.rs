@@ -3,9 +3,12 @@
 use candle_core::{DType, Tensor};
 use cccm_sched::{Boundary, Conditions, Denoiser, Guidance, NoiseSchedule, SolverGrid};
 
-use crate::points::{Points, SolverStep, like};
+use crate::config::DistillConfig;
+use crate::fuse_target::{FuseMethod, HatTarget};
+use crate::loss::Distance;
+use crate::points::{DistillInputs, Points, SolverStep, like};
 use crate::trajectory::TrajectoryPoints;
-use crate::{Distance, DistillConfig, Error, FuseMethod, HatTarget, Result};
+use crate::{Error, Result};
 
 /// The networks of a distillation. Gradients flow through the student alone, whatever the others are made of.
 #[derive(Clone, Copy)]
@@ -16,21 +19,6 @@ pub struct Networks<'a> {
     pub target: &'a dyn Denoiser,
     /// Frozen; takes labels, null tokens among them.
     pub teacher: &'a dyn Denoiser,
-}
-
-/// Images and everything random about one evaluation of the loss.
-#[derive(Clone, Debug)]
-pub struct DistillInputs {
-    /// Clean images `(batch, channels, height, width)`, float, spanning `[-1, 1]`.
-    pub x_0: Tensor,
-    /// Per label kind `(batch,)` `u32` indices, on the device of the images.
-    pub labels: Vec<Tensor>,
-    /// Place in the solver grid where each sample's step starts: `(batch,)`, `u32`, each in `0..K`. Read on the CPU.
-    pub index: Tensor,
-    /// Standard normal noise, like `x_0`.
-    pub eps: Tensor,
-    /// Guidance weights `(batch,)`, `f32`, as papers count them: 0 is none.
-    pub w: Tensor,
 }
 
 /// The loss and what it was computed from.

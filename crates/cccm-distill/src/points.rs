@@ -3,7 +3,23 @@
 use candle_core::Tensor;
 use cccm_sched::{Denoiser, Guidance, NoiseSchedule, SolverGrid, Thresholding};
 
-use crate::{DataTarget, DistillInputs, Result, TeacherSolver};
+use crate::Result;
+use crate::fuse_target::{DataTarget, TeacherSolver};
+
+/// Images and everything random about one evaluation of the loss.
+#[derive(Clone, Debug)]
+pub struct DistillInputs {
+    /// Clean images `(batch, channels, height, width)`, float, spanning `[-1, 1]`.
+    pub x_0: Tensor,
+    /// Per label kind `(batch,)` `u32` indices, on the device of the images.
+    pub labels: Vec<Tensor>,
+    /// Place in the solver grid where each sample's step starts: `(batch,)`, `u32`, each in `0..K`. Read on the CPU.
+    pub index: Tensor,
+    /// Standard normal noise, like `x_0`.
+    pub eps: Tensor,
+    /// Guidance weights `(batch,)`, `f32`, as papers count them: 0 is none.
+    pub w: Tensor,
+}
 
 /// One step of the solver.
 #[derive(Clone, Debug)]

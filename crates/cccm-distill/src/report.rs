@@ -1,10 +1,8 @@
-//! What a run tells whoever watches it.
-
-use std::ops::ControlFlow;
+//! One optimizer step in numbers.
 
 use serde::Serialize;
 
-use crate::{BoxError, Trainer, Work};
+use crate::objective::Work;
 
 /// One optimizer step in numbers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -41,53 +39,3 @@ pub struct StepReport {
     /// Seconds of the whole step, noise and bookkeeping included.
     pub total_secs: f64,
 }
-
-/// How a run came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// All steps are done.
-    Finished,
-    /// The reporter asked to stop.
-    Stopped,
-}
-
-/// Watches a run: shows progress, writes metrics, pictures and checkpoints. Every method does nothing by default,
-/// and `()` is the reporter that does just that.
-///
-/// An error ends the run with [`Error::Report`](crate::Error::Report).
-pub trait Reporter {
-    /// After every step; [`ControlFlow::Break`] ends the run, after a checkpoint.
-    ///
-    /// # Errors
-    /// Whatever goes wrong.
-    fn on_step(&mut self, _report: &StepReport) -> Result<ControlFlow<()>, BoxError> {
-        Ok(ControlFlow::Continue(()))
-    }
-
-    /// At every [`checkpoint_interval`](crate::TrainConfig::checkpoint_interval), after the last step, and before a run
-    /// ends for want of data.
-    ///
-    /// # Errors
-    /// Whatever goes wrong.
-    fn on_checkpoint(&mut self, _trainer: &Trainer<'_>) -> Result<(), BoxError> {
-        Ok(())
-    }
-
-    /// At every [`eval_interval`](crate::TrainConfig::eval_interval), and after the last step of a finished run.
-    ///
-    /// # Errors
-    /// Whatever goes wrong.
-    fn on_eval(&mut self, _trainer: &Trainer<'_>) -> Result<(), BoxError> {
-        Ok(())
-    }
-
-    /// Once, when the run is over and did not fail.
-    ///
-    /// # Errors
-    /// Whatever goes wrong.
-    fn on_end(&mut self, _trainer: &Trainer<'_>, _ending: Ending) -> Result<(), BoxError> {
-        Ok(())
-    }
-}
-
-impl Reporter for () {}

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use cccm_sched::{Conditions, Denoiser, Draws, NoiseSchedule};
 use serde::{Deserialize, Serialize};
 
-use crate::distill::check_ema_decay;
+use crate::averaging::check_ema_decay;
 use crate::independence::Widened;
 use crate::objective::Metered;
 use crate::{Distance, Error, Evaluation, Objective, Result, TrainBatch, Work};

@@ -98,6 +98,9 @@ pub enum Error {
     /// The optimizer refused its settings or gradients.
     #[error(transparent)]
     Optim(#[from] cccm_optim::Error),
+    /// Weights that do not fit the classifier.
+    #[error(transparent)]
+    Weights(#[from] cccm_weights::Error),
     /// A network's weight that is not there.
     #[error("no weight `{name}`; is the file of this network?")]
     MissingWeight {

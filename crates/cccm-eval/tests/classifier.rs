@@ -78,6 +78,10 @@ fn a_file_gives_the_same_classifier() {
     let features = |of: &Classifier| of.answer(&images).unwrap().features.to_vec2::<f32>().unwrap();
     assert_eq!(features(&again), features(&classifier));
     assert_eq!(bytes, again.to_bytes().unwrap());
+    let entries = || (0..8).map(|n| (n.to_string(), n.to_string())).collect();
+    let bytes = classifier.to_bytes_with(entries()).unwrap();
+    assert_eq!(bytes, again.to_bytes_with(entries()).unwrap());
+    Classifier::from_bytes(&bytes).unwrap();
 }
 
 #[test]
@@ -96,6 +100,40 @@ fn other_files_are_refused_by_name() {
     let header = std::collections::HashMap::from([("config".to_owned(), config)]);
     let lacking = safetensors::serialize([("heads.0.bias", &tensor)], Some(header)).unwrap();
     assert!(refused(&lacking).contains("features.bias"), "{}", refused(&lacking));
+}
+
+/// The same file with its tensors changed, and without some entries of its header.
+fn with_values(bytes: &[u8], change: &dyn Fn(f32) -> f32, without: &[&str]) -> Vec<u8> {
+    let (_, header) = safetensors::SafeTensors::read_metadata(bytes).unwrap();
+    let mut header = header.metadata().clone().unwrap();
+    header.retain(|key, _| !without.contains(&key.as_str()));
+    let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).unwrap();
+    let changed = tensors.iter().map(|(name, tensor)| {
+        let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let values = values.into_iter().map(change).collect();
+        (name, Tensor::from_vec(values, tensor.shape(), &Device::Cpu).unwrap())
+    });
+    safetensors::serialize(changed, Some(header)).unwrap()
+}
+
+#[test]
+fn a_damaged_classifier_is_refused() {
+    let bytes = trained(1).to_bytes_with([("origin".to_owned(), "here".to_owned())].into()).unwrap();
+    let refused = |bytes: &[u8]| Classifier::from_bytes(bytes).unwrap_err().to_string();
+    let last = bytes.len() - 1;
+    // A bit of the last weight, and a word of the header.
+    let flipped = [&bytes[..last], &[bytes[last] ^ 1]].concat();
+    let word = bytes.windows(6).position(|window| window == b"\"here\"").unwrap();
+    let forged = [&bytes[..word], b"\"hare\"", &bytes[word + 6..]].concat();
+    for changed in [flipped, forged, with_values(&bytes, &|value| value + 1.0, &[])] {
+        assert!(refused(&changed).contains("digest"), "{}", refused(&changed));
+    }
+    // Files of before there was a digest are read, but not whatever is in them.
+    Classifier::from_bytes(&with_values(&bytes, &|value| value, &[Classifier::DIGEST])).unwrap();
+    let zeros = refused(&with_values(&bytes, &|_| 0.0, &[Classifier::DIGEST]));
+    assert!(zeros.contains("weight` is all zeros"), "{zeros}");
+    let nan = refused(&with_values(&bytes, &|_| f32::NAN, &[Classifier::DIGEST]));
+    assert!(nan.contains("not finite"), "{nan}");
 }
 
 #[test]

@@ -63,6 +63,11 @@ impl Sums {
         self.0.insert(name.into(), digest);
     }
 
+    /// Takes a file off the list, if it is there.
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// The digest of a file, if it is listed.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)

@@ -1,12 +1,16 @@
 //! Writing: beside the place, synced, renamed, and the directory synced.
+//!
+//! An unfinished file has the name of its place with six random characters, and a lock as long as its process lives. So the next
+//! write of the same place knows what a killed one has left, and removes it.
 
-use std::fs::File;
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use crate::dirs::{folder_of, sync_dir};
+use crate::dirs::{create_dirs, folder_of, sync_dir};
 
 /// A file that is written and synced beside its place, and not seen there yet. Dropped, it is gone.
 #[derive(Debug)]
@@ -25,21 +29,6 @@ impl Pending {
         let mut file = temporary(place)?;
         write(file.as_file_mut())?;
         file.as_file().sync_all()?;
-        Ok(Self { file, place: place.to_owned() })
-    }
-
-    /// [`Self::new`] by a function that wants a name instead of a file; it may put another file there.
-    ///
-    /// # Errors
-    /// As [`Self::new`].
-    pub fn by_name(place: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<Self> {
-        let file = temporary(place)?;
-        let permissions = file.as_file().metadata()?.permissions();
-        write(file.path())?;
-        // The other file may be private, and may not have reached the disk.
-        let written = File::open(file.path())?;
-        written.set_permissions(permissions)?;
-        written.sync_all()?;
         Ok(Self { file, place: place.to_owned() })
     }
 
@@ -71,6 +60,17 @@ pub fn commit_in_order(files: impl IntoIterator<Item = Pending>) -> io::Result<(
     files.into_iter().try_for_each(Pending::commit)
 }
 
+/// [`write()`], with the folders above the place, which are made where they are missing.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write_with_folders(place: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(folder) = place.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        create_dirs(folder)?;
+    }
+    write(place, bytes)
+}
+
 /// Writes a file whose folder is there.
 ///
 /// # Errors
@@ -80,27 +80,99 @@ pub fn write(place: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Puts whatever `make` makes, such as a link, at a place, in one step.
-/// - `make`: makes it at a free name beside the place; called again if that name was taken
+/// - `make`: makes it at a free name beside the place; called again if that name was taken, or what it made was taken away
 ///
 /// # Errors
 /// What `make` or the file system says; what was at the place before is still there.
-pub fn write_in_place_of(place: &Path, make: impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+pub fn write_in_place_of(place: &Path, mut make: impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
     let folder = folder_of(place);
-    tempfile::Builder::new().prefix(&hidden(place)).suffix(SUFFIX).make_in(folder, make)?.persist(place)?;
-    sync_dir(folder)
+    remove_left_behind(place);
+    let mut made = || {
+        let prefix = hidden(place);
+        let made = tempfile::Builder::new().prefix(&prefix).suffix(SUFFIX).make_in(folder, &mut make)?;
+        Ok::<_, io::Error>(made.persist(place)?)
+    };
+    let mut tries = 1;
+    loop {
+        match made() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < MOST_TRIES => tries += 1,
+            put => return put.and_then(|()| sync_dir(folder)),
+        }
+    }
 }
 
 /// How names of unfinished files end.
 const SUFFIX: &str = ".partial";
+/// Random characters in their names, as `tempfile` draws them.
+const RANDOM_CHARS: usize = 6;
+/// How often a file is made anew that others took for one that was left behind, in the moment before it had its lock.
+const MOST_TRIES: usize = 16;
 
 fn temporary(place: &Path) -> io::Result<NamedTempFile> {
+    remove_left_behind(place);
     let mut builder = tempfile::Builder::new();
     let prefix = hidden(place);
-    builder.prefix(&prefix).suffix(SUFFIX);
+    builder.prefix(&prefix).suffix(SUFFIX).rand_bytes(RANDOM_CHARS);
     // Temporary files are private, but this one becomes a result: as readable as the umask allows.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder_of(place))
+    let mut tries = 1;
+    loop {
+        let file = builder.tempfile_in(folder_of(place))?;
+        if is_held(file.as_file())? || tries == MOST_TRIES {
+            return Ok(file);
+        }
+        tries += 1;
+    }
+}
+
+/// Takes the lock that tells others that somebody is at work on this file; no if they have it, or had it and removed the file. Where
+/// there are no locks, nobody removes anything.
+#[cfg(unix)]
+fn is_held(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    match file.try_lock() {
+        Ok(()) => Ok(file.metadata()?.nlink() > 0),
+        Err(fs::TryLockError::WouldBlock) => Ok(false),
+        Err(fs::TryLockError::Error(_)) => Ok(true),
+    }
+}
+
+/// Elsewhere a lock would keep this process itself from reading the file by its name.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
+fn is_held(_file: &File) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Removes what killed writes of a place have left beside it. What cannot be removed stays: it is in nobody's way.
+fn remove_left_behind(place: &Path) {
+    if !cfg!(unix) {
+        return;
+    }
+    let prefix = hidden(place);
+    for entry in fs::read_dir(folder_of(place)).into_iter().flatten().flatten() {
+        if is_unfinished(&entry.file_name(), &prefix) {
+            let _ = remove_unless_held(&entry.path());
+        }
+    }
+}
+
+fn remove_unless_held(path: &Path) -> io::Result<()> {
+    if path.symlink_metadata()?.is_symlink() {
+        // A link is put at its place as soon as it is made: one that is taken away in between is made again.
+        return fs::remove_file(path);
+    }
+    match crate::open_locked(path, File::options().read(true))? {
+        (_held, crate::Lock::Held) => fs::remove_file(path),
+        (_, crate::Lock::Unsupported(_)) => Ok(()),
+    }
+}
+
+/// Whether a name is that of an unfinished file of this prefix.
+fn is_unfinished(name: &OsStr, prefix: &str) -> bool {
+    let random = name.to_str().and_then(|name| name.strip_prefix(prefix)?.strip_suffix(SUFFIX));
+    random.is_some_and(|text| text.len() == RANDOM_CHARS && text.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 /// A hidden name that tells whose it is, if it is left behind: of long names the start, as all have to fit.
@@ -134,7 +206,6 @@ mod tests {
             Err(io::Error::from(io::ErrorKind::StorageFull))
         };
         assert!(Pending::new(&place, full).is_err());
-        assert!(Pending::by_name(&place, |_| Err(io::Error::other("no"))).is_err());
         drop(Pending::new(&place, |file| file.write_all(b"new"))?);
         assert_eq!((fs::read(&place)?, names(dir.path())), (b"old".to_vec(), vec!["a".to_owned()]));
         write(&place, b"new")?;
@@ -147,7 +218,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let (a, b) = (dir.path().join("a"), dir.path().join("b"));
         let first = Pending::new(&a, |file| file.write_all(b"1"))?;
-        let second = Pending::by_name(&b, |path| fs::write(path, "2"))?;
+        let second = Pending::new(&b, |file| file.write_all(b"2"))?;
         assert!(!a.exists() && !b.exists());
         commit_in_order([first, second])?;
         assert_eq!((fs::read_to_string(a)?, fs::read_to_string(b)?), ("1".to_owned(), "2".to_owned()));
@@ -171,20 +242,50 @@ mod tests {
         let at = |name: &str| dir.path().join(name);
         fs::write(at("plain"), "untouched")?;
         write(&at("a"), b"")?;
-        Pending::by_name(&at("b"), |path| {
-            // As a function that writes beside its place, too.
-            fs::remove_file(path)?;
-            fs::write(path, "")?;
-            fs::set_permissions(path, PermissionsExt::from_mode(0o600))
-        })?
-        .commit()?;
         let mode = |name: &str| fs::metadata(at(name)).map(|metadata| metadata.permissions().mode());
-        assert_eq!((mode("a")?, mode("b")?), (mode("plain")?, mode("plain")?));
+        assert_eq!(mode("a")?, mode("plain")?);
         symlink(at("plain"), at("link"))?;
         write(&at("link"), b"new")?;
         assert_eq!(fs::read_to_string(at("plain"))?, "untouched");
         write_in_place_of(&at("link"), |fresh| symlink("a", fresh))?;
         assert_eq!(fs::read_link(at("link"))?, Path::new("a"));
+        Ok(())
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_killed_writes_left_goes_and_what_is_in_work_stays() -> anyhow::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let at = |name: &str| dir.path().join(name);
+        let stays =
+            [".a.abcdef.partial.txt", ".a.b.abcdef.partial", ".a.abcdefg.partial", ".b.abcdef.partial"];
+        for name in stays.iter().chain(&[".a.abcdef.partial"]) {
+            fs::write(at(name), "")?;
+        }
+        std::os::unix::fs::symlink("nowhere", at(".a.LINKED.partial"))?;
+        let in_work = Pending::new(&at("a"), |file| file.write_all(b"1"))?;
+        write(&at("a"), b"2")?;
+        write_in_place_of(&at("a"), |fresh| std::os::unix::fs::symlink("3", fresh))?;
+        assert!(!at(".a.abcdef.partial").exists() && !at(".a.LINKED.partial").is_symlink());
+        assert!(stays.iter().all(|name| at(name).exists()));
+        in_work.commit()?;
+        assert_eq!((fs::read(at("a"))?, names(dir.path()).len()), (b"1".to_vec(), 1 + stays.len()));
+        Ok(())
+    }
+
+    #[test]
+    fn many_writers_of_one_place_do_not_hinder_each_other() -> anyhow::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let place = dir.path().join("a");
+        std::thread::scope(|scope| {
+            let place = &place;
+            let writer = |n: u8| scope.spawn(move || (0..50).try_for_each(|_| write(place, &[n; 9])));
+            let writers: Vec<_> = (0..8).map(writer).collect();
+            writers.into_iter().try_for_each(|writer| writer.join().unwrap())
+        })?;
+        let written = fs::read(&place)?;
+        assert!(written.len() == 9 && written.iter().all(|byte| *byte == written[0]));
+        assert_eq!(names(dir.path()), ["a"]);
         Ok(())
     }
 }

@@ -27,6 +27,9 @@ pub enum Error {
         /// The shape it should have.
         want: Vec<usize>,
     },
+    /// Somebody asked to stop.
+    #[error("stopped, as asked")]
+    Stopped,
     /// Another number of label kinds than the network was trained with.
     #[error("conditions have {got} kinds of labels, but the sampler was made for {want}")]
     LabelKinds {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod batches;
 mod ddim;
 mod error;
 mod few_step;
@@ -9,6 +10,7 @@ mod observer;
 mod sampler;
 mod search;
 
+pub use batches::BatchSampler;
 pub use ddim::{DdimConfig, DdimSampler};
 pub use error::{Error, Result};
 pub use few_step::{FewStepConfig, FewStepSampler};

@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 
-use cccm_unet::{Parameters, Tables, UNetConfig};
+use cccm_unet::{Tables, UNet, UNetConfig};
 
 const SHOWN: usize = 10;
 
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     };
 
-    let mut sizes: Vec<(usize, String, Vec<usize>)> = Parameters::specs(&cfg, Tables::new(labels))?
+    let mut sizes: Vec<(usize, String, Vec<usize>)> = UNet::specs(&cfg, Tables::new(labels))?
         .into_iter()
         .map(|(name, spec)| (spec.shape.iter().product(), name, spec.shape))
         .collect();

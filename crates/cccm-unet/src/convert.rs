@@ -3,17 +3,19 @@
 use std::path::Path;
 
 use candle_core::Device;
+use cccm_weights::{Parameters, WeightFile, prepare_raw_weights};
 
-use crate::{Hints, ModelConfig, ModelFiles, Parameters, PendingModel, Result, state_dict};
+use crate::names::canonical;
+use crate::{Hints, ModelConfig, ModelFiles, PendingModel, Result, UNet};
 
 /// Reads the network of a PyTorch checkpoint or a safetensors file and writes it as a model: weights in the form that
-/// the name of `to.weights` says (see [`crate::save_weights`]) and in the dtypes they have, beside them the config, which is
+/// the name of `to.weights` says (see [`cccm_weights::save_weights`]) and in the dtypes they have, beside them the config, which is
 /// read off the tensors and completed by hints.
 ///
 /// The files appear as those of [`ModelFiles::save`] do.
 ///
 /// # Errors
-/// As [`load_checkpoint`]; [`crate::Error::Io`] when a file cannot be written.
+/// As [`load_checkpoint`]; [`crate::Error::Io`] or [`crate::Error::Weights`] when a file cannot be written.
 pub fn convert(from: &Path, hints: &Hints, to: &ModelFiles) -> Result<ModelConfig> {
     let (config, model) = prepare_conversion(from, hints, to)?;
     model.commit()?;
@@ -29,9 +31,9 @@ pub fn prepare_conversion(
     hints: &Hints,
     to: &ModelFiles,
 ) -> Result<(ModelConfig, PendingModel)> {
-    let state = state_dict::open(from)?.state_dict(from)?;
+    let state = WeightFile::open(from)?.state_dict(canonical)?;
     let config = hints.config(&state.shapes(), &from.display().to_string())?;
-    let model = to.prepare_views(&config, &state.read()?)?;
+    let model = to.prepare_with(&config, prepare_raw_weights(&to.weights, &state.read()?)?)?;
     Ok((config, model))
 }
 
@@ -39,14 +41,14 @@ pub fn prepare_conversion(
 /// completed by hints.
 ///
 /// # Errors
-/// [`crate::Error::Io`], [`crate::Error::Pth`] or [`crate::Error::Safetensors`] when the file cannot be read; [`crate::Error::UnknownNetwork`] or
-/// [`crate::Error::Parameters`] when its tensors are no network known here; [`crate::Error::NotInTensors`] or
-/// [`crate::Error::LabelCounts`] when the hints do not suffice or do not fit.
+/// [`crate::Error::Weights`] when the file cannot be read; that or [`crate::Error::UnknownNetwork`] when its tensors are no
+/// network known here; [`crate::Error::NotInTensors`] or [`crate::Error::LabelCounts`] when the hints do not suffice or do not
+/// fit.
 pub fn load_checkpoint(path: &Path, hints: &Hints, device: &Device) -> Result<(ModelConfig, Parameters)> {
-    let state = state_dict::open(path)?.state_dict(path)?;
+    let state = WeightFile::open(path)?.state_dict(canonical)?;
     let origin = path.display().to_string();
     let config = hints.config(&state.shapes(), &origin)?;
-    let parameters =
-        Parameters::from_tensors(&config.unet, config.tables()?, state.tensors()?, &origin, device)?;
+    let specs = UNet::specs(&config.unet, config.tables()?)?;
+    let parameters = Parameters::from_tensors(&specs, state.tensors()?, &origin, device)?;
     Ok((config, parameters))
 }

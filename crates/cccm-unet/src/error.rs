@@ -1,8 +1,6 @@
 //! What can go wrong in this crate.
 
-use std::path::PathBuf;
-
-use crate::pth::PthProblem;
+use std::path::{Path, PathBuf};
 
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -20,14 +18,6 @@ pub enum Error {
         got: String,
         /// What is allowed.
         want: String,
-    },
-    /// Parameters that do not fit the network; nothing was loaded.
-    #[error("the weights of {origin} do not fit the network: {}", .problems.join("; "))]
-    Parameters {
-        /// The file, or whatever else they come from.
-        origin: String,
-        /// One entry per kind of mismatch, with the names.
-        problems: Vec<String>,
     },
     /// No model where one was looked for.
     #[error("no model at {}: {reason}", .path.display())]
@@ -51,22 +41,9 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
-    /// A weight file that is no readable safetensors file.
-    #[error("{} is no complete safetensors file", .path.display())]
-    Safetensors {
-        /// The file.
-        path: PathBuf,
-        /// What the reader says.
-        source: safetensors::SafeTensorError,
-    },
-    /// A PyTorch file that is refused.
-    #[error("cannot read {} as a PyTorch checkpoint", .path.display())]
-    Pth {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: PthProblem,
-    },
+    /// Weights that cannot be read or written, or that do not fit the network; nothing was loaded.
+    #[error(transparent)]
+    Weights(#[from] cccm_weights::Error),
     /// Tensors that belong to no network known here.
     #[error("the tensors of {origin} are no known network: {problem}")]
     UnknownNetwork {
@@ -125,6 +102,10 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+
     pub(crate) fn invalid(field: &'static str, got: impl std::fmt::Display, want: impl Into<String>) -> Self {
         Self::InvalidConfig { field, got: got.to_string(), want: want.into() }
     }

@@ -51,7 +51,7 @@ mod tests {
     use cccm_sched::Streams;
 
     use super::*;
-    use crate::{Arch, Parameters, Tables, UNetConfig};
+    use crate::{Arch, Tables, UNetConfig};
 
     /// Counted by hand: head and tail 3×3 at 4×4 pixels; a block down, two in the middle and two up at the level below; a
     /// strided convolution and one behind upsampling.
@@ -66,7 +66,7 @@ mod tests {
             ..UNetConfig::colored_mnist_32()
         };
         let tables = Tables::new([2, 2]);
-        let parameters = Parameters::init(&cfg, tables, &Streams::new(1), &Device::Cpu).unwrap();
+        let parameters = UNet::initial_parameters(&cfg, tables, &Streams::new(1), &Device::Cpu).unwrap();
         let network = UNet::frozen(&cfg, tables, &parameters).unwrap();
         let (fine, coarse, same, point) = (16, 4, 9 * 4 * 4, 4 * 4);
         let block = 2 * same;

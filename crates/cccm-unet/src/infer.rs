@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use cccm_weights::check_shapes;
+
 use crate::names::{GUIDANCE_PROJECTION, LABELS, LayerNames, TIME_TABLE};
-use crate::parameters::check_shapes;
-use crate::{Arch, Error, Result, Tables, UNetConfig};
+use crate::{Arch, Error, Result, Tables, UNet, UNetConfig};
 
 type Shapes = BTreeMap<String, Vec<usize>>;
 
@@ -12,7 +13,7 @@ type Shapes = BTreeMap<String, Vec<usize>>;
 /// which matters to training alone.
 ///
 /// # Errors
-/// [`Error::UnknownNetwork`] when what tells the architecture or a size is missing; [`Error::Parameters`] naming every
+/// [`Error::UnknownNetwork`] when what tells the architecture or a size is missing; [`cccm_weights::Error::Parameters`] naming every
 /// tensor that is missing, unknown or misshapen; [`Error::InvalidConfig`] when a size is out of range.
 pub(crate) fn infer(shapes: &Shapes, norm_groups: usize, origin: &str) -> Result<(UNetConfig, Tables)> {
     let tensors = Tensors { shapes, origin };
@@ -38,7 +39,7 @@ pub(crate) fn infer(shapes: &Shapes, norm_groups: usize, origin: &str) -> Result
     // The last row of a table is the null token.
     let labels = [attributes, objects].map(|rows| rows.saturating_sub(1));
     let tables = Tables { labels, timesteps };
-    check_shapes(&cfg, tables, shapes, origin)?;
+    check_shapes(&UNet::specs(&cfg, tables)?, shapes, origin)?;
     Ok((cfg, tables))
 }
 
@@ -98,10 +99,10 @@ impl Tensors<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Parameters;
+    use cccm_weights::Error::Parameters;
 
     fn shapes(cfg: &UNetConfig, tables: Tables) -> Shapes {
-        let specs = Parameters::specs(cfg, tables).unwrap();
+        let specs = UNet::specs(cfg, tables).unwrap();
         specs.into_iter().map(|(name, spec)| (name, spec.shape)).collect()
     }
 
@@ -152,7 +153,10 @@ mod tests {
         assert!(flat.to_string().contains("`head.weight` is [32, 27], but must have 4 dimensions"), "{flat}");
         for name in ["tail.0.bias", "downblocks.2.atr_proj.1.weight", "upblocks.4.block2.3.bias"] {
             let error = without(name);
-            assert!(matches!(error, Error::Parameters { .. }) && error.to_string().contains(name), "{error}");
+            assert!(
+                matches!(error, Error::Weights(Parameters { .. })) && error.to_string().contains(name),
+                "{error}"
+            );
         }
         let extra = error(&|shapes| drop(shapes.insert("downblocks.0.attn.q.weight".into(), vec![32, 32])));
         assert!(extra.to_string().contains("1 unknown: `downblocks.0.attn.q.weight`"), "{extra}");

@@ -1,15 +1,16 @@
 //! `config.json`: what the weights beside it are.
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::Path;
 
 use candle_core::Device;
 use cccm_sched::{LabelKind, ScheduleConfig, StudentConfig};
+use cccm_weights::{Parameters, WeightFile};
 use serde::{Deserialize, Serialize};
 
-use crate::weights::{io, parse_weights};
-use crate::{Error, Parameters, Result, Tables, UNetConfig};
+use crate::names::canonical;
+use crate::{Error, Result, Tables, UNet, UNetConfig};
 
 /// What a network was trained to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,7 +131,7 @@ impl ModelConfig {
             }
             Ok(bytes)
         };
-        read().map_err(|source| io("read", path, source))
+        read().map_err(Error::io("read", path))
     }
 
     /// [`Self::load`] of a file in memory; `path` is its name in errors.
@@ -159,16 +160,18 @@ impl ModelConfig {
     /// [`Error::Io`] when it cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         let json = self.to_json()?;
-        cccm_files::write(path, json.as_bytes()).map_err(|source| io("write", path, source))
+        cccm_files::write(path, json.as_bytes()).map_err(Error::io("write", path))
     }
 
     /// Weights in memory, checked against this config; `origin` is their name in errors.
     ///
     /// # Errors
-    /// As [`parse_weights`], and [`Error::Parameters`].
+    /// [`Error::Weights`] when they cannot be read or do not fit.
     pub fn parse_parameters(&self, weights: &[u8], origin: &Path, device: &Device) -> Result<Parameters> {
-        let tensors = parse_weights(weights, origin)?;
-        Parameters::from_tensors(&self.unet, self.tables()?, tensors, &origin.display().to_string(), device)
+        let tensors =
+            WeightFile::from_reader(Cursor::new(weights), origin)?.state_dict(canonical)?.tensors()?;
+        let specs = UNet::specs(&self.unet, self.tables()?)?;
+        Ok(Parameters::from_tensors(&specs, tensors, &origin.display().to_string(), device)?)
     }
 }
 

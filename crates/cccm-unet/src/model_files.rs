@@ -16,11 +16,10 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use cccm_files::{Pending, Sums, commit_in_order, sha256, sha256_of, sha256_while};
-use safetensors::View;
+use cccm_weights::{Parameters, WeightFile, prepare_weights};
 
-use crate::state_dict::WeightFile;
-use crate::weights::{io, pending_views, views_of};
-use crate::{Error, ModelConfig, Parameters, Result};
+use crate::names::canonical;
+use crate::{Error, ModelConfig, Result, UNet};
 
 /// The two files of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +110,8 @@ impl ModelFiles {
         }
         let config = ModelConfig::parse(&json, &self.config)?;
         let (tensors, origin) = (self.tensors(list.as_ref())?, self.weights.display().to_string());
-        let parameters = Parameters::from_tensors(&config.unet, config.tables()?, tensors, &origin, device)?;
+        let specs = UNet::specs(&config.unet, config.tables()?)?;
+        let parameters = Parameters::from_tensors(&specs, tensors, &origin, device)?;
         Ok((config, parameters))
     }
 
@@ -132,35 +132,36 @@ impl ModelFiles {
     /// # Errors
     /// [`Error::Io`] when a file cannot be written; then nothing is left behind.
     pub fn prepare(&self, config: &ModelConfig, parameters: &Parameters) -> Result<PendingModel> {
-        self.prepare_views(config, &views_of(&parameters.tensors())?)
+        self.prepare_with(config, prepare_weights(&self.weights, &parameters.tensors())?)
     }
 
-    /// Replaces the config alone, and its digest in the model's list, if it has one.
+    /// Replaces the config alone, and its digest in the model's list, if it has one: whoever loads the model finds the old config
+    /// or the new one.
     ///
     /// # Errors
     /// As [`Self::save`].
     pub fn save_config(&self, config: &ModelConfig) -> Result<()> {
+        self.prepare_config(config)?.commit()
+    }
+
+    fn prepare_config(&self, config: &ModelConfig) -> Result<PendingModel> {
         let json = config.to_json()?;
         let new = pending(&self.config, json.as_bytes())?;
         let mut files = vec![new];
         if let Some(List { path, mut sums }) = self.read_list()?.filter(|list| list.path == self.sums()) {
-            sums.insert(name_of(&self.config), sha256(json.as_bytes()));
+            // The weights are those of both: in between the list is of them alone.
+            sums.remove(&name_of(&self.config));
             files.insert(0, pending(&path, sums.to_string().as_bytes())?);
+            sums.insert(name_of(&self.config), sha256(json.as_bytes()));
+            files.push(pending(&path, sums.to_string().as_bytes())?);
         }
-        PendingModel { files, weights_sha256: String::new() }.commit()
+        Ok(PendingModel { files, weights_sha256: String::new() })
     }
 
-    pub(crate) fn prepare_views<V>(
-        &self,
-        config: &ModelConfig,
-        tensors: &BTreeMap<String, V>,
-    ) -> Result<PendingModel>
-    where
-        for<'a> &'a V: View,
-    {
-        let weights = pending_views(&self.weights, tensors)?;
+    /// The model of weights that are written already.
+    pub(crate) fn prepare_with(&self, config: &ModelConfig, weights: Pending) -> Result<PendingModel> {
         let digest = File::open(weights.path()).and_then(sha256_of);
-        let weights_sha256 = digest.map_err(|source| io("read", weights.path(), source))?;
+        let weights_sha256 = digest.map_err(Error::io("read", weights.path()))?;
         let json = config.to_json()?;
         let mut sums = Sums::default();
         sums.insert(name_of(&self.config), sha256(json.as_bytes()));
@@ -172,12 +173,14 @@ impl ModelFiles {
 
     /// The weights, checked against the list while they are read.
     fn tensors(&self, list: Option<&List>) -> Result<BTreeMap<String, Tensor>> {
-        let reading = |source| io("read", &self.weights, source);
+        let reading = |source| Error::io("read", &self.weights)(source);
         let file = File::open(&self.weights).map_err(reading)?;
         // Of the same open file: its name may lead to another one by now.
         let open = file.try_clone().map_err(reading)?;
-        let read =
-            || WeightFile::open(BufReader::new(open), &self.weights)?.state_dict(&self.weights)?.tensors();
+        let read = || -> Result<_> {
+            let file = WeightFile::from_reader(BufReader::new(open), &self.weights)?;
+            Ok(file.state_dict(canonical)?.tensors()?)
+        };
         let Some(list) = list else { return read() };
         let (digest, tensors) = sha256_while(&file, read);
         // First: what the file holds says nothing if it is another one.
@@ -195,7 +198,7 @@ impl ModelFiles {
                 std::io::Read::read_to_end(&mut std::io::Read::take(file, MOST_SUMS), &mut bytes)?;
                 Ok(bytes)
             });
-            let bytes = bytes.map_err(|source| io("read", &path, source))?;
+            let bytes = bytes.map_err(Error::io("read", &path))?;
             let not_read = |problem| Error::NotAsWritten { path: path.clone(), list: path.clone(), problem };
             let sums = Sums::parse(&bytes).map_err(|problem| not_read(problem.to_string()))?;
             return Ok(Some(List { path, sums }));
@@ -226,7 +229,7 @@ impl PendingModel {
     pub fn commit(self) -> Result<()> {
         for file in self.files {
             let place = file.place().to_owned();
-            commit_in_order([file]).map_err(|source| io("write", &place, source))?;
+            commit_in_order([file]).map_err(Error::io("write", &place))?;
         }
         Ok(())
     }
@@ -268,7 +271,7 @@ fn kind_of(path: &Path) -> Result<Option<Kind>> {
         Ok(metadata) if metadata.is_dir() => Ok(Some(Kind::Directory)),
         Ok(_) => Ok(Some(Kind::Other)),
         Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(None),
-        Err(source) => Err(io("look at", path, source)),
+        Err(source) => Err(Error::io("look at", path)(source)),
     }
 }
 
@@ -277,7 +280,7 @@ fn name_of(path: &Path) -> String {
 }
 
 fn pending(path: &Path, bytes: &[u8]) -> Result<Pending> {
-    Pending::new(path, |file| file.write_all(bytes)).map_err(|source| io("write", path, source))
+    Pending::new(path, |file| file.write_all(bytes)).map_err(Error::io("write", path))
 }
 
 #[cfg(test)]
@@ -287,7 +290,7 @@ mod tests {
     use cccm_sched::{Streams, StudentConfig};
 
     fn parameters(config: &ModelConfig, seed: u64) -> Result<Parameters> {
-        Parameters::init(&config.unet, config.tables()?, &Streams::new(seed), &Device::Cpu)
+        UNet::initial_parameters(&config.unet, config.tables()?, &Streams::new(seed), &Device::Cpu)
     }
 
     /// A model of its own labels and weights.
@@ -383,6 +386,24 @@ mod tests {
         files.save_config(&old)?;
         assert!(!files.sums().exists(), "nobody asked for one");
         assert_eq!(files.load(&Device::Cpu)?.0, old);
+        Ok(())
+    }
+
+    #[test]
+    fn a_replaced_config_is_old_or_new_wherever_it_was_interrupted() -> anyhow::Result<()> {
+        let ((old, weights), (new, _)) = (model("old", 1)?, model("new", 1)?);
+        for done in 0..=3 {
+            let dir = tempfile::tempdir()?;
+            let files = ModelFiles::in_directory(dir.path());
+            files.save(&old, &weights)?;
+            let mut pending = files.prepare_config(&new)?;
+            pending.files.truncate(done);
+            pending.commit()?;
+            assert_eq!(files.load(&Device::Cpu)?.0, *if done < 2 { &old } else { &new }, "{done} renames");
+            files.save_config(&new)?;
+            let list = std::fs::read_to_string(files.sums())?;
+            assert_eq!(list.lines().count(), 2, "{list}");
+        }
         Ok(())
     }
 

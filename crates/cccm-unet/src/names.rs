@@ -60,15 +60,14 @@ impl LayerNames {
     }
 }
 
-/// The name of a parameter in this crate, from what a published file may call it: without the prefix that
-/// `DataParallel` sets before every name, and with the layers of the time embedding under their newer names.
+/// The name of a parameter in this crate, from what a published file may call it: with the layers of the time embedding
+/// under their newer names.
 pub(crate) fn canonical(name: &str) -> String {
     const RENAMED: [(&str, &str); 3] = [
         ("time_embedding.timembedding.0.", "time_embedding.emb_layer."),
         ("time_embedding.timembedding.1.", "time_embedding.linear_1."),
         ("time_embedding.timembedding.3.", "time_embedding.linear_2."),
     ];
-    let name = name.strip_prefix("module.").unwrap_or(name);
     let renamed = RENAMED.iter().find_map(|(old, new)| Some(format!("{new}{}", name.strip_prefix(old)?)));
     renamed.unwrap_or_else(|| name.to_owned())
 }

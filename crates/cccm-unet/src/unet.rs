@@ -4,12 +4,13 @@ use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use cccm_kernels::{ImageLayout, recompute, upsample_nearest_2x};
 use cccm_sched::{Conditions, Denoiser, Draws};
+use cccm_weights::Parameters;
 
 use crate::embed::{LabelEmbedding, TimeEmbedding};
 use crate::layers::{Conv, NormSilu};
 use crate::names::{LABELS, LayerNames};
 use crate::resblock::{BlockInputs, Keep, ResBlock};
-use crate::{Arch, Parameters, Tables, UNetConfig};
+use crate::{Arch, Tables, UNetConfig};
 
 /// Colour channels of the images.
 const IMAGE_CHANNELS: usize = 3;
@@ -124,22 +125,7 @@ impl UNet {
         let middle = |index| ResBlock::new(cfg, channels, channels, vb.pp(names.middle(index)));
         let middle = [middle(0)?, middle(1)?];
 
-        let mut up = Vec::new();
-        let (mut blocks, mut upsamplers) = (0, 0);
-        for (level, mult) in levels.iter().enumerate().rev() {
-            for _ in 0..=cfg.num_res_blocks {
-                let (skip, out) = (skips.pop().unwrap_or_default(), first * mult);
-                let vb = vb.pp(names.up_block(blocks, upsamplers));
-                up.push(Layer::Block(Box::new(ResBlock::new(cfg, channels + skip, out, vb)?)));
-                channels = out;
-                blocks += 1;
-            }
-            if level > 0 {
-                let vb = vb.pp(names.upsampler(blocks, upsamplers)).pp("conv");
-                up.push(Layer::Upsample(Conv::new(channels, channels, 3, 1, vb)?));
-                upsamplers += 1;
-            }
-        }
+        let (up, channels) = Self::build_up(cfg, channels, skips, vb)?;
         let tail = vb.pp(names.tail());
         Ok(Self {
             arch: cfg.arch,
@@ -157,6 +143,35 @@ impl UNet {
             keep: Keep::Everything,
             dtype: DType::F32,
         })
+    }
+
+    /// The way up, and the channels at its end.
+    /// - `channels`: at its start
+    /// - `skips`: channels of what the way down left for it, the last first to be taken
+    fn build_up(
+        cfg: &UNetConfig,
+        mut channels: usize,
+        mut skips: Vec<usize>,
+        vb: &VarBuilder<'_>,
+    ) -> Result<(Vec<Layer>, usize)> {
+        let names = LayerNames(cfg.arch);
+        let mut up = Vec::new();
+        let (mut blocks, mut upsamplers) = (0, 0);
+        for (level, mult) in cfg.channel_mult.iter().enumerate().rev() {
+            for _ in 0..=cfg.num_res_blocks {
+                let (skip, out) = (skips.pop().unwrap_or_default(), cfg.model_channels * mult);
+                let vb = vb.pp(names.up_block(blocks, upsamplers));
+                up.push(Layer::Block(Box::new(ResBlock::new(cfg, channels + skip, out, vb)?)));
+                channels = out;
+                blocks += 1;
+            }
+            if level > 0 {
+                let vb = vb.pp(names.upsampler(blocks, upsamplers)).pp("conv");
+                up.push(Layer::Upsample(Conv::new(channels, channels, 3, 1, vb)?));
+                upsamplers += 1;
+            }
+        }
+        Ok((up, channels))
     }
 
     fn forward(&self, x_t: &Tensor, t: &Tensor, conds: &Conditions, draws: Option<&Draws>) -> Result<Tensor> {
@@ -266,8 +281,8 @@ mod tests {
                 ..UNetConfig::colored_mnist_32().student(8)
             };
             let (tables, streams, device) = (Tables::new([2, 3]), Streams::new(1), Device::Cpu);
-            let parameters =
-                Parameters::init(&cfg, tables, &streams, &device).map_err(candle_core::Error::wrap)?;
+            let parameters = UNet::initial_parameters(&cfg, tables, &streams, &device)
+                .map_err(candle_core::Error::wrap)?;
             let network = UNet::trainable(&cfg, tables, &parameters).map_err(candle_core::Error::wrap)?;
             let draws = streams.draws(0, 0..2);
             let x_t = draws.normal("x", &[3, 8, 8])?;
@@ -299,8 +314,8 @@ mod tests {
     fn indices_beyond_the_tables_are_named() -> Result<()> {
         let cfg = UNetConfig { model_channels: 8, channel_mult: vec![1], ..UNetConfig::colored_mnist_32() };
         let (tables, device) = (Tables::new([2, 3]), Device::Cpu);
-        let parameters =
-            Parameters::init(&cfg, tables, &Streams::new(1), &device).map_err(candle_core::Error::wrap)?;
+        let parameters = UNet::initial_parameters(&cfg, tables, &Streams::new(1), &device)
+            .map_err(candle_core::Error::wrap)?;
         let network = UNet::frozen(&cfg, tables, &parameters).map_err(candle_core::Error::wrap)?;
         let x_t = Tensor::zeros((1, 3, 4, 4), DType::F32, &device)?;
         let predict = |t: u32, attribute: u32, object: u32| -> Result<Tensor> {

@@ -1,6 +1,7 @@
 //! Files of some size in which every byte asks for as much as it can.
 
 use crate::seeds::archive;
+use crate::text::config_of_labels;
 use crate::watch::{Target, watched};
 
 const BYTES: usize = 4 << 20;
@@ -78,4 +79,29 @@ fn packed_digits_cannot_ask_for_much() {
     gzip.write_all(&vec![0; 32 << 20]).unwrap();
     let packed = gzip.finish().unwrap();
     watched(Target::Idx, &[&(packed.len() as u16).to_le_bytes()[..], &packed].concat());
+}
+
+#[test]
+fn configs_cannot_ask_for_much() {
+    let labels = (0..50_000).map(|index| format!("\"{index}\"")).collect::<Vec<_>>().join(",");
+    let long = format!("\"{}\"", "x".repeat(BYTES));
+    for names in [&labels, &"\"a\",".repeat(100_000)[..399_999], &long, &"[".repeat(BYTES)] {
+        let kind = |kind: &str, names: &str| format!("{{\"kind\": \"{kind}\", \"names\": [{names}]}}");
+        for [attributes, objects] in [[names, "\"b\""], ["\"b\"", names], [names, names]] {
+            let labels = [kind("attribute", attributes), kind("object", objects)].join(", ");
+            watched(Target::Config, &config_of_labels(&format!("[{labels}]")));
+        }
+    }
+}
+
+#[test]
+fn labels_cannot_ask_for_much() {
+    let lines =
+        |key: char, count: usize| (0..count).map(|n| format!("{key}{n}_\n")).collect::<Vec<_>>().concat();
+    let separators = format!("a_\nox\nn{}\n", "_".repeat(BYTES));
+    let many = [lines('a', 20_000), lines('o', 20_000), lines('n', 1), "n0__0_\n".repeat(200)].concat();
+    let names = ["aa_b\nob\n".to_owned(), "na_b_b\n".repeat(100_000)].concat();
+    for case in [separators, many, names] {
+        watched(Target::Labels, case.as_bytes());
+    }
 }

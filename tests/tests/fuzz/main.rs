@@ -7,14 +7,15 @@
 
 mod amplifiers;
 mod heap;
-mod mutate;
 mod seeds;
+mod text;
 mod watch;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::mutate::Mutator;
+use cccm_tests::Mutator;
+
 use crate::seeds::Seeds;
 use crate::watch::{Target, watched};
 
@@ -39,10 +40,20 @@ fn idx_files() {
     fuzz(Target::Idx, &Executions { quick: 10_000, slow: 1_500_000 });
 }
 
+#[test]
+fn configs_of_models() {
+    fuzz(Target::Config, &Executions { quick: 10_000, slow: 3_000_000 });
+}
+
+#[test]
+fn labels() {
+    fuzz(Target::Labels, &Executions { quick: 10_000, slow: 3_000_000 });
+}
+
 /// What earlier runs found interesting.
 #[test]
 fn kept_cases() {
-    for target in [Target::Pth, Target::Safetensors, Target::Idx] {
+    for target in [Target::Pth, Target::Safetensors, Target::Idx, Target::Config, Target::Labels] {
         let kept = seeds::kept(target);
         assert!(!kept.is_empty(), "{target:?}");
         for case in kept {
@@ -59,7 +70,7 @@ fn fuzz(target: Target, executions: &Executions) {
     let Seeds { mut corpus, packed_pickles } = Seeds::of(target);
     let mut answers: BTreeSet<String> = corpus.iter().map(|case| watched(target, case)).collect();
     let seeds = corpus.len();
-    let mut mutator = Mutator::new(target as u64);
+    let mut mutator = Mutator::new(target as u64, target.pieces());
     for _ in 0..count {
         let case = if mutator.one_in(3) && !packed_pickles.is_empty() {
             // A change within the pickle that leaves the archive around it whole.

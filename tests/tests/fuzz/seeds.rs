@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::text;
 use crate::watch::Target;
 
 /// Files to start from, none of more than a few thousand bytes.
@@ -15,13 +16,15 @@ pub(crate) struct Seeds {
 impl Seeds {
     pub(crate) fn of(target: Target) -> Self {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
-        let pth = crates.join("cccm-unet/tests/fixtures/pth");
+        let pth = crates.join("cccm-weights/tests/fixtures/pth");
         let mut corpus = match target {
             Target::Pth => [files(&pth), files(&pth.join("evil"))].concat(),
             Target::Safetensors => {
                 vec![std::fs::read(pth.join("good.safetensors")).unwrap(), tiny_safetensors()]
             }
             Target::Idx => idx(),
+            Target::Config => text::configs(),
+            Target::Labels => text::labels(),
         };
         corpus.extend(kept(target));
         corpus.retain(|file| file.len() < 8000);

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use cccm_distill::DistillInputs;
 use cccm_sched::{Conditions, Streams};
 use cccm_tests::{Fixture, fill, hashed, hashed_ints};
-use cccm_unet::{Parameters, Tables, UNetConfig};
+use cccm_unet::{Parameters, Tables, UNet, UNetConfig};
 
 use crate::Kernels;
 
@@ -47,11 +47,13 @@ impl Case {
     /// Hashed weights of `teacher`, `student` or `target`.
     pub(crate) fn parameters(&self, network: &str) -> anyhow::Result<Parameters> {
         let cfg = if network == "teacher" { self.teacher_unet() } else { self.unet.clone() };
-        let specs = Parameters::specs(&cfg, self.tables)?;
+        let specs = UNet::specs(&cfg, self.tables)?;
         // Only the timestep table keeps its initial value.
-        let mut tensors = Parameters::init(&cfg, self.tables, &Streams::new(0), &Device::Cpu)?.tensors();
-        tensors.extend(fill(specs.into_iter().map(|(name, spec)| (name, spec.shape)), &self.key(network))?);
-        Ok(Parameters::from_tensors(&cfg, self.tables, tensors, network, &self.device)?)
+        let mut tensors =
+            UNet::initial_parameters(&cfg, self.tables, &Streams::new(0), &Device::Cpu)?.tensors();
+        let shapes = specs.iter().map(|(name, spec)| (name.clone(), spec.shape.clone()));
+        tensors.extend(fill(shapes, &self.key(network))?);
+        Ok(Parameters::from_tensors(&specs, tensors, network, &self.device)?)
     }
 
     /// Standard-deviation-1 noise of the images' shape.

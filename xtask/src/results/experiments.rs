@@ -50,7 +50,7 @@ pub(crate) const MAIN: [&str; 4] = ["stepfuse", "lossfuse", "switch", "best"];
 
 /// The published recipe, one thing after the other changed; the best, one thing after the other taken away or made longer; and
 /// the best from other teachers.
-pub(crate) const EXPERIMENTS: [Experiment; 23] = [
+pub(crate) const EXPERIMENTS: [Experiment; 25] = [
     published("lossfuse", &[]),
     published("stepfuse", &["--fuse-method", "stepfuse"]),
     published("switch", &["--fuse-method", "switch"]),
@@ -68,6 +68,8 @@ pub(crate) const EXPERIMENTS: [Experiment; 23] = [
     best("best-epsilon", &["--student-prediction", "epsilon", "--trajectory-steps", "0"], None),
     best("best-sample", &["--student-prediction", "sample"], None),
     best("best-all-pairs", &["--trajectory-pairs", "all"], None),
+    best("best-teacher-alone", &["--data-below", "0"], None),
+    best("best-guided-everywhere", &["--guidance-interval", "0", "999"], None),
     best("best-unclipped", &["--thresholding", "none"], None),
     best("best-1000", &["--max-steps", "1000", "--trajectory-steps", "250"], None),
     best("best-4000", &["--max-steps", "4000", "--trajectory-steps", "1000"], None),

@@ -3,11 +3,10 @@
 #![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
 
 use anyhow::Result;
+use cccm::{label_kinds, preset_hints};
 use cccm_data::{Preset, Vocabulary};
 use cccm_sched::{BetaSchedule, ScheduleConfig, StudentConfig};
 use cccm_unet::Hints;
-
-use crate::source::label_kinds;
 
 /// What the tensors of a checkpoint do not tell. Sizes of the network, numbers of labels and timesteps are read off them.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -49,7 +48,7 @@ pub(crate) struct HintArgs {
 impl HintArgs {
     /// These flags as the library takes them.
     pub(crate) fn hints(&self) -> Result<Hints> {
-        let preset = self.preset.map(of_preset).unwrap_or_default();
+        let preset = self.preset.map(preset_hints).unwrap_or_default();
         let labels = match (&self.attributes, &self.objects) {
             (Some(attributes), Some(objects)) => {
                 Some(label_kinds(&Vocabulary::new(attributes.clone(), objects.clone())?))
@@ -82,16 +81,6 @@ impl HintArgs {
             ..default
         })
     }
-}
-
-/// What is known of the published teacher of a preset.
-pub(crate) fn of_preset(preset: Preset) -> Hints {
-    let image_px = match preset {
-        Preset::Celeba => Some(128),
-        Preset::ColoredMnist => Some(64),
-        Preset::Zappos50k | Preset::Shapes => None,
-    };
-    Hints { labels: Some(label_kinds(&preset.vocabulary())), image_px, ..Hints::default() }
 }
 
 /// An error with its causes, and below them what to do in terms of this program.

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use cccm_eval::ClassifierTraining;
+use cccm_scores::Keep;
 use toml::Table;
-
-use crate::evaluation::Keep;
 
 /// Steps of its training, where nothing is said.
 const STEPS: u64 = 1500;

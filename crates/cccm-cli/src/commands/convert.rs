@@ -5,7 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use cccm_unet::{Hints, InspectedEntry, Inspection, ModelConfig, ModelFiles, Part, inspect};
+use cccm_unet::{Hints, ModelConfig, ModelFiles};
+use cccm_weights::{InspectedEntry, Inspection, Part, inspect};
 
 use crate::args::{HintArgs, with_hint};
 

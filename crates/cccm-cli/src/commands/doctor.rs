@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use cccm_runtime::DeviceChoice;
 
-use crate::device;
 use crate::doctor::examine;
+use cccm::use_threads;
 
 /// Look this machine over: devices, libraries, memory, disks; whether operations compute right, and how fast
 ///
@@ -31,7 +31,7 @@ pub(crate) struct DoctorArgs {
 impl DoctorArgs {
     /// Examines, and says what it found.
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
-        device::use_threads(self.threads)?;
+        use_threads(self.threads)?;
         let report = examine(self.device);
         if self.json {
             serde_json::to_writer_pretty(&mut *out, &report)?;

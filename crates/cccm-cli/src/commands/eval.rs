@@ -2,27 +2,30 @@
 
 #![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
 
+use cccm_run::{DataSettings, Dtype, GuidanceSettings};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use cccm_data::Pair;
+use cccm::{
+    ChosenSampler, Model, SamplerChoice, data_of_run, file_at, open_device, open_real_images, use_threads,
+    vocabulary_of,
+};
+use cccm_data::{Pair, Vocabulary};
 use cccm_eval::Inception;
+use cccm_sample::BatchSampler;
 use cccm_sched::Streams;
-use cccm_unet::{ModelConfig, UNet, load_weights};
+use cccm_scores::{
+    Features, Judge, Record, Reference, Row, SampleSettings, Samples, Scores, device_name, table,
+    write_nearest, write_page,
+};
+use cccm_weights::load_weights;
 use toml::Table;
 
-use crate::args::{DataArgs, Dtype, GuidanceArgs, JudgeArgs};
-use crate::evaluation::{
-    Features, Judge, RealImages, Record, Reference, Row, SampleSettings, Samples, data_of_run, device_name,
-    table, write_nearest, write_page,
-};
-use crate::pictures::Drawing;
-use crate::sampling::{Asked, Chosen};
+use crate::args::{Flags, JudgeArgs, dtype};
+use crate::display::WorkDisplay;
 use crate::signals::Interrupt;
-use crate::source::vocabulary_of;
-use crate::{device, digest, model};
 
 /// Real images of each pair that distances are measured from, where nothing is said.
 const REAL_SAMPLES: u32 = 200;
@@ -52,7 +55,7 @@ pub(crate) struct EvalArgs {
     samples: u32,
 
     #[command(flatten)]
-    guidance: GuidanceArgs,
+    guidance: Flags<GuidanceSettings>,
 
     /// Seed of the noise
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Options")]
@@ -80,7 +83,7 @@ pub(crate) struct EvalArgs {
     real_samples: u32,
 
     #[command(flatten)]
-    data: DataArgs,
+    data: Flags<DataSettings>,
 
     /// CPU threads [default: all cores]
     #[arg(long, value_name = "N")]
@@ -91,7 +94,7 @@ pub(crate) struct EvalArgs {
     device: Option<String>,
 
     /// Numbers to compute with: f32, or bf16, which is meant for GPUs
-    #[arg(long, value_name = "NAME", default_value = "f32")]
+    #[arg(long, value_name = "NAME", default_value = "f32", value_parser = dtype())]
     dtype: Dtype,
 }
 
@@ -109,12 +112,15 @@ impl EvalArgs {
     }
 
     fn evaluate(&self, out: &mut dyn Write, interrupt: &Interrupt) -> Result<()> {
-        device::use_threads(self.threads)?;
-        let device = device::open(self.device.as_deref())?;
-        let (config, parameters) = model::load(&self.checkpoint, &device)?;
+        use_threads(self.threads)?;
+        let device = open_device(self.device.as_deref())?;
+        let model = Model::open_on(&self.checkpoint, &device)?.computing_in(self.dtype.into());
+        let config = model.config();
         let labels = vocabulary_of(&config.labels)?;
-        let real = RealImages::open(
-            &data_of_run(Path::new(&self.checkpoint), &self.data)?,
+        let display = WorkDisplay::default();
+        let watch = |progress| display.show(progress);
+        let real = open_real_images(
+            &data_of_run(Path::new(&self.checkpoint), &self.data.0)?,
             &labels,
             config.image_px,
         )?;
@@ -123,67 +129,36 @@ impl EvalArgs {
             labels.pairs().count(),
             real.held_out.len()
         );
-        let network =
-            UNet::frozen(&config.unet, config.tables()?, &parameters)?.computing_in(self.dtype.into());
-        let choices = self.choices(&config, &network)?;
+        let choices = self.choices(&model)?;
 
-        let judge = Judge::of(&real, &config.labels, &self.judge.training(), &self.judge.keep(), &|| {
-            interrupt.is_raised()
-        })?;
+        let judge = Judge::of(
+            &real,
+            &config.labels,
+            &self.judge.training(),
+            &self.judge.keep(),
+            &|| interrupt.is_raised(),
+            &watch,
+        )?;
         let data_digest = real.train.digest()?;
         let features = self.features(&judge)?;
-        let reference = Reference::new(real, judge, features, self.real_samples as usize)?;
-        let judge = reference.judge();
-        let real_scores = reference.score_of_real(self.samples as usize)?;
-
+        let reference = Reference::new(real, judge, features, self.real_samples as usize, &watch)?;
         let pairs: Vec<Pair> = labels.pairs().collect();
-        let pairs = pairs.repeat(self.samples as usize);
-        let folder = self.folder();
-        let model_digest = digest::of_model(&config, &parameters)?;
+        let evaluation = Evaluation {
+            args: self,
+            model_digest: model.digest()?,
+            model: &model,
+            labels,
+            real_scores: reference.score_of_real(self.samples as usize)?,
+            reference,
+            data_digest,
+            pairs: pairs.repeat(self.samples as usize),
+            folder: self.folder(),
+            interrupt,
+            display,
+        };
         let mut records = Vec::new();
-        for Chosen { sampler, steps, guidance_scale, guidance } in choices {
-            let settings = SampleSettings {
-                model: model_digest.clone(),
-                steps,
-                guidance_scale,
-                guidance,
-                seed: self.seed,
-                samples_per_pair: self.samples as usize,
-                dtype: self.dtype,
-                device: device_name(&device),
-                threads: rayon::current_num_threads(),
-            };
-            let drawing = Drawing {
-                sampler: &*sampler,
-                network: &network,
-                streams: Streams::new(self.seed),
-                image_px: config.image_px,
-                device: &device,
-                interrupt: Some(interrupt),
-            };
-            let folder = folder.join(format!("steps-{steps}"));
-            let samples = Samples::draw(&drawing, pairs.clone(), &settings, &folder.join("samples"))?;
-            let title = format!("{}, {}, guidance scale {guidance_scale}", self.checkpoint, counted(steps));
-            write_page(&folder.join("pictures.png"), &samples, judge, &labels, &title)?;
-            let nearest = reference.nearest(&samples)?;
-            write_nearest(&folder.join("nearest.png"), &samples, &nearest, &reference, &labels, &title)?;
-            let record = Record {
-                cccm: env!("CARGO_PKG_VERSION").to_owned(),
-                checkpoint: self.checkpoint.clone(),
-                role: config.role,
-                labels: config.labels.clone(),
-                settings,
-                flags: self.flags()?,
-                evaluations_per_image: sampler.evaluations(),
-                secs_per_image: samples.secs / pairs.len() as f64,
-                data: data_digest.clone(),
-                features: reference.features().to_owned(),
-                classifier_accuracy: judge.accuracy.clone(),
-                scores: reference.score_with(&samples, &nearest)?,
-                real: real_scores.clone(),
-            };
-            record.write(&folder)?;
-            tracing::info!("{}: {}", counted(steps), folder.display());
+        for choice in choices {
+            let record = evaluation.of(&choice)?;
             if self.json {
                 writeln!(out, "{}", serde_json::to_string(&record)?)?;
             }
@@ -222,7 +197,7 @@ impl EvalArgs {
     /// What distances are computed on.
     fn features(&self, judge: &Judge) -> Result<Box<dyn Features>> {
         let Some(place) = &self.inception else { return Ok(Box::new(judge.classifier.clone())) };
-        let weights = load_weights(&model::file(place)?)?;
+        let weights = load_weights(&file_at(place)?)?;
         let inception = Inception::new(&weights).with_context(|| format!("cannot use {place}"))?;
         Ok(Box::new(inception))
     }
@@ -230,8 +205,8 @@ impl EvalArgs {
     /// What was said about judge and real images, as settings.
     fn flags(&self) -> Result<Table> {
         let mut flags = self.judge.flags();
-        flags.extend(Table::try_from(&self.data)?);
-        flags.extend(Table::try_from(&self.guidance)?);
+        flags.extend(Table::try_from(&self.data.0)?);
+        flags.extend(Table::try_from(&self.guidance.0)?);
         if let Some(inception) = &self.inception {
             flags.insert("inception".to_owned(), inception.clone().into());
         }
@@ -242,13 +217,15 @@ impl EvalArgs {
     }
 
     /// Samplers for every number of steps, so that a bad one is refused before anything is drawn.
-    fn choices(&self, config: &ModelConfig, network: &UNet) -> Result<Vec<Chosen>> {
-        let asked =
-            |steps| Asked { steps, guidance_scale: self.guidance_scale, guidance: self.guidance.clone() };
-        if self.steps.is_empty() {
-            return Ok(vec![asked(None).sampler(config, network)?]);
-        }
-        self.steps.iter().map(|steps| asked(Some(*steps)).sampler(config, network)).collect()
+    fn choices(&self, model: &Model) -> Result<Vec<ChosenSampler>> {
+        let steps =
+            if self.steps.is_empty() { vec![None] } else { self.steps.iter().copied().map(Some).collect() };
+        let choice = |steps| SamplerChoice {
+            steps,
+            guidance_scale: self.guidance_scale,
+            guidance: self.guidance.0.clone(),
+        };
+        steps.into_iter().map(|steps| Ok(model.sampler(choice(steps))?)).collect()
     }
 
     fn folder(&self) -> PathBuf {
@@ -257,6 +234,80 @@ impl EvalArgs {
             Some(folder) => folder.clone(),
             None if run.join("config.toml").is_file() => run.join("eval"),
             None => PathBuf::from("eval"),
+        }
+    }
+}
+
+/// What is evaluated, and against what.
+struct Evaluation<'a> {
+    args: &'a EvalArgs,
+    model: &'a Model,
+    model_digest: String,
+    labels: Vocabulary,
+    reference: Reference,
+    real_scores: Scores,
+    data_digest: String,
+    /// The pair of every picture.
+    pairs: Vec<Pair>,
+    folder: PathBuf,
+    interrupt: &'a Interrupt,
+    display: WorkDisplay,
+}
+
+impl Evaluation<'_> {
+    /// Draws and scores pictures in one number of steps, and writes both.
+    fn of(&self, choice: &ChosenSampler) -> Result<Record> {
+        let Self { args, model, reference, labels, .. } = self;
+        let settings = self.settings(choice);
+        let is_asked = || self.interrupt.is_raised();
+        let batches = BatchSampler {
+            sampler: &*choice.sampler,
+            network: model.network(),
+            streams: Streams::new(args.seed),
+            image_px: model.config().image_px,
+            device: model.device(),
+            stop: &is_asked,
+        };
+        let steps = counted(choice.steps);
+        let folder = self.folder.join(format!("steps-{}", choice.steps));
+        let watch = |progress| self.display.show(progress);
+        let samples =
+            Samples::draw(&batches, self.pairs.clone(), &settings, &folder.join("samples"), &watch)?;
+        let title = format!("{}, {steps}, guidance scale {}", args.checkpoint, choice.guidance_scale);
+        write_page(&folder.join("pictures.png"), &samples, reference.judge(), labels, &title)?;
+        let nearest = reference.nearest(&samples)?;
+        write_nearest(&folder.join("nearest.png"), &samples, &nearest, reference, labels, &title)?;
+        let record = Record {
+            cccm: env!("CARGO_PKG_VERSION").to_owned(),
+            checkpoint: args.checkpoint.clone(),
+            role: model.config().role,
+            labels: model.labels().to_vec(),
+            settings,
+            flags: args.flags()?,
+            evaluations_per_image: choice.sampler.evaluations(),
+            secs_per_image: samples.secs / self.pairs.len() as f64,
+            data: self.data_digest.clone(),
+            features: reference.features().to_owned(),
+            classifier_accuracy: reference.judge().accuracy.clone(),
+            scores: reference.score_with(&samples, &nearest)?,
+            real: self.real_scores.clone(),
+        };
+        record.write(&folder)?;
+        tracing::info!("{steps}: {}", folder.display());
+        Ok(record)
+    }
+
+    fn settings(&self, choice: &ChosenSampler) -> SampleSettings {
+        SampleSettings {
+            model: self.model_digest.clone(),
+            steps: choice.steps,
+            guidance_scale: choice.guidance_scale,
+            guidance: choice.guidance.clone(),
+            seed: self.args.seed,
+            samples_per_pair: self.args.samples as usize,
+            dtype: self.args.dtype,
+            device: device_name(self.model.device()),
+            threads: rayon::current_num_threads(),
         }
     }
 }

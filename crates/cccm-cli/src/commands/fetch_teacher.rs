@@ -1,17 +1,18 @@
 //! `cccm fetch-teacher`: a published teacher, ready to distil.
 
+use cccm_run::model_card;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use cccm::{PUBLISHED_REPO, assumed_hints, config_beside};
 use cccm_files::create_dirs;
-use cccm_unet::pretrained::{Hub, HubFile, RepoId, Revision};
+use cccm_hub::{Hub, HubFile, RepoId, Revision};
 use cccm_unet::{Hints, ModelConfig, ModelFiles, Role, prepare_conversion};
 
 use crate::args::{HintArgs, with_hint};
-use crate::hub::{HubArgs, PUBLISHED_REPO, assumed_hints, config_beside, fetch};
-use crate::model_card::model_card;
-use crate::shell::quoted;
+use crate::hub::{HubArgs, fetch};
+use cccm_run::shell::quoted;
 
 /// Download a teacher from the Hugging Face Hub and make a model directory of it
 ///

@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod dataset;
 pub(crate) mod doctor;

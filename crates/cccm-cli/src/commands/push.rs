@@ -1,16 +1,16 @@
 //! `cccm push`: a model for others.
 
+use cccm_run::stated_weights;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
+use cccm_hub::{LocalFile, Push, RepoId, Visibility};
 use cccm_unet::ModelFiles;
-use cccm_unet::pretrained::{LocalFile, Push, RepoId, Visibility};
 use serde::Serialize;
 
 use crate::hub::{HubArgs, Transfer};
-use crate::model_card::stated_weights;
 
 /// Upload a model directory to the Hugging Face Hub
 ///

@@ -7,13 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-
-use crate::comparison::{
-    Found, Model, Report, Shown, accuracy_figure, before_after, find, frechet_figure, matrices, models, page,
-    pixels_figure, text, training_figure,
-};
-use crate::files::write_atomically;
-use crate::report::encode_png;
+use cccm_report::{Found, Times, find, models, write_report};
 
 /// Put models side by side: tables and figures of their scores and of their training
 ///
@@ -36,16 +30,6 @@ pub(crate) struct ReportArgs {
     untimed: bool,
 }
 
-/// The figures: name of each file, what it shows, what it holds.
-struct Figures {
-    files: Vec<(&'static str, &'static str, Contents)>,
-}
-
-enum Contents {
-    Svg(String),
-    Png(Vec<u8>),
-}
-
 impl ReportArgs {
     /// Reports.
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<()> {
@@ -58,23 +42,8 @@ impl ReportArgs {
             Ok((name, found))
         });
         let models = models(named.collect::<Result<Vec<(Option<String>, Vec<Found>)>>>()?)?;
-        let mut report = Report::new(&models)?;
-        if self.untimed {
-            report = report.without_times();
-        }
-        let figures = Figures::of(&models, &report)?;
-        figures.write(&self.out)?;
-        let named = figures.files.iter().map(|(file, shows, _)| ((*file).to_owned(), (*shows).to_owned()));
-        write_atomically(&self.out.join("report.md"), text(&report, &named.collect::<Vec<_>>()).as_bytes())?;
-        let shown = figures.files.iter().map(|(_, shows, contents)| match contents {
-            Contents::Svg(svg) => (Shown::Svg(svg), *shows),
-            Contents::Png(bytes) => (Shown::Png(bytes), *shows),
-        });
-        let shown: Vec<(Shown<'_>, &str)> = shown.collect();
-        write_atomically(&self.out.join("index.html"), page(&report, &shown).as_bytes())?;
-        let json = serde_json::to_string_pretty(&report)? + "\n";
-        write_atomically(&self.out.join("report.json"), json.as_bytes())?;
-        writeln!(out, "{}", self.out.join("report.md").display())?;
+        let times = if self.untimed { Times::Left } else { Times::Shown };
+        writeln!(out, "{}", write_report(&models, &self.out, times)?.display())?;
         Ok(())
     }
 }
@@ -86,61 +55,6 @@ fn name_and_path(typed: &str) -> (Option<String>, &Path) {
             (Some(name.to_owned()), Path::new(path))
         }
         _ => (None, Path::new(typed)),
-    }
-}
-
-impl Figures {
-    fn of(models: &[Model], report: &Report) -> Result<Self> {
-        let svg = |figure: crate::plot::Figure| Contents::Svg(figure.to_svg());
-        let png = |picture| Ok::<_, anyhow::Error>(Contents::Png(encode_png(&picture, &[])?));
-        let all = [
-            (
-                "accuracy.svg",
-                "Accuracy on seen (filled) and unseen pairs (hollow) against network evaluations",
-                Some(svg(accuracy_figure(report))),
-            ),
-            (
-                "frechet.svg",
-                "Fréchet distance from real images of seen (filled) and unseen pairs (hollow) against network \
-                 evaluations",
-                Some(svg(frechet_figure(report))),
-            ),
-            (
-                "pixels.svg",
-                "Fréchet distance of pixels from real images of seen (filled) and unseen pairs (hollow) against network \
-                 evaluations",
-                pixels_figure(report).map(svg),
-            ),
-            (
-                "training.svg",
-                "Loss, as mean over pieces of the training, and the teacher's share c_t",
-                training_figure(models, report).map(svg),
-            ),
-            (
-                "before_after.png",
-                "The same pairs from the same noise by every model; spread evenly over unseen (framed) and seen pairs, \
-                 none chosen by hand",
-                before_after(models)?.map(png).transpose()?,
-            ),
-            (
-                "matrix.png",
-                "Every pair by every model, the first picture of each; pairs that no training image shows are framed",
-                matrices(models)?.map(png).transpose()?,
-            ),
-        ];
-        let files = all.into_iter().filter_map(|(file, shows, contents)| Some((file, shows, contents?)));
-        Ok(Self { files: files.collect() })
-    }
-
-    fn write(&self, folder: &Path) -> Result<()> {
-        for (file, _, contents) in &self.files {
-            let bytes = match contents {
-                Contents::Svg(svg) => svg.as_bytes(),
-                Contents::Png(bytes) => bytes,
-            };
-            write_atomically(&folder.join(file), bytes)?;
-        }
-        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
 
+use cccm_run::{Dtype, GuidanceSettings};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,20 +11,17 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
+use cccm::{ChosenSampler, Model, SamplerChoice, check_fits, open_device, use_threads, vocabulary_of};
 use cccm_data::{Pair, Vocabulary};
+use cccm_render::{GridPicture, PixelRange, rgb_image, write_png};
+use cccm_sample::BatchSampler;
 use cccm_sched::{GuidanceConfig, Streams};
-use cccm_unet::UNet;
 use image::imageops::{FilterType, resize};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use crate::args::{Dtype, GuidanceArgs};
-use crate::pictures::{Drawing, check_fits};
-use crate::report::{GridPicture, PixelRange, rgb_image, write_png};
-use crate::sampling::{Asked, Chosen};
+use crate::args::{Flags, dtype};
 use crate::signals::Interrupt;
-use crate::source::vocabulary_of;
-use crate::{device, model};
 
 /// Draw pictures with a student or a teacher
 ///
@@ -52,7 +50,7 @@ pub(crate) struct SampleArgs {
     guidance_scale: Option<f64>,
 
     #[command(flatten)]
-    guidance: GuidanceArgs,
+    guidance: Flags<GuidanceSettings>,
 
     /// Seed of the noise
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Options")]
@@ -79,7 +77,7 @@ pub(crate) struct SampleArgs {
     device: Option<String>,
 
     /// Numbers to compute with: f32, or bf16, which is meant for GPUs
-    #[arg(long, value_name = "NAME", default_value = "f32")]
+    #[arg(long, value_name = "NAME", default_value = "f32", value_parser = dtype())]
     dtype: Dtype,
 }
 
@@ -131,29 +129,31 @@ fn without_folders(place: &str) -> &str {
 impl SampleArgs {
     /// Samples.
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<ExitCode> {
-        device::use_threads(self.threads)?;
-        let device = device::open(self.device.as_deref())?;
-        let (config, parameters) = model::load(&self.checkpoint, &device)?;
-        let vocabulary = vocabulary_of(&config.labels)?;
+        use_threads(self.threads)?;
+        let device = open_device(self.device.as_deref())?;
+        let model = Model::open_on(&self.checkpoint, &device)?.computing_in(self.dtype.into());
+        let vocabulary = vocabulary_of(model.labels())?;
         let selection = self.select(&vocabulary)?;
-        let network =
-            UNet::frozen(&config.unet, config.tables()?, &parameters)?.computing_in(self.dtype.into());
-        let asked =
-            Asked { steps: self.steps, guidance_scale: self.guidance_scale, guidance: self.guidance.clone() };
-        let Chosen { sampler, steps, guidance_scale, guidance } = asked.sampler(&config, &network)?;
+        let choice = SamplerChoice {
+            steps: self.steps,
+            guidance_scale: self.guidance_scale,
+            guidance: self.guidance.0.clone(),
+        };
+        let ChosenSampler { sampler, steps, guidance_scale, guidance } = model.sampler(choice)?;
 
         let path = self.out.clone().unwrap_or_else(|| self.default_out());
         let single_file = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
         // What a directory holds stays there when somebody stops this; half a file is none.
         let listen = (!single_file).then(Interrupt::listen);
         let interrupt = listen.transpose().context("cannot listen for Ctrl-C")?;
-        let drawing = Drawing {
+        let is_asked = || interrupt.as_ref().is_some_and(Interrupt::is_raised);
+        let batches = BatchSampler {
             sampler: &*sampler,
-            network: &network,
+            network: model.network(),
             streams: Streams::new(self.seed),
-            image_px: config.image_px,
+            image_px: model.config().image_px,
             device: &device,
-            interrupt: interrupt.as_ref(),
+            stop: &is_asked,
         };
         let origin = Origin {
             checkpoint: &self.checkpoint,
@@ -163,7 +163,14 @@ impl SampleArgs {
             seed: self.seed,
             evaluations_per_image: sampler.evaluations(),
         };
-        let job = Job { args: &self, drawing, vocabulary: &vocabulary, selection: &selection, origin };
+        let job = Job {
+            args: &self,
+            batches,
+            vocabulary: &vocabulary,
+            selection: &selection,
+            origin,
+            interrupt: interrupt.as_ref(),
+        };
         if single_file { job.file(&path, out).map(|()| ExitCode::SUCCESS) } else { job.directory(&path, out) }
     }
 
@@ -199,21 +206,23 @@ impl SampleArgs {
 /// What is drawn, and how.
 struct Job<'a> {
     args: &'a SampleArgs,
-    drawing: Drawing<'a>,
+    batches: BatchSampler<'a>,
     vocabulary: &'a Vocabulary,
     selection: &'a [Pair],
     origin: Origin<'a>,
+    /// Where a stop leaves whole files behind.
+    interrupt: Option<&'a Interrupt>,
 }
 
 impl Job<'_> {
     /// One picture, or a grid of all.
     fn file(&self, path: &Path, out: &mut dyn Write) -> Result<()> {
         let pairs = self.pairs();
-        let px = self.drawing.image_px * if pairs.len() == 1 { self.args.scale as usize } else { 1 };
+        let px = self.batches.image_px * if pairs.len() == 1 { self.args.scale as usize } else { 1 };
         check_fits(pairs.len(), px).context("name a directory by --out")?;
         let started = Instant::now();
         let bar = ProgressBar::new(pairs.len() as u64);
-        let images = self.drawing.images(0, &pairs, &mut |done| bar.set_position(done as u64))?;
+        let images = self.batches.images(0, &labels(&pairs), &mut |done| bar.set_position(done as u64))?;
         bar.finish_and_clear();
         let secs = started.elapsed().as_secs_f64();
         let picture = if pairs.len() == 1 {
@@ -228,13 +237,15 @@ impl Job<'_> {
     /// A file for each picture. They are drawn and written part by part: there may be more than fit into memory.
     fn directory(&self, path: &Path, out: &mut dyn Write) -> Result<ExitCode> {
         let pairs = self.pairs();
-        let batch = self.drawing.batch();
+        let batch = self.batches.batch();
         let bar = ProgressBar::new(pairs.len() as u64);
         for (number, part) in pairs.chunks(batch).enumerate() {
             let first = number * batch;
             let started = Instant::now();
-            let drawn = self.drawing.images(first, part, &mut |done| bar.set_position((first + done) as u64));
-            let raised = self.drawing.interrupt.filter(|interrupt| interrupt.is_raised());
+            let drawn = self.batches.images(first, &labels(part), &mut |done| {
+                bar.set_position((first + done) as u64);
+            });
+            let raised = self.interrupt.filter(|interrupt| interrupt.is_raised());
             if let (Err(_), Some(interrupt)) = (&drawn, raised) {
                 bar.finish_and_clear();
                 tracing::info!("stopped: {first} of {} pictures are in {}", pairs.len(), path.display());
@@ -262,6 +273,10 @@ impl Job<'_> {
         let pairs = pairs.iter().map(|pair| self.vocabulary.folder_name(*pair)).collect();
         Record { file, pairs, origin: &self.origin, secs }
     }
+}
+
+fn labels(pairs: &[Pair]) -> Vec<Vec<u32>> {
+    pairs.iter().map(|pair| pair.labels()).collect()
 }
 
 /// Labelled rows and columns: attributes by objects, or for several pictures of each pair, pairs by number.

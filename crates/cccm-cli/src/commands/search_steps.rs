@@ -1,24 +1,24 @@
 //! `cccm search-steps`: better timesteps for sampling a student in few steps.
 
+use cccm_run::{DataSettings, Dtype};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use cccm::{Model, data_of_run, open_device, open_real_images, use_threads, vocabulary_of};
 use cccm_data::Pair;
 use cccm_distill::Checkpoint;
-use cccm_sample::{FewStepConfig, FewStepSampler, search_timesteps};
+use cccm_sample::{BatchSampler, FewStepConfig, FewStepSampler, search_timesteps};
 use cccm_sched::{NoiseSchedule, SolverGrid, Streams, StudentConfig};
-use cccm_unet::{ModelFiles, UNet};
+use cccm_scores::{Judge, Reference, Samples, Search, Worth};
+use cccm_unet::ModelFiles;
 use serde::Serialize;
 use toml::Table;
 
-use crate::args::{DataArgs, Dtype, JudgeArgs};
-use crate::evaluation::{Judge, RealImages, Reference, Samples, Search, Worth, data_of_run};
-use crate::pictures::Drawing;
+use crate::args::{Flags, JudgeArgs, dtype};
+use crate::display::WorkDisplay;
 use crate::signals::Interrupt;
-use crate::source::vocabulary_of;
-use crate::{device, model};
 
 /// Real images of each pair that distances are measured from, at most.
 const REAL_PER_PAIR: usize = 100;
@@ -55,7 +55,7 @@ pub(crate) struct SearchStepsArgs {
     judge: JudgeArgs,
 
     #[command(flatten)]
-    data: DataArgs,
+    data: Flags<DataSettings>,
 
     /// CPU threads [default: all cores]
     #[arg(long, value_name = "N")]
@@ -66,7 +66,7 @@ pub(crate) struct SearchStepsArgs {
     device: Option<String>,
 
     /// Numbers to compute with: f32, or bf16, which is meant for GPUs
-    #[arg(long, value_name = "NAME", default_value = "f32")]
+    #[arg(long, value_name = "NAME", default_value = "f32", value_parser = dtype())]
     dtype: Dtype,
 }
 
@@ -92,7 +92,7 @@ impl SearchStepsArgs {
     /// What was said about judge and data, as settings.
     fn flags(&self) -> Result<Table> {
         let mut flags = self.judge.flags();
-        flags.extend(Table::try_from(&self.data)?);
+        flags.extend(Table::try_from(&self.data.0)?);
         Ok(flags)
     }
 
@@ -113,9 +113,13 @@ impl SearchStepsArgs {
     fn search(&self, out: &mut dyn Write, interrupt: &Interrupt) -> Result<()> {
         let files = ModelFiles::locate(&self.checkpoint)?;
         check_may_change(&files.config)?;
-        device::use_threads(self.threads)?;
-        let device = device::open(self.device.as_deref())?;
-        let (mut config, parameters) = model::load(&self.checkpoint.to_string_lossy(), &device)?;
+        use_threads(self.threads)?;
+        let device = open_device(self.device.as_deref())?;
+        let model =
+            Model::open_on(&self.checkpoint.to_string_lossy(), &device)?.computing_in(self.dtype.into());
+        let mut config = model.config().clone();
+        let display = WorkDisplay::default();
+        let watch = |progress| display.show(progress);
         let Some(mut student) = config.student.clone() else {
             bail!("{} is a teacher: only students are sampled in few steps", self.checkpoint.display());
         };
@@ -126,64 +130,103 @@ impl SearchStepsArgs {
             student.timesteps(&schedule, *steps)?;
         }
         let labels = vocabulary_of(&config.labels)?;
-        let data = data_of_run(&self.checkpoint, &self.data)?;
-        let real = RealImages::open(&data, &labels, config.image_px)?;
-        let judge = Judge::of(&real, &config.labels, &self.judge.training(), &self.judge.keep(), &|| {
-            interrupt.is_raised()
-        })?;
+        let data = data_of_run(&self.checkpoint, &self.data.0)?;
+        let real = open_real_images(&data, &labels, config.image_px)?;
+        let judge = Judge::of(
+            &real,
+            &config.labels,
+            &self.judge.training(),
+            &self.judge.keep(),
+            &|| interrupt.is_raised(),
+            &watch,
+        )?;
         let features = Box::new(judge.classifier.clone());
-        let reference = Reference::new(real, judge, features, REAL_PER_PAIR)?;
+        let reference = Reference::new(real, judge, features, REAL_PER_PAIR, &watch)?;
 
-        let network =
-            UNet::frozen(&config.unet, config.tables()?, &parameters)?.computing_in(self.dtype.into());
         let pairs: Vec<Pair> = labels.pairs().collect();
-        let pairs = pairs.repeat(self.samples as usize);
         let guidance_scale = self.guidance_scale.unwrap_or_else(|| student.default_guidance_scale());
-        let worth = |student: &StudentConfig, steps: usize| -> Result<Worth> {
-            let sampler =
-                FewStepSampler::new(&config.schedule, student, &FewStepConfig { steps, guidance_scale })?;
-            let drawing = Drawing {
-                sampler: &sampler,
-                network: &network,
-                streams: Streams::new(self.seed),
-                image_px: config.image_px,
-                device: &device,
-                interrupt: Some(interrupt),
-            };
-            reference.worth(&Samples::fresh(&drawing, pairs.clone())?)
+        let trial = Trial {
+            args: self,
+            model: &model,
+            reference: &reference,
+            pairs: pairs.repeat(self.samples as usize),
+            guidance_scale,
+            interrupt,
         };
-        let search = Search { guidance_scale, samples: self.samples, seed: self.seed, flags: self.flags()? };
+        let search = Search {
+            guidance_scale,
+            samples: self.samples,
+            seed: self.seed,
+            flags: self.flags()?,
+            timesteps: None,
+        };
         for &steps in &self.steps {
-            let start = student.timesteps(&schedule, steps)?;
-            let mut tried: Vec<Tried> = Vec::new();
-            let mut score = |timesteps: &[u32]| -> Result<f64> {
-                let mut student = student.clone();
-                student.few_step_timesteps.insert(steps, timesteps.to_vec());
-                let worth = worth(&student, steps)?;
-                tracing::info!(
-                    "{steps} steps: distance {:.2}, accuracy {:.3} at {timesteps:?}",
-                    worth.frechet,
-                    worth.accuracy
-                );
-                tried.push(Tried { timesteps: timesteps.to_vec(), worth });
-                // The start comes first.
-                Ok(if worth.accuracy < tried[0].worth.accuracy { f64::INFINITY } else { worth.frechet })
-            };
-            let (timesteps, _) = search_timesteps(points, &start, &mut score)?;
-            let best = tried.iter().find(|tried| tried.timesteps == timesteps);
-            let best = best.context("a search ends with timesteps that it tried")?.clone();
-            let found = Found { steps, best, before: tried[0].clone(), tried: tried.len() };
-            student.few_step_timesteps.insert(steps, timesteps);
+            let found = trial.search(&student, points, &student.timesteps(&schedule, steps)?)?;
+            student.few_step_timesteps.insert(steps, found.best.timesteps.clone());
             // Whatever becomes of the next number of steps.
             config.student = Some(student.clone());
             files
                 .save_config(&config)
                 .with_context(|| format!("cannot keep them in {}", files.config.display()))?;
-            search.record(&files.config, &[steps])?;
+            let search = Search { timesteps: Some(found.best.timesteps.clone()), ..search.clone() };
+            search.record(&files.config, steps)?;
             writeln!(out, "{}", serde_json::to_string(&found)?)?;
         }
         tracing::info!("kept in {}", files.config.display());
         Ok(())
+    }
+}
+
+/// What timesteps are tried with.
+struct Trial<'a> {
+    args: &'a SearchStepsArgs,
+    model: &'a Model,
+    reference: &'a Reference,
+    /// The pair of every picture.
+    pairs: Vec<Pair>,
+    guidance_scale: f64,
+    interrupt: &'a Interrupt,
+}
+
+impl Trial<'_> {
+    /// Better timesteps, as many as those that it starts from.
+    /// - `points`: the timesteps that there are
+    fn search(&self, student: &StudentConfig, points: &[u32], start: &[u32]) -> Result<Found> {
+        let steps = start.len();
+        let mut tried: Vec<Tried> = Vec::new();
+        let mut score = |timesteps: &[u32]| -> Result<f64> {
+            let mut student = student.clone();
+            student.few_step_timesteps.insert(steps, timesteps.to_vec());
+            let worth = self.worth(&student, steps)?;
+            tracing::info!(
+                "{steps} steps: distance {:.2}, accuracy {:.3} at {timesteps:?}",
+                worth.frechet,
+                worth.accuracy
+            );
+            tried.push(Tried { timesteps: timesteps.to_vec(), worth });
+            // The start comes first.
+            Ok(if worth.accuracy < tried[0].worth.accuracy { f64::INFINITY } else { worth.frechet })
+        };
+        let (timesteps, _) = search_timesteps(points, start, &mut score)?;
+        let best = tried.iter().find(|tried| tried.timesteps == timesteps);
+        let best = best.context("a search ends with timesteps that it tried")?.clone();
+        Ok(Found { steps, best, before: tried[0].clone(), tried: tried.len() })
+    }
+
+    /// What a student's timesteps are worth.
+    fn worth(&self, student: &StudentConfig, steps: usize) -> Result<Worth> {
+        let config = self.model.config();
+        let few_steps = FewStepConfig { steps, guidance_scale: self.guidance_scale };
+        let is_asked = || self.interrupt.is_raised();
+        let batches = BatchSampler {
+            sampler: &FewStepSampler::new(&config.schedule, student, &few_steps)?,
+            network: self.model.network(),
+            streams: Streams::new(self.args.seed),
+            image_px: config.image_px,
+            device: self.model.device(),
+            stop: &is_asked,
+        };
+        self.reference.worth(&Samples::fresh(&batches, self.pairs.clone())?)
     }
 }
 

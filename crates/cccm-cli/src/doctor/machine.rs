@@ -45,7 +45,7 @@ pub(super) fn folders() -> Vec<Folder> {
     let mut folders = vec![folder(PathBuf::from("."), "runs and pictures")];
     folders.extend(dirs::cache_dir().map(|cache| folder(cache.join("cccm"), "classifiers and kernels")));
     #[cfg(feature = "hub")]
-    if let Ok(hub) = cccm_unet::pretrained::HubConfig::from_variables(|name| std::env::var_os(name)) {
+    if let Ok(hub) = cccm_hub::HubConfig::from_variables(|name| std::env::var_os(name)) {
         folders.push(folder(hub.cache_dir, "downloads from the Hub"));
     }
     folders

@@ -117,7 +117,7 @@ fn threads_change_no_more_than_rounding() {
     tiny_student(dir, "two", &["--threads", "2", "--lr", "1e-3", "--lr-warmup-steps", "1"]);
     let weights = |name: &str| {
         let path = dir.join(name).join("checkpoints/step-000003/target.safetensors");
-        cccm_unet::load_weights(&path).unwrap()
+        cccm_weights::load_weights(&path).unwrap()
     };
     for ((name, one), two) in weights("one").iter().zip(weights("two").values()) {
         let worst = (one - two).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
@@ -253,7 +253,7 @@ fn a_checkpoint_that_does_not_tell_enough_is_refused_with_a_hint() {
     );
     let names: [&str; 9] = ["--attributes", "a", "b", "c", "--objects", "0", "1", "2", "3"];
     assert!(convert(&names).contains("hint: give --img-size PX"));
-    let evil = fixture("crates/cccm-unet/tests/fixtures/pth/evil/os_system.pth");
+    let evil = fixture("crates/cccm-weights/tests/fixtures/pth/evil/os_system.pth");
     let refused = refusal(dir, &["convert", &evil, "out.safetensors"]);
     assert!(
         refused.contains("it asks for `posix.system`") && refused.contains("nothing was run"),

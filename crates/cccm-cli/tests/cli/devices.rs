@@ -54,7 +54,7 @@ fn two_processes_of_eight_are_one_of_sixteen_to_rounding() {
     let log = log_of(dir, &args("two", "8", &["--devices", "cpu,cpu"]));
     assert!(log.contains("4 steps of 16 images on 2 devices"), "{log}");
     let weights =
-        |name: &str| cccm_unet::load_weights(&dir.join(name).join("model/model.safetensors")).unwrap();
+        |name: &str| cccm_weights::load_weights(&dir.join(name).join("model/model.safetensors")).unwrap();
     for ((name, one), two) in weights("one").iter().zip(weights("two").values()) {
         let worst = (one - two).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
         let worst = worst.to_scalar::<f32>().unwrap();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{failure, run, tiny_student, tiny_teacher};
+use crate::support::{cccm, failure, run, tiny_student, tiny_teacher};
 
 const EVAL: [&str; 10] = [
     "eval",
@@ -163,6 +163,38 @@ fn what_cannot_be_judged_is_refused() {
     assert!(said.contains("cannot use classifier.safetensors"), "{said}");
     let said = failure(dir, &["eval", "--checkpoint", "nowhere"]);
     assert!(said.contains("nowhere"), "{said}");
+}
+
+#[test]
+fn a_damaged_classifier_is_made_anew_if_it_was_kept_and_refused_if_it_was_named() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    student(dir);
+    let args =
+        ["eval", "--checkpoint", "student", "--samples", "1", "--steps", "1", "--json", "--classifier-steps"];
+    let first = run(dir, &[&args[..], &["2"]].concat());
+    let folder = dir.join("cache/cccm/classifiers");
+    let kept = || std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let path = kept().next().unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    run(dir, &[&args[..], &["3"]].concat());
+    let other = std::fs::read(kept().find(|other| *other != path).unwrap()).unwrap();
+
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let zeros = [&bytes[..header], &vec![0; bytes.len() - header][..]].concat();
+    for damaged in [&zeros, &other] {
+        std::fs::write(&path, damaged).unwrap();
+        let output = cccm(dir, &[&args[..], &["2"]].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("made anew") && said.contains(path.to_str().unwrap()), "{said}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), first);
+        assert!(std::fs::read(&path).unwrap() == bytes, "it is not kept again");
+    }
+    for damaged in [&bytes[..bytes.len() / 2], &zeros, b""] {
+        std::fs::write(dir.join("named.safetensors"), damaged).unwrap();
+        let said = failure(dir, &[&args[..], &["2", "--classifier", "named.safetensors"]].concat());
+        assert!(said.contains("cannot use named.safetensors"), "{said}");
+    }
 }
 
 #[test]

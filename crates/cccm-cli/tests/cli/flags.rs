@@ -216,7 +216,7 @@ const TEACHER_ALONE: [Case; 11] = [
     }),
 ];
 
-const STUDENT_ALONE: [Case; 30] = [
+const STUDENT_ALONE: [Case; 31] = [
     (&["--fuse-method", "stepfuse"], |with, without| {
         assert!(with.metrics[0]["teacher_part"].is_null() && without.metrics[0]["teacher_part"].is_number());
     }),
@@ -250,6 +250,7 @@ const STUDENT_ALONE: [Case; 30] = [
         assert!(with.metrics[0]["teacher_part"] != without.metrics[0]["teacher_part"]);
         assert_eq!(with.metrics[0]["data_part"], without.metrics[0]["data_part"]);
     }),
+    (&["--data-below", "999"], |with, without| assert!(with.model != without.model)),
     (&["--timestep-sampling", "lognormal"], |with, without| {
         assert_eq!(with.settings["timestep_sampling"].as_str(), Some("lognormal"));
         // Where there is less noise, student and target are nearer.

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod basics;
+mod completions;
 mod device;
 mod devices;
 mod eval;

@@ -437,7 +437,7 @@ fn one_batch_of_sixteen_is_four_of_four_to_rounding() {
     run(dir, &args("whole", "16", "1"));
     run(dir, &args("pieces", "4", "4"));
     let weights =
-        |name: &str| cccm_unet::load_weights(&dir.join(name).join("model/model.safetensors")).unwrap();
+        |name: &str| cccm_weights::load_weights(&dir.join(name).join("model/model.safetensors")).unwrap();
     for ((name, whole), pieces) in weights("whole").iter().zip(weights("pieces").values()) {
         let worst = (whole - pieces).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
         let worst = worst.to_scalar::<f32>().unwrap();

@@ -89,7 +89,7 @@ impl CheckpointFolder {
     }
 
     /// Removes the oldest checkpoints, so that `limit` (at least 1) remain up to step `newest`, which has just been
-    /// written, and what killed writes have left. Later ones are left alone: they are damaged ones that the run went
+    /// written or read, and what killed writes and removals have left. Later ones are left alone: they are damaged ones that the run went
     /// back behind, and must not push out the whole ones. What others put into a checkpoint stays, and what cannot be
     /// removed: then a warning says so.
     ///
@@ -99,7 +99,12 @@ impl CheckpointFolder {
         let mut steps = self.steps()?;
         // Without its list it is none of ours, or nothing tells what of it is.
         let is_ours = |step: u64| is_there(&self.path(step).join(Checkpoint::SUMS));
-        steps.retain(|step| *step <= newest && is_ours(*step));
+        steps.retain(|step| *step <= newest);
+        for step in steps.iter().filter(|step| !is_ours(**step)) {
+            // Empty, it is all that a killed removal has left; else it stays.
+            let _ = fs::remove_dir(self.path(*step));
+        }
+        steps.retain(|step| is_ours(*step));
         let surplus = steps.len().saturating_sub(limit.max(1));
         for step in &steps[..surplus] {
             let dir = self.path(*step);

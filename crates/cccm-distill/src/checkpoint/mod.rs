@@ -10,12 +10,11 @@ use candle_core::safetensors::Load;
 use candle_core::{Device, Tensor, Var};
 use cccm_optim::Moments;
 use safetensors::SafeTensors;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::trainer::Snapshot;
-use crate::{Error, Result, TrainConfig, Trainer};
-use disk::SUMS;
+use crate::train_state::TrainState;
+use crate::trainer::{Snapshot, Trainer};
+use crate::{Error, Result};
 
 pub use folder::CheckpointFolder;
 pub use writer::CheckpointWriter;
@@ -24,28 +23,6 @@ pub use writer::CheckpointWriter;
 const STATE: &str = "state.json";
 /// What AdamW remembers of parameter `NAME`: its mean gradient is the tensor `m.NAME`, the mean square `v.NAME`.
 const MOMENTS: [&str; 2] = ["m.", "v."];
-
-/// Where a run stands: `state.json`. Learning rate, `c_t`, data order and all randomness are functions of the step, the
-/// settings and the seed, which is in the run's configuration; no more is needed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainState {
-    /// Optimizer steps done, skipped ones included.
-    pub step: u64,
-    /// Epoch of the next step, counted from 1.
-    pub epoch: u64,
-    /// Place of the next batch within its epoch, counted from 0.
-    pub next_batch: u64,
-    /// Updates of the weights: `step` without the steps that were skipped.
-    pub updates: u64,
-    /// Steps skipped just now, one after the other.
-    pub skipped_in_a_row: u64,
-    /// Settings of the training, its schedules among them.
-    pub train: TrainConfig,
-    /// SHA-256 in hex of what the run was made from, by name (`data`, `teacher`, `settings`, …): going on with anything else
-    /// is another run.
-    pub digests: BTreeMap<String, String>,
-}
 
 /// The files of one checkpoint, as a copy that later steps do not change: it may be written from another thread.
 ///
@@ -98,7 +75,7 @@ impl Checkpoint {
         if !disk::is_plain(name) {
             return Err(bad("names are ASCII letters, digits, `-`, `_` and `.`, which is not first"));
         }
-        if name == SUMS || self.files.contains_key(name) {
+        if name == Self::SUMS || self.files.contains_key(name) {
             return Err(bad("there is one of this name already"));
         }
         self.files.insert(name.to_owned(), bytes);

@@ -199,6 +199,8 @@ fn a_checkpoint_that_cannot_be_read_is_passed_over_for_an_older_one() -> Result<
 fn folders_that_are_no_checkpoints_are_not_pruned() -> Result<()> {
     let temp = tempfile::tempdir()?;
     let folder = CheckpointFolder::new(temp.path());
+    // Empty: a removal was killed.
+    fs::create_dir(temp.path().join("step-000002"))?;
     for name in ["step-000001", "step-2", "step-+3"] {
         fs::create_dir(temp.path().join(name))?;
         fs::write(temp.path().join(name).join("student.safetensors"), "mine")?;

@@ -1,97 +1,28 @@
 //! The judge: a small convolutional network that names the labels of an image.
 
 mod augment;
+mod config;
 mod file;
+mod network;
 mod train;
 
 use std::collections::BTreeMap;
 
-use candle_core::{D, DType, Device, Result as CandleResult, Tensor, Var};
-use candle_nn::ops::silu;
-use cccm_kernels::{Conv2dConfig, GroupNormConfig, conv2d, group_norm_silu};
-use cccm_sched::{LabelKind, Streams};
+use candle_core::{D, DType, Device, Result as CandleResult, Tensor};
+use candle_nn::Init;
+use cccm_sched::Streams;
+use cccm_weights::{ParameterSpec, Parameters};
 use rand::Rng;
-use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
+use network::{FEATURES, Network};
 
 pub use augment::Augmentation;
+pub use config::ClassifierConfig;
 pub use train::{ClassifierTraining, LabelledBatch};
 
-/// Channels of the first stage; every stage that halves the image doubles them, up to [`MAX_CHANNELS`].
-const FIRST_CHANNELS: usize = 32;
-const MAX_CHANNELS: usize = 128;
-/// Side of the last map, at most: small enough to flatten, large enough to tell where strokes are.
-const LAST_PX: usize = 4;
-/// Values that describe an image, from which every label is read.
-const FEATURES: usize = 128;
-const NORM_GROUPS: usize = 8;
-const NORM_EPS: f64 = 1e-5;
 /// Images that go through the network at once.
 const BATCH: usize = 64;
-
-/// What a classifier is for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClassifierConfig {
-    /// Side of the images, at least 8.
-    pub image_px: usize,
-    /// The label kinds to name, one head each; at least one, none of them empty.
-    pub labels: Vec<LabelKind>,
-}
-
-impl ClassifierConfig {
-    /// Checks every field.
-    ///
-    /// # Errors
-    /// [`Error::InvalidConfig`] for the first value out of range.
-    pub fn validate(&self) -> Result<()> {
-        if self.image_px < 2 * LAST_PX {
-            return Err(Error::invalid("image_px", self.image_px, "at least 8"));
-        }
-        if self.labels.is_empty() || self.labels.iter().any(|kind| kind.names.is_empty()) {
-            return Err(Error::invalid("labels", "empty", "at least one kind, each with a label"));
-        }
-        Ok(())
-    }
-
-    /// Input and output channels of every stage; each but the first halves the image.
-    fn stages(&self) -> Vec<(usize, usize)> {
-        let mut stages = vec![(3, FIRST_CHANNELS)];
-        let (mut px, mut channels) = (self.image_px, FIRST_CHANNELS);
-        while px > LAST_PX {
-            let wider = (2 * channels).min(MAX_CHANNELS);
-            stages.push((channels, wider));
-            (px, channels) = (px.div_ceil(2), wider);
-        }
-        stages
-    }
-
-    /// Values of the last stage's map.
-    fn flat(&self) -> usize {
-        let halvings = self.stages().len() - 1;
-        let px = (0..halvings).fold(self.image_px, |px, _| px.div_ceil(2));
-        self.stages().last().map_or(0, |(_, channels)| channels * px * px)
-    }
-
-    /// Name and shape of every parameter.
-    fn parameters(&self) -> BTreeMap<String, Vec<usize>> {
-        let mut shapes = BTreeMap::new();
-        let mut layer = |name: String, weight: Vec<usize>| {
-            shapes.insert(format!("{name}.bias"), vec![weight[0]]);
-            shapes.insert(format!("{name}.weight"), weight);
-        };
-        for (index, (from, to)) in self.stages().into_iter().enumerate() {
-            layer(format!("stages.{index}.conv"), vec![to, from, 3, 3]);
-            layer(format!("stages.{index}.norm"), vec![to]);
-        }
-        layer("features".to_owned(), vec![FEATURES, self.flat()]);
-        for (index, kind) in self.labels.iter().enumerate() {
-            layer(format!("heads.{index}"), vec![kind.names.len(), FEATURES]);
-        }
-        shapes
-    }
-}
 
 /// A network that names the labels of images, one head per label kind.
 ///
@@ -101,7 +32,9 @@ impl ClassifierConfig {
 #[derive(Clone, Debug)]
 pub struct Classifier {
     config: ClassifierConfig,
-    vars: BTreeMap<String, Var>,
+    parameters: Parameters,
+    /// Over the storage of `parameters`, without a graph.
+    network: Network,
 }
 
 /// What a classifier says about images.
@@ -120,23 +53,15 @@ impl Classifier {
     /// [`Error::InvalidConfig`] for a value out of range.
     pub fn init(config: &ClassifierConfig, streams: &Streams) -> Result<Self> {
         config.validate()?;
-        let initial = |(name, shape): (String, Vec<usize>)| -> Result<_> {
-            let fan_in: usize = shape.iter().skip(1).product();
-            let value = match (name.ends_with("weight"), shape.len()) {
-                (true, 1) => Tensor::ones(shape, DType::F32, &Device::Cpu)?,
-                (true, _) => {
-                    let bound = (6.0 / fan_in as f64).sqrt() as f32;
-                    let mut rng = streams.stream(&name, 0, 0);
-                    let values: Vec<f32> =
-                        (0..shape.iter().product()).map(|_| rng.random_range(-bound..bound)).collect();
-                    Tensor::from_vec(values, shape, &Device::Cpu)?
-                }
-                (false, _) => Tensor::zeros(shape, DType::F32, &Device::Cpu)?,
-            };
-            Ok((name, Var::from_tensor(&value)?))
-        };
-        let vars = config.parameters().into_iter().map(initial).collect::<Result<_>>()?;
-        Ok(Self { config: config.clone(), vars })
+        let specs = specs(config)?;
+        let initial = |name: &str, spec: &ParameterSpec| initial(name, spec, streams);
+        Self::over(config.clone(), Parameters::init(&specs, initial, &Device::Cpu)?)
+    }
+
+    /// The classifier that has these parameters.
+    fn over(config: ClassifierConfig, parameters: Parameters) -> Result<Self> {
+        let network = Network::new(&config, parameters.detached())?;
+        Ok(Self { config, parameters, network })
     }
 
     /// What it is for.
@@ -151,12 +76,11 @@ impl Classifier {
     /// [`Error::Shape`] for images of another size.
     pub fn answer(&self, images: &Tensor) -> Result<Answers> {
         let n = self.check_images(images)?;
-        let tensors = self.vars.iter().map(|(name, var)| (name.as_str(), var.as_detached_tensor())).collect();
         let (mut features, mut labels) = (Vec::new(), vec![Vec::with_capacity(n); self.config.labels.len()]);
         for start in (0..n).step_by(BATCH) {
             let part = images.narrow(0, start, BATCH.min(n - start))?;
-            let part_features = self.features(&tensors, &part)?;
-            for (all, logits) in labels.iter_mut().zip(self.logits(&tensors, &part_features)?) {
+            let part_features = self.network.features(&part)?;
+            for (all, logits) in labels.iter_mut().zip(self.network.logits(&part_features)?) {
                 all.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
             }
             features.push(part_features);
@@ -176,34 +100,25 @@ impl Classifier {
             }
         }
     }
-
-    fn features(&self, tensors: &BTreeMap<&str, Tensor>, images: &Tensor) -> CandleResult<Tensor> {
-        let get = |name: &str| &tensors[name];
-        let mut x = images.clone();
-        for index in 0..self.config.stages().len() {
-            let stage = |part: &str| get(&format!("stages.{index}.{part}")).clone();
-            let cfg = Conv2dConfig::new(if index == 0 { 1 } else { 2 }, 1);
-            x = conv2d(&x, &stage("conv.weight"), Some(&stage("conv.bias")), cfg)?;
-            x = group_norm_silu(
-                &x,
-                &stage("norm.weight"),
-                &stage("norm.bias"),
-                GroupNormConfig::new(NORM_GROUPS, NORM_EPS),
-            )?;
-        }
-        silu(&linear(&x.flatten_from(1)?, get("features.weight"), get("features.bias"))?)
-    }
-
-    /// Per label kind `(n, labels)`.
-    fn logits(&self, tensors: &BTreeMap<&str, Tensor>, features: &Tensor) -> CandleResult<Vec<Tensor>> {
-        let head = |index: usize| {
-            let part = |part: &str| &tensors[format!("heads.{index}.{part}").as_str()];
-            linear(features, part("weight"), part("bias"))
-        };
-        (0..self.config.labels.len()).map(head).collect()
-    }
 }
 
-fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> CandleResult<Tensor> {
-    x.matmul(&weight.t()?)?.broadcast_add(bias)
+/// Every parameter of a classifier, by name.
+fn specs(config: &ClassifierConfig) -> Result<BTreeMap<String, ParameterSpec>> {
+    Ok(Parameters::specs(|vb| Network::new(config, vb))?)
+}
+
+/// The initial value of a parameter, drawn from the stream of its name.
+fn initial(name: &str, spec: &ParameterSpec, streams: &Streams) -> CandleResult<Tensor> {
+    let shape = spec.shape.as_slice();
+    match spec.init {
+        Init::Const(value) => Tensor::full(value as f32, shape, &Device::Cpu),
+        Init::Uniform { lo, up } => {
+            let mut rng = streams.stream(name, 0, 0);
+            let range = lo as f32..up as f32;
+            let values: Vec<f32> =
+                (0..shape.iter().product()).map(|_| rng.random_range(range.clone())).collect();
+            Tensor::from_vec(values, shape, &Device::Cpu)
+        }
+        _ => candle_core::bail!("parameter `{name}` has no initial distribution"),
+    }
 }

@@ -1,11 +1,12 @@
 //! Training a classifier on real images.
 
-use candle_core::{Tensor, Var};
+use candle_core::{Result as CandleResult, Tensor};
 use cccm_kernels::backward;
 use cccm_optim::{AdamW, AdamWConfig, LrSchedule, LrScheduleConfig, gradients};
 use cccm_sched::Streams;
 use serde::{Deserialize, Serialize};
 
+use super::network::Network;
 use super::{Augmentation, Classifier, ClassifierConfig};
 use crate::{BoxError, Error, Result};
 
@@ -66,34 +67,31 @@ impl ClassifierTraining {
             ..LrScheduleConfig::default()
         };
         lr_schedule.validate()?;
-        let mut optimizer = AdamW::new(classifier.vars.clone(), AdamWConfig::default())?;
+        let mut optimizer = AdamW::new(classifier.parameters.vars().clone(), AdamWConfig::default())?;
+        let network = Network::new(config, classifier.parameters.tracked())?;
         let mut batches = batches.into_iter();
         for step in 0..self.steps {
             let ended = || Error::Data(format!("there are no more images after {step} steps").into());
             let batch = batches.next().ok_or_else(ended)?.map_err(Error::Data)?;
             let n = classifier.check_images(&batch.images)?;
             let images = self.augmentation.apply(&batch.images, &streams.draws(step, 0..n as u64))?;
-            let loss = classifier.loss(&images, &batch.labels)?;
+            let loss = loss(&network, &images, &batch.labels)?;
             let store = backward(&loss)?;
             // The first step of a warmup has no learning rate.
             let lr = lr_schedule.lr_at(step + 1);
-            optimizer.step(&gradients(&classifier.vars, &store)?, lr, 1.0)?;
+            optimizer.step(&gradients(classifier.parameters.vars(), &store)?, lr, 1.0)?;
             progress(step + 1);
         }
         Ok(classifier)
     }
 }
 
-impl Classifier {
-    fn loss(&self, images: &Tensor, labels: &[Tensor]) -> Result<Tensor> {
-        let tracked = |(name, var): (&'_ String, &Var)| (name.clone(), var.as_tensor().clone());
-        let owned: Vec<_> = self.vars.iter().map(tracked).collect();
-        let tensors = owned.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())).collect();
-        let features = self.features(&tensors, images)?;
-        let mut loss = Tensor::zeros((), features.dtype(), features.device())?;
-        for (logits, labels) in self.logits(&tensors, &features)?.iter().zip(labels) {
-            loss = (loss + candle_nn::loss::cross_entropy(logits, labels)?)?;
-        }
-        Ok(loss)
+/// The sum of the heads' cross-entropies.
+fn loss(network: &Network, images: &Tensor, labels: &[Tensor]) -> CandleResult<Tensor> {
+    let features = network.features(images)?;
+    let mut loss = Tensor::zeros((), features.dtype(), features.device())?;
+    for (logits, labels) in network.logits(&features)?.iter().zip(labels) {
+        loss = (loss + candle_nn::loss::cross_entropy(logits, labels)?)?;
     }
+    Ok(loss)
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use super::Conv2dConfig;
+use super::config::Conv2dConfig;
 use crate::layout::ImageSizes;
 
 /// Larger than any image, and far from where sizes overflow.

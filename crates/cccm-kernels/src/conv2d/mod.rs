@@ -1,6 +1,7 @@
 //! 2-D convolution.
 
 mod bands;
+mod config;
 mod cpu;
 #[cfg(feature = "cudnn")]
 mod cudnn;
@@ -31,29 +32,7 @@ use crate::isa::Isa;
 use crate::storage::as_f32;
 use geometry::Geometry;
 
-/// Stride and zero padding of a convolution, the same in both directions, and the order of its images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conv2dConfig {
-    /// Input pixels from one output pixel to the next, at least 1. Default 1.
-    pub stride: usize,
-    /// Zeros added on each side. Default 0.
-    pub padding: usize,
-    /// Order of `x` and of the result. Default [`ImageLayout::ChannelsFirst`].
-    pub layout: ImageLayout,
-}
-
-impl Conv2dConfig {
-    /// That stride and padding, channels first.
-    pub const fn new(stride: usize, padding: usize) -> Self {
-        Self { stride, padding, layout: ImageLayout::ChannelsFirst }
-    }
-}
-
-impl Default for Conv2dConfig {
-    fn default() -> Self {
-        Self::new(1, 0)
-    }
-}
+pub use config::Conv2dConfig;
 
 /// 2-D convolution (cross-correlation, as in every deep-learning library) with zero padding.
 /// - `x`: `(batch, c_in, h, w)`, or in the order of `cfg.layout`; `batch` may be 0

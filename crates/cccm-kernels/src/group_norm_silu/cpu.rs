@@ -2,8 +2,8 @@
 
 #![expect(clippy::inline_always, reason = "a `Loop` that is not inlined keeps the baseline's instructions")]
 
-use super::Sizes;
 use super::exp::sigmoid;
+use super::sizes::Sizes;
 use crate::buffer::{Chunk, par_chunks};
 use crate::isa::{Instructions, Isa, Loop};
 

@@ -4,8 +4,8 @@
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::{CudaStorage, Result, Tensor};
 
-use super::Sizes;
 use super::gpu::{self, Arguments, Gradients};
+use super::sizes::Sizes;
 use crate::backward::hand_over;
 use crate::cuda::{Element, Part, Stream, allocate, cuda_storage, tensor, view, with_element};
 

@@ -3,7 +3,7 @@
 
 use candle_core::Result;
 
-use super::Sizes;
+use super::sizes::Sizes;
 use crate::gpu::{Arg, Elements, Grid, Images, Queue, Source, source};
 
 static KERNELS: Source = source!("group_norm_silu");

@@ -10,6 +10,7 @@ mod gpu;
 mod gpu_tests;
 mod grad;
 mod reference;
+mod sizes;
 
 #[cfg(test)]
 mod tests;
@@ -18,32 +19,16 @@ use std::sync::OnceLock;
 
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
-use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
 use crate::ImageLayout;
-use crate::dtype::{check_parameter, is_half};
+use crate::dtype::is_half;
 use crate::isa::Isa;
-use crate::layout::ImageSizes;
 use crate::storage::as_f32;
 use cpu::Moments;
+use sizes::Sizes;
 
-/// How [`group_norm_silu`] normalises.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct GroupNormConfig {
-    /// Groups of neighbouring channels, which divide their number.
-    pub groups: usize,
-    /// Added to the variance, above 0.
-    pub eps: f64,
-    /// Order of `x` and of the result.
-    pub layout: ImageLayout,
-}
-
-impl GroupNormConfig {
-    /// That many groups, channels first.
-    pub const fn new(groups: usize, eps: f64) -> Self {
-        Self { groups, eps, layout: ImageLayout::ChannelsFirst }
-    }
-}
+pub use sizes::GroupNormConfig;
 
 /// `SiLU(GroupNorm(x))`, with `SiLU(z) = z * sigmoid(z)` and
 /// `GroupNorm(x) = (x - mean) / sqrt(variance + eps) * weight + bias`, where mean and (biased) variance are those of one
@@ -87,44 +72,6 @@ fn group_norm_silu_on(
         reference::group_norm_silu(&sizes, cfg.eps, &x, weight, bias)?
     };
     ImageLayout::ChannelsFirst.convert(&y, cfg.layout)
-}
-
-/// Sizes of one call, checked.
-#[derive(Clone, Copy, Debug)]
-struct Sizes {
-    batch: usize,
-    channels: usize,
-    groups: usize,
-    pixels: usize,
-}
-
-impl Sizes {
-    fn new(x: &Tensor, weight: &Tensor, bias: &Tensor, cfg: GroupNormConfig) -> Result<Self> {
-        let ImageSizes { batch, channels, height, width } = cfg.layout.sizes("group_norm_silu", x)?;
-        for (name, tensor) in [("weight", weight), ("bias", bias)] {
-            if tensor.dims() != [channels] {
-                bail!("group_norm_silu: `{name}` must be ({channels},), got {:?}", tensor.shape());
-            }
-            check_parameter("group_norm_silu", name, tensor, x)?;
-        }
-        if channels * height * width == 0 {
-            bail!("group_norm_silu: no dimension but the batch may be 0, got `x` {:?}", x.shape());
-        }
-        let groups = cfg.groups;
-        if groups == 0 || !channels.is_multiple_of(groups) {
-            bail!("group_norm_silu: {groups} groups do not divide {channels} channels");
-        }
-        Ok(Self { batch, channels, groups, pixels: height * width })
-    }
-
-    fn channels_per_group(&self) -> usize {
-        self.channels / self.groups
-    }
-
-    /// Values of one sample's group.
-    fn group_len(&self) -> usize {
-        self.channels_per_group() * self.pixels
-    }
 }
 
 /// The operation in candle's graph.

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::Sizes;
+use super::sizes::Sizes;
 
 pub(super) fn group_norm_silu(
     sizes: &Sizes,

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use cccm_data::{FolderCheck, FolderReport, Preset, Sameness, Spread, Vocabulary};
 
 use super::{pair_table, progress_bar};
-use crate::shell::quoted;
+use cccm_run::shell::quoted;
 
 /// How many of many names are printed; --json has them all.
 const SHOWN: usize = 10;

@@ -11,7 +11,7 @@ use cccm_data::{
 };
 
 use super::{pair_table, progress_bar};
-use crate::shell::quoted;
+use cccm_run::shell::quoted;
 
 /// Stands for the pairs of Colored MNIST that are held out by custom.
 const CUSTOMARY: &str = "customary";

@@ -13,7 +13,7 @@ use anyhow::{Result, bail};
 use cccm_data::{Arrangement, Conversion, Transfer};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::shell::quoted;
+use cccm_run::shell::quoted;
 use table::pair_table;
 
 /// Lay out, look over and write folders of images

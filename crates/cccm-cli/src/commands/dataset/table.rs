@@ -2,7 +2,7 @@
 
 use cccm_data::{Pair, Vocabulary};
 
-use crate::report::aligned;
+use cccm_render::aligned;
 
 /// Attributes by objects, with sums; `·` where there is nothing.
 pub(super) fn pair_table(vocabulary: &Vocabulary, count: impl Fn(Pair) -> usize) -> String {

@@ -15,22 +15,12 @@ use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtrMut};
 use candle_core::cuda_backend::{DeviceId, gemm_reduced_precision_f32};
 use candle_core::{CudaDevice, Error, Result, bail};
 
-use super::Transposition;
-use super::plan::{Candidate, Plan, Precision};
+use super::plan::{Candidate, Direction, Plan, Precision};
+use super::turn::turn_images;
 use crate::conv2d::geometry::Geometry;
+use crate::conv2d::gpu::Transposition;
 use crate::cuda::{Stream, allocate};
 use crate::gpu::{Arg, Elements};
-
-/// What is computed of what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Direction {
-    /// `y` of `[x, weight]`.
-    Forward,
-    /// `dx` of `[dy, weight]`.
-    GradX,
-    /// `dweight` of `[x, dy]`.
-    GradWeight,
-}
 
 /// All that a plan depends on.
 type Key = (Geometry, Elements, Direction, Precision);
@@ -154,12 +144,12 @@ impl Engine {
         let mut arguments = from;
         for ((turn, turned), arg) in turns.from.into_iter().zip(&mut turned_from).zip(&mut arguments) {
             let to = stream.write(turned);
-            super::turned(device, elements, turn, *arg, to)?;
+            turn_images(device, elements, turn, *arg, to)?;
             *arg = to;
         }
         let result = stream.write(&mut turned_to);
         self.run(device, plan, candidate, arguments, result)?;
-        super::turned(device, elements, turns.to, result, to)
+        turn_images(device, elements, turns.to, result, to)
     }
 
     fn planned(&mut self, g: &Geometry, elements: Elements, direction: Direction) -> Result<Rc<Planned>> {

@@ -3,15 +3,17 @@
 
 mod engine;
 mod plan;
+mod turn;
 
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
-use candle_core::{CudaDevice, CudaStorage, Result, Shape, Tensor};
+use candle_core::{CudaStorage, Result, Shape, Tensor};
 
 use super::geometry::Geometry;
 use super::gpu::{Bias, Transposition, add_bias, channel_sums};
 use crate::cuda::{Element, Part, Stream, allocate, cuda_storage, tensor, view, with_element};
-use crate::gpu::{Arg, Elements, Images};
-use engine::{Direction, convolve};
+use crate::gpu::{Elements, Images};
+use engine::convolve;
+use plan::Direction;
 
 /// `x (batch, h, w, c_in)` convolved with `weight`, `f32`, plus `bias`, `f32`, as `(batch, h', w', c_out)`.
 pub(super) fn forward(
@@ -133,10 +135,4 @@ fn packed<T: Element>(stream: &Stream<'_>, g: &Geometry, weight: Part<'_>) -> Re
     // SAFETY: both are of the weight's length.
     unsafe { turn.launch(stream, from, (stream.write(&mut packed), T::ELEMENTS))? };
     Ok(packed)
-}
-
-/// Images `(batch, pixels, channels)` as `(batch, channels, pixels)`, or back.
-fn turned(device: &CudaDevice, elements: Elements, turn: Transposition, from: Arg, to: Arg) -> Result<()> {
-    // SAFETY: the caller's addresses are of so many numbers.
-    unsafe { turn.launch(&Stream(device), (from, elements), (to, elements)) }
 }

@@ -5,9 +5,19 @@ use std::ffi::{c_int, c_void};
 use candle_core::cuda_backend::cudarc::cudnn::result::{self, CudnnError};
 use candle_core::cuda_backend::cudarc::cudnn::sys;
 
-use super::engine::Direction;
 use crate::conv2d::geometry::Geometry;
 use crate::gpu::Elements;
+
+/// What is computed of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Direction {
+    /// `y` of `[x, weight]`.
+    Forward,
+    /// `dx` of `[dy, weight]`.
+    GradX,
+    /// `dweight` of `[x, dy]`.
+    GradWeight,
+}
 
 /// Descriptors of one convolution in one order of its images, and how cuDNN would compute it.
 pub(super) struct Plan {

@@ -8,10 +8,7 @@ mod sum_lanes;
 use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_loadu_ps, _mm512_setzero_ps};
 
 use crate::isa::Avx512;
-use sum_lanes::add_sums;
-
-/// Floats of a vector.
-const LANES: usize = 16;
+use sum_lanes::{LANES, add_sums};
 
 /// Rows of `a` and of `b` in a block: 24 of the 32 registers are sums.
 const A_ROWS: usize = 4;

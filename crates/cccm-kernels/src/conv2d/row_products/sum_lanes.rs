@@ -5,7 +5,8 @@ use std::arch::x86_64::{
     _mm512_storeu_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
 
-use super::LANES;
+/// Floats of a vector.
+pub(super) const LANES: usize = 16;
 
 /// Adds to each of the sums, in order, the sum over the lanes of a vector. There are at most 32 vectors; sums beyond
 /// these stay.

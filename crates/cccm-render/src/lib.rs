@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+
+mod grid;
+mod pixels;
+mod plot;
+mod png_file;
+mod table;
+mod text;
+
+pub use grid::{GridPicture, Marks};
+pub use pixels::{PixelRange, levels, rgb_image};
+pub use plot::{Axis, Dash, Figure, Key, Level, Line, Look, Marker, Panel, Point, Scale, escape};
+pub use png_file::{encode_png, write_png};
+pub use table::aligned;

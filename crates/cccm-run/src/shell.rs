@@ -1,0 +1,67 @@
+//! Commands as one would type them.
+
+use std::fmt::Display;
+
+use toml::{Table, Value};
+
+/// Settings as flags.
+pub fn as_flags(settings: &Table) -> String {
+    let flag = |(name, value): (&String, &Value)| match value {
+        // There is no way to type what a flag is without.
+        Value::Boolean(false) => String::new(),
+        Value::Boolean(true) => format!(" --{}", name.replace('_', "-")),
+        _ => format!(" --{} {}", name.replace('_', "-"), words(value)),
+    };
+    settings.iter().map(flag).collect()
+}
+
+fn words(value: &Value) -> String {
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Array(values) => values.iter().map(words).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}
+
+/// As a shell reads it as one word. What a terminal would obey is written as an escape, which bash, zsh and ksh understand.
+pub fn quoted(text: impl Display) -> String {
+    let text = text.to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
+    // zsh puts a program's path in the place of `=program`.
+    if !text.is_empty() && text.chars().all(is_plain) && !text.starts_with('=') {
+        return text;
+    }
+    if text.chars().any(char::is_control) {
+        let escaped = |c: char| match c {
+            '\'' | '\\' => format!("\\{c}"),
+            c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+            c => c.to_string(),
+        };
+        return format!("$'{}'", text.chars().map(escaped).collect::<String>());
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// A flag with its value, which may begin like a flag itself.
+pub fn as_value(flag: &str, value: &str) -> String {
+    let between = if value.starts_with('-') { '=' } else { ' ' };
+    format!("{flag}{between}{}", quoted(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_a_shell() {
+        assert_eq!(quoted("runs/a_b-1.x"), "runs/a_b-1.x");
+        assert_eq!(quoted("Fotos/Öl"), "Fotos/Öl");
+        assert_eq!(quoted("my photos"), "'my photos'");
+        assert_eq!(quoted("it's $5"), r"'it'\''s $5'");
+        assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("=ls"), "'=ls'");
+        assert_eq!(quoted("a\x1b[2J'b"), r"$'a\u001b[2J\'b'");
+        assert_eq!(as_value("--object", "-x y"), "--object='-x y'");
+        assert_eq!(as_value("--object", "a"), "--object a");
+    }
+}

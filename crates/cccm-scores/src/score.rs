@@ -1,0 +1,351 @@
+//! From pictures to numbers.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+use cccm_data::{Dataset, Pair, Subset, Vocabulary, pair_counts};
+use cccm_eval::{
+    Accuracy, Copies, Distances, Estimate, FeatureSet, Grouped, Nearest, frechet_distance, mean_distance,
+    nearest_images,
+};
+use cccm_sched::Streams;
+use serde::{Deserialize, Serialize};
+
+use crate::comparing::{MIN_ROWS, SEED, group_of};
+use crate::draw::Samples;
+use crate::features::Features;
+use crate::judge::{Judge, accuracy};
+use crate::pixels::{PixelReferences, PixelScores, RealPixels};
+use crate::progress::{Progress, Watch, Work};
+use crate::real::{RealImages, load};
+
+/// Real images that are in memory at once.
+const LOADED_AT_ONCE: usize = 500;
+/// All scores of some pictures.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Scores {
+    /// By the classifier.
+    pub accuracy: Accuracy,
+    /// On features, from real images of the same pairs; absent where there are too few of either.
+    pub all: Option<Distances>,
+    /// On pairs of training images.
+    pub seen: Option<Distances>,
+    /// On all others.
+    pub unseen: Option<Distances>,
+    /// On pixels, from real images of the same pairs; nothing in scores of before this.
+    #[serde(default)]
+    pub pixels: PixelScores,
+    /// Whether pictures of seen pairs are training images.
+    pub copies: Option<Copies>,
+    /// How near pictures are to real images of their own pair, in pixels; absent in scores of before this.
+    #[serde(default)]
+    pub to_nearest: Option<ToNearest>,
+}
+
+/// Distance from pictures to the nearest real image of their own pair: root mean square of the differences of pixels, which
+/// span -1 to 1; its mean over the pictures.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct ToNearest {
+    /// To images that the generator learnt from.
+    pub seen: Option<Estimate>,
+    /// To true pictures, which the generator did not see.
+    pub unseen: Option<Estimate>,
+}
+
+/// Two numbers about pictures of all pairs.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Worth {
+    /// Share of pictures whose every label is recognised.
+    pub accuracy: f64,
+    /// Fréchet distance from real images.
+    pub frechet: f64,
+}
+
+/// What pictures are compared with.
+pub struct Reference {
+    real: RealImages,
+    judge: Judge,
+    features: Box<dyn Features>,
+    set: FeaturesOfPairs,
+    pixels: PixelReferences,
+    /// Of the seen pairs' real images for testing, found when they are asked for.
+    held_out_nearest: OnceCell<Vec<Option<Nearest>>>,
+}
+
+/// Features, and the pair of each row.
+struct FeaturesOfPairs {
+    features: Tensor,
+    pairs: Vec<Pair>,
+    groups: Vec<usize>,
+}
+
+impl FeaturesOfPairs {
+    fn new(features: Tensor, pairs: &[Pair], vocabulary: &Vocabulary) -> Self {
+        let groups = pairs.iter().map(|pair| group_of(pair, vocabulary.objects.len())).collect();
+        Self { features, groups, pairs: pairs.to_vec() }
+    }
+
+    fn as_set(&self) -> FeatureSet<'_> {
+        FeatureSet { features: &self.features, groups: &self.groups }
+    }
+
+    /// The rows of some pairs; none if there are too few to compare.
+    fn of(&self, keep: &dyn Fn(&Pair) -> bool) -> Result<Option<Self>> {
+        let rows: Vec<usize> = (0..self.pairs.len()).filter(|row| keep(&self.pairs[*row])).collect();
+        if rows.len() < MIN_ROWS {
+            return Ok(None);
+        }
+        let index = Tensor::from_iter(rows.iter().map(|row| *row as u32), self.features.device())?;
+        Ok(Some(Self {
+            features: self.features.index_select(&index, 0)?,
+            pairs: rows.iter().map(|row| self.pairs[*row]).collect(),
+            groups: rows.iter().map(|row| self.groups[*row]).collect(),
+        }))
+    }
+}
+
+impl Reference {
+    /// Looks at the real images.
+    /// - `features`: what distances are computed on
+    /// - `per_pair`: real images of each pair, at most
+    ///
+    /// # Errors
+    /// When the images cannot be read.
+    pub fn new(
+        real: RealImages,
+        judge: Judge,
+        features: Box<dyn Features>,
+        per_pair: usize,
+        watch: &Watch<'_>,
+    ) -> Result<Self> {
+        let images = Subset::balanced(Arc::clone(&real.train), per_pair)?;
+        let all: Vec<usize> = (0..images.len()).collect();
+        let pairs: Vec<Pair> = all.iter().map(|index| images.pair(*index)).collect();
+        let (mut parts, mut pixels) =
+            (Vec::new(), RealPixels::new(pair_counts(&images).len(), images.image_px()));
+        let mut done = 0;
+        for part in all.chunks(LOADED_AT_ONCE) {
+            let loaded = load(&images, part)?;
+            parts.push(features.of(&loaded)?);
+            pixels.add(&loaded, &pairs[part[0]..][..part.len()])?;
+            done += part.len();
+            watch(Progress { work: Work::RealImages, done, total: all.len() });
+        }
+        let set = FeaturesOfPairs::new(Tensor::cat(&parts, 0)?, &pairs, images.vocabulary());
+        let pixels = pixels.reference(&|pair: &Pair| real.held_out.contains(pair))?;
+        Ok(Self { real, judge, features, set, pixels, held_out_nearest: OnceCell::new() })
+    }
+
+    /// The classifier.
+    pub fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
+    /// Name of what distances are computed on.
+    pub fn features(&self) -> &'static str {
+        self.features.name()
+    }
+
+    /// Scores pictures.
+    ///
+    /// # Errors
+    /// When the real images cannot be read or candle fails.
+    pub fn score(&self, samples: &Samples) -> Result<Scores> {
+        self.score_with(samples, &self.nearest(samples)?)
+    }
+
+    /// Scores pictures.
+    /// - `nearest`: of the pictures, as [`Self::nearest`] finds them
+    ///
+    /// # Errors
+    /// As [`Self::score`].
+    pub fn score_with(&self, samples: &Samples, nearest: &[Option<Nearest>]) -> Result<Scores> {
+        let classifier = &self.judge.classifier;
+        let answers = classifier.answer(&samples.images)?;
+        let features = self.features.of(&samples.images)?;
+        let set = FeaturesOfPairs::new(features, &samples.pairs, self.real.train.vocabulary());
+        let is_unseen = |pair: &Pair| self.is_unseen(pair);
+        let of_seen = samples.pairs.iter().zip(nearest).filter(|(pair, _)| !is_unseen(pair));
+        let seen_nearest: Vec<Option<Nearest>> = of_seen.map(|(_, nearest)| *nearest).collect();
+        Ok(Scores {
+            accuracy: accuracy(classifier.config(), &samples.pairs, &answers.labels, &self.real)?,
+            all: self.distances(&set, &|_| true)?,
+            seen: self.distances(&set, &|pair| !is_unseen(pair))?,
+            unseen: self.distances(&set, &is_unseen)?,
+            pixels: self.pixels(samples)?,
+            copies: Copies::count(&seen_nearest, self.held_out_nearest()?),
+            to_nearest: Some(self.to_nearest(samples, nearest)),
+        })
+    }
+
+    /// What pictures are worth in two numbers, quickly.
+    ///
+    /// # Errors
+    /// When candle fails.
+    pub fn worth(&self, samples: &Samples) -> Result<Worth> {
+        let classifier = &self.judge.classifier;
+        let answered = classifier.answer(&samples.images)?.labels;
+        let accuracy = accuracy(classifier.config(), &samples.pairs, &answered, &self.real)?.all.rate;
+        let frechet = frechet_distance(&self.features.of(&samples.images)?, &self.set.features)?;
+        Ok(Worth { accuracy, frechet })
+    }
+
+    /// Scores of real images that the classifier did not learn from, at most as many of each pair: what pictures can hope
+    /// for.
+    ///
+    /// # Errors
+    /// As [`Self::score`].
+    pub fn score_of_real(&self, per_pair: usize) -> Result<Scores> {
+        let images = Subset::balanced(Arc::clone(&self.real.test), per_pair)?;
+        let all: Vec<usize> = (0..images.len()).collect();
+        let pairs = all.iter().map(|index| images.pair(*index)).collect();
+        let samples = Samples { pairs, images: load(&images, &all)?, secs: 0.0 };
+        // Among those for testing it would find itself.
+        let nearest = nearest_to(&*self.real.train, &samples)?;
+        self.score_with(&samples, &nearest)
+    }
+
+    fn distances(&self, set: &FeaturesOfPairs, keep: &dyn Fn(&Pair) -> bool) -> Result<Option<Distances>> {
+        let (Some(ours), Some(real)) = (set.of(keep)?, self.set.of(keep)?) else { return Ok(None) };
+        Ok(Some(Distances::new(ours.as_set(), real.as_set(), &Streams::new(SEED))?))
+    }
+
+    fn pixels(&self, samples: &Samples) -> Result<PixelScores> {
+        let (held_out, objects) = (&self.real.held_out, self.real.train.vocabulary().objects.len());
+        self.pixels.score(&samples.images, &samples.pairs, objects, &|pair: &Pair| held_out.contains(pair))
+    }
+
+    /// The nearest real image of each picture, of the same pair, with its index for [`Self::real_images`]: of a seen pair
+    /// among all that generators learn from.
+    ///
+    /// # Errors
+    /// When the real images cannot be read.
+    pub fn nearest(&self, samples: &Samples) -> Result<Vec<Option<Nearest>>> {
+        nearest_to(&*self.real.learnt, samples)
+    }
+
+    /// Some of the real images that [`Self::nearest`] finds.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn real_images(&self, indices: &[usize]) -> Result<Tensor> {
+        load(&*self.real.learnt, indices)
+    }
+
+    /// Whether generators did not see the pair.
+    pub fn is_unseen(&self, pair: &Pair) -> bool {
+        self.real.held_out.contains(pair)
+    }
+
+    fn held_out_nearest(&self) -> Result<&[Option<Nearest>]> {
+        if let Some(found) = self.held_out_nearest.get() {
+            return Ok(found);
+        }
+        let test = &*self.real.test;
+        let seen: Vec<usize> = (0..test.len()).filter(|index| !self.is_unseen(&test.pair(*index))).collect();
+        let pairs: Vec<Pair> = seen.iter().map(|index| test.pair(*index)).collect();
+        let found = nearest_of(&*self.real.train, &pairs, &|rows| {
+            load(test, &rows.iter().map(|row| seen[*row]).collect::<Vec<_>>())
+        })?;
+        Ok(self.held_out_nearest.get_or_init(|| found))
+    }
+
+    fn to_nearest(&self, samples: &Samples, nearest: &[Option<Nearest>]) -> ToNearest {
+        let (unseen, seen): (Vec<_>, Vec<_>) =
+            samples.pairs.iter().zip(nearest).partition(|(pair, _)| self.is_unseen(pair));
+        let mean = |of: Vec<(&Pair, &Option<Nearest>)>| {
+            mean_distance(&of.into_iter().map(|(_, nearest)| *nearest).collect::<Vec<_>>())
+        };
+        ToNearest { seen: mean(seen), unseen: mean(unseen) }
+    }
+}
+
+/// The nearest real image of each picture, of the same pair.
+fn nearest_to(real: &dyn Dataset, samples: &Samples) -> Result<Vec<Option<Nearest>>> {
+    nearest_of(real, &samples.pairs, &|rows| {
+        let index = Tensor::from_iter(rows.iter().map(|row| *row as u32), &Device::Cpu)?;
+        Ok(samples.images.index_select(&index, 0)?)
+    })
+}
+
+/// The nearest real image of each, of the same pair. Pair by pair, so that the real images need not be in memory at once.
+/// - `load_rows`: the images of some of the pairs
+fn nearest_of(
+    real: &dyn Dataset,
+    pairs: &[Pair],
+    load_rows: &dyn Fn(&[usize]) -> Result<Tensor>,
+) -> Result<Vec<Option<Nearest>>> {
+    let mut found = vec![None; pairs.len()];
+    for pair in pair_counts(real).into_keys() {
+        let rows: Vec<usize> = (0..pairs.len()).filter(|row| pairs[*row] == pair).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let of_pair: Vec<usize> = (0..real.len()).filter(|index| real.pair(*index) == pair).collect();
+        let nearest = nearest(&load_rows(&rows)?, &load(real, &of_pair)?)?;
+        for (row, nearest) in rows.into_iter().zip(nearest) {
+            found[row] = nearest.map(|nearest| Nearest { index: of_pair[nearest.index], ..nearest });
+        }
+    }
+    Ok(found)
+}
+
+/// The nearest real image of each, all of one pair.
+fn nearest(images: &Tensor, real: &Tensor) -> Result<Vec<Option<Nearest>>> {
+    let groups = |images: &Tensor| Ok::<_, candle_core::Error>(vec![0; images.dim(0)?]);
+    let (ours, theirs) = (groups(images)?, groups(real)?);
+    let queries = Grouped { images, groups: &ours };
+    Ok(nearest_images(queries, Grouped { images: real, groups: &theirs })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use cccm_data::{PairFilter, Shapes, ShapesConfig};
+    use cccm_eval::ClassifierTraining;
+    use cccm_sched::LabelKind;
+
+    use super::*;
+    use crate::judge::Keep;
+
+    /// Shapes of one pair unseen; those to test with are of another seed.
+    fn shapes() -> Result<RealImages> {
+        let drawn = |seed| {
+            let pairs = PairFilter::all();
+            Shapes::new(&ShapesConfig { image_px: 16, images_per_pair: 100, seed, pairs }).map(Arc::new)
+        };
+        let (train, test) = (drawn(0)?, drawn(1)?);
+        let held_out = BTreeSet::from([train.vocabulary().pair("red", "Circle")?]);
+        Ok(RealImages { learnt: Arc::clone(&train) as Arc<dyn Dataset>, train, test, held_out })
+    }
+
+    #[test]
+    fn pictures_are_laid_beside_the_nearest_of_their_own_pair() -> Result<()> {
+        let real = shapes()?;
+        let vocabulary = real.train.vocabulary();
+        let labels = [("attribute", &vocabulary.attributes), ("object", &vocabulary.objects)]
+            .map(|(kind, names)| LabelKind { kind: kind.to_owned(), names: names.clone() });
+        let dir = tempfile::tempdir()?;
+        let keep = Keep::File(dir.path().join("classifier.safetensors"));
+        let training = ClassifierTraining { steps: 1, ..ClassifierTraining::default() };
+        let judge = Judge::of(&real, &labels, &training, &keep, &|| false, &|_| ())?;
+        let features = Box::new(judge.classifier.clone());
+        let reference = Reference::new(real, judge, features, 1, &|_| ())?;
+
+        // Real images as pictures, one as if it had been asked for as another pair.
+        let rows = [500, 3, 77, 901];
+        let mut pairs: Vec<Pair> = rows.iter().map(|row| reference.real.learnt.pair(*row)).collect();
+        pairs[3] = pairs[0];
+        let samples = Samples { pairs, images: reference.real_images(&rows)?, secs: 0.0 };
+        let nearest: Vec<Nearest> = reference.nearest(&samples)?.into_iter().flatten().collect();
+        for (found, row) in nearest[..3].iter().zip(rows) {
+            assert_eq!(*found, Nearest { index: row, distance: 0.0 });
+        }
+        assert!(nearest[3].distance > 0.0);
+        assert_eq!(reference.real.learnt.pair(nearest[3].index), samples.pairs[3]);
+        Ok(())
+    }
+}

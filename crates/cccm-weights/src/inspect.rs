@@ -1,0 +1,79 @@
+//! What a weight file holds, without reading its weights.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::pth::{Contents, Entry, Part};
+use crate::state_dict::{Form, WeightFile};
+use crate::{Error, Result};
+
+/// What a weight file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inspection {
+    /// Its form, in words.
+    pub form: &'static str,
+    /// Its size.
+    pub file_bytes: u64,
+    /// The entry of a checkpoint that its state dictionary lies in; `None` if it is nothing else.
+    pub state_key: Option<&'static str>,
+    /// The entries of the state dictionary, under the names they have in the file.
+    pub entries: Vec<InspectedEntry>,
+    /// What lies beside the state dictionary: epoch, optimizer state, metadata.
+    pub parts: Vec<(String, Part)>,
+}
+
+/// An entry of a state dictionary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InspectedEntry {
+    /// The name in the file.
+    pub name: String,
+    /// Type of its elements as the library of its form calls it; or of the entry, if it is no tensor.
+    pub kind: String,
+    /// Dimensions, if it is a tensor.
+    pub shape: Option<Vec<usize>>,
+    /// Bytes of its values.
+    pub bytes: u64,
+}
+
+/// Lists what a safetensors file or a PyTorch checkpoint holds. Reads no weights, and executes nothing.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Safetensors`] or [`Error::Pth`] when it is no such file.
+pub fn inspect(path: &Path) -> Result<Inspection> {
+    let file_bytes = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
+    Ok(match WeightFile::open(path)?.form {
+        Form::Pth(file, contents) => of_pth(file.form(), file_bytes, contents),
+        Form::Safetensors(file) => {
+            let metadata: BTreeMap<_, _> =
+                file.metadata().metadata().clone().unwrap_or_default().into_iter().collect();
+            let tensors: BTreeMap<_, _> = file.metadata().tensors().into_iter().collect();
+            let entries = tensors.into_iter().map(|(name, info)| InspectedEntry {
+                name,
+                kind: format!("{:?}", info.dtype),
+                shape: Some(info.shape.clone()),
+                bytes: (info.data_offsets.1 - info.data_offsets.0) as u64,
+            });
+            Inspection {
+                form: "safetensors",
+                file_bytes,
+                state_key: None,
+                entries: entries.collect(),
+                parts: metadata.into_iter().map(|(name, text)| (name, Part::Fact(text))).collect(),
+            }
+        }
+    })
+}
+
+fn of_pth(form: &'static str, file_bytes: u64, contents: Contents) -> Inspection {
+    let entry = |(name, entry): (String, Entry)| match entry {
+        Entry::Tensor(view) => InspectedEntry {
+            name,
+            kind: view.element.name().to_owned(),
+            shape: Some(view.shape.clone()),
+            bytes: view.bytes(),
+        },
+        Entry::Other(kind) => InspectedEntry { name, kind: kind.to_owned(), shape: None, bytes: 0 },
+    };
+    let entries = contents.state.unwrap_or_default().into_iter().map(entry).collect();
+    Inspection { form, file_bytes, state_key: contents.state_key, entries, parts: contents.parts }
+}

@@ -1,0 +1,106 @@
+//! Sampled images.
+
+use std::path::Path;
+
+use anyhow::Context;
+use candle_core::{Device, Tensor};
+use cccm_render::{GridPicture, PixelRange, encode_png, rgb_image, write_png};
+use cccm_sched::LabelKind;
+use image::RgbImage;
+
+use crate::error::Result;
+
+/// Sampled images, and the labels that each of them was sampled for.
+#[derive(Clone, Debug)]
+pub struct Images {
+    tensor: Tensor,
+    labels: Vec<Vec<u32>>,
+    kinds: Vec<LabelKind>,
+    per_combination: usize,
+}
+
+impl Images {
+    /// - `tensor`: `(n, 3, px, px)`, about `[-1, 1]`
+    /// - `labels`: per image one index per kind
+    /// - `per_combination`: images of each combination, which follow one another
+    pub(crate) fn new(
+        tensor: &Tensor,
+        labels: Vec<Vec<u32>>,
+        kinds: &[LabelKind],
+        per_combination: usize,
+    ) -> Result<Self> {
+        let tensor = tensor.to_device(&Device::Cpu).context("cannot read the images from the device")?;
+        Ok(Self { tensor, labels, kinds: kinds.to_vec(), per_combination })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// All of them, `(n, 3, px, px)`, on the CPU, about `[-1, 1]`, RGB.
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// The labels that an image was sampled for, by name, one of every kind.
+    pub fn labels(&self, image: usize) -> Vec<&str> {
+        let names = self.labels[image].iter().zip(&self.kinds);
+        names.map(|(index, kind)| kind.names.get(*index as usize).map_or("", String::as_str)).collect()
+    }
+
+    /// One image as 8-bit pixels.
+    ///
+    /// # Errors
+    /// When there is no such image.
+    pub fn rgb8(&self, image: usize) -> Result<RgbImage> {
+        let tensor = self.tensor.get(image).with_context(|| format!("there are {} images", self.len()))?;
+        Ok(rgb_image(&tensor, PixelRange::Symmetric)?)
+    }
+
+    /// One image as a PNG file's bytes.
+    ///
+    /// # Errors
+    /// When there is no such image.
+    pub fn png(&self, image: usize) -> Result<Vec<u8>> {
+        Ok(encode_png(&self.rgb8(image)?, &[])?)
+    }
+
+    /// All of them as one labelled picture: a row for every value of the first kind of labels and a column for every combination
+    /// of the others, or, of several images for each combination, a row for every combination.
+    ///
+    /// # Errors
+    /// When there are no images.
+    pub fn grid(&self) -> Result<RgbImage> {
+        let text = |labels: &[&str]| labels.join(" ");
+        let firsts = (0..self.len()).step_by(self.per_combination);
+        let combinations: Vec<Vec<&str>> = firsts.map(|image| self.labels(image)).collect();
+        let grid = if self.per_combination > 1 {
+            let row_labels = combinations.iter().map(|labels| text(labels)).collect();
+            GridPicture { columns: self.per_combination, row_labels, ..GridPicture::default() }
+        } else {
+            let first = |labels: &Vec<&str>| labels.first().copied().unwrap_or_default().to_owned();
+            let row_labels: Vec<String> =
+                combinations.chunk_by(|a, b| first(a) == first(b)).map(|row| first(&row[0])).collect();
+            let columns = self.len().div_ceil(row_labels.len().max(1));
+            let rest = |labels: &Vec<&str>| text(labels.get(1..).unwrap_or_default());
+            let column_labels = combinations.iter().take(columns).map(rest).collect();
+            GridPicture { columns, column_labels, row_labels, ..GridPicture::default() }
+        };
+        Ok(grid.draw(&self.tensor, PixelRange::Symmetric)?)
+    }
+
+    /// Writes a PNG file with all folders above it: of one image that image, of several their [`Self::grid`].
+    ///
+    /// # Errors
+    /// When there are no images, and those of the file system.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let picture = if self.len() == 1 { self.rgb8(0)? } else { self.grid()? };
+        Ok(write_png(path.as_ref(), &picture, &[])?)
+    }
+}
