@@ -127,9 +127,9 @@ pub(crate) struct WorkDisplay {
 impl WorkDisplay {
     /// Shows it.
     pub(crate) fn show(&self, Progress { work, done, total }: Progress) {
-        let mut bar = self.bar.borrow_mut();
-        let (_, bar) = match bar.take() {
-            Some((same, shown)) if same == work => bar.insert((work, shown)),
+        let mut shown = self.bar.borrow_mut();
+        let bar = match shown.take() {
+            Some((same, bar)) if same == work => bar,
             _ => {
                 let unit = match work {
                     Work::Classifier => "steps of a classifier",
@@ -137,17 +137,21 @@ impl WorkDisplay {
                     Work::Pictures => "pictures",
                 };
                 let template = format!("{{bar:30}} {{pos}}/{{len}} {unit}  {{elapsed}} < {{eta}}");
-                bar.insert((work, ProgressBar::new(total as u64).with_style(style(&template))))
+                ProgressBar::new(total as u64).with_style(style(&template))
             }
         };
         bar.set_position(done as u64);
-        if done >= total {
-            bar.finish_and_clear();
-        }
-        let is_due = self.last_line.get().is_none_or(|last| last.elapsed() >= LINE_EVERY) || done >= total;
+        let is_done = done >= total;
+        let is_due = is_done || self.last_line.get().is_none_or(|last| last.elapsed() >= LINE_EVERY);
         if work == Work::Pictures && bar.is_hidden() && is_due {
             self.last_line.set(Some(Instant::now()));
             tracing::info!("{done}/{total} pictures");
+        }
+        if is_done {
+            // The next work of this kind, such as pictures in another number of steps, begins a bar of its own.
+            bar.finish_and_clear();
+        } else {
+            *shown = Some((work, bar));
         }
     }
 }

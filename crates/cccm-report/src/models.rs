@@ -1,9 +1,9 @@
 //! Which runs are one model: those that differ in nothing but the seed of their training.
 
-use cccm_run::bookkeeping;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use cccm_run::bookkeeping;
 use toml::Table;
 
 use crate::found::{Evaluation, Found, Run};

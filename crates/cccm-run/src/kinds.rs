@@ -16,6 +16,9 @@ use crate::settings::{
 /// The digits and the colours of the built-in teacher, as the setting `data` names them.
 pub const BUILTIN_DIGITS: &str = "builtin:colored-mnist";
 
+/// The setting that names a recipe.
+pub(crate) const RECIPE: &str = "recipe";
+
 /// Sizes of a distillation of the built-in teacher.
 const BUILTIN: &str = include_str!("recipes/builtin.toml");
 /// What measured best, whatever the data.
@@ -118,7 +121,7 @@ impl Settings for TrainSettings {
         if builtin {
             recipe = lay_over(recipe, BUILTIN.parse()?);
         }
-        let named = user.get("recipe").cloned().map(Value::try_into::<Recipe>).transpose()?;
+        let named = user.get(RECIPE).cloned().map(Value::try_into::<Recipe>).transpose()?;
         let named = named.unwrap_or(if builtin { Recipe::Best } else { Recipe::Published });
         if named == Recipe::Best {
             recipe = lay_over(recipe, BEST.parse()?);

@@ -8,12 +8,9 @@ use cccm_distill::TrainState;
 use toml::{Table, Value};
 
 use crate::dir::{CONFIG, RunDir, config_before, steps_of_change};
-use crate::kinds::Settings;
+use crate::kinds::{RECIPE, Settings};
 use crate::layers::{bookkeeping, lay_over, places};
 use crate::metrics::MetricsLock;
-
-/// The setting that names a recipe.
-pub(crate) const RECIPE: &str = "recipe";
 
 /// What the digest of the settings is called in a checkpoint.
 pub const SETTINGS: &str = "settings";

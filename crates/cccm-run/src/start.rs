@@ -7,9 +7,9 @@ use anyhow::Result;
 use toml::Table;
 
 use crate::file::{check_together, read};
-use crate::kinds::Settings;
+use crate::kinds::{RECIPE, Settings};
 use crate::layers::lay_over;
-use crate::resume::{Changes, Part, RECIPE, Resumed};
+use crate::resume::{Changes, Part, Resumed};
 
 /// How a run starts. None of it is a setting of the run.
 #[derive(Clone, Debug, Default)]

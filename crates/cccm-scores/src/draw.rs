@@ -1,6 +1,5 @@
 //! Pictures to be judged, drawn part by part and kept, so that a stopped evaluation goes on.
 
-use cccm_render::{PixelRange, levels};
 use cccm_run::write_atomically;
 use cccm_sample::BatchSampler;
 use std::collections::HashMap;
@@ -11,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
 use cccm_data::Pair;
+use cccm_render::{PixelRange, levels};
 use safetensors::SafeTensors;
 
 use crate::progress::{Progress, Watch, Work};

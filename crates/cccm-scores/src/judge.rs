@@ -1,6 +1,5 @@
 //! The classifier that judges pictures: trained on real images, once for each set of them.
 
-use cccm_run::write_atomically;
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use cccm_data::{Batch, Dataset, Loader, LoaderConfig, Pair, Subset};
 use cccm_eval::{Accuracy, BoxError, Classifier, ClassifierConfig, ClassifierTraining, LabelledBatch};
+use cccm_run::write_atomically;
 use cccm_sched::LabelKind;
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};

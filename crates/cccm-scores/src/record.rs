@@ -1,10 +1,10 @@
 //! `scores.json`: the scores of one number of steps, and how they came about.
 
-use cccm_run::write_atomically;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use cccm_eval::Accuracy;
+use cccm_run::write_atomically;
 use cccm_sched::LabelKind;
 use cccm_unet::Role;
 use serde::{Deserialize, Serialize};

@@ -1,10 +1,10 @@
 //! `search-steps.json`: how timesteps were searched, beside the `config.json` that keeps them.
 
-use cccm_run::write_atomically;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use cccm_run::write_atomically;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 

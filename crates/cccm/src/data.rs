@@ -1,6 +1,5 @@
 //! From settings to training images.
 
-use cccm_run::{BUILTIN_DIGITS, DataSettings};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use cccm_data::{
     ColoredMnist, Dataset, Digits, FolderConfig, FolderDataset, MnistSplit, OnBadImage, Pair, PairFilter,
     Preset, Shapes, ShapesConfig, Vocabulary,
 };
+use cccm_run::{BUILTIN_DIGITS, DataSettings};
 use cccm_sched::LabelKind;
 use cccm_unet::Hints;
 

@@ -2,7 +2,7 @@
 
 use cccm_run::{Dtype, Negative, Setting, SettingGroup, SettingValue, Settings, Values};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, Error};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -113,9 +113,5 @@ fn typed<T: DeserializeOwned>(
         };
         table.extend(value.map(|value| (setting.name.to_owned(), value)));
     }
-    table.try_into().map_err(|error: toml::de::Error| {
-        let mut refused = Error::new(ErrorKind::InvalidValue);
-        refused.insert(ContextKind::Custom, ContextValue::String(error.to_string()));
-        refused
-    })
+    table.try_into().map_err(|error: toml::de::Error| Error::raw(ErrorKind::InvalidValue, error))
 }

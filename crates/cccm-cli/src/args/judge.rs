@@ -2,9 +2,13 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use cccm_eval::ClassifierTraining;
-use cccm_scores::Keep;
+use cccm_sched::LabelKind;
+use cccm_scores::{Judge, Keep, RealImages, Watch};
 use toml::Table;
+
+use crate::signals::Interrupt;
 
 /// Steps of its training, where nothing is said.
 const STEPS: u64 = 1500;
@@ -22,14 +26,17 @@ pub(crate) struct JudgeArgs {
 }
 
 impl JudgeArgs {
-    /// Where the classifier is kept.
-    pub(crate) fn keep(&self) -> Keep {
-        self.classifier.clone().map_or(Keep::Cache, Keep::File)
-    }
-
-    /// How it is trained, where it has to be.
-    pub(crate) fn training(&self) -> ClassifierTraining {
-        ClassifierTraining { steps: self.classifier_steps, ..ClassifierTraining::default() }
+    /// The classifier: read, or trained and kept. Ctrl-C ends the training with an error.
+    pub(crate) fn judge(
+        &self,
+        real: &RealImages,
+        labels: &[LabelKind],
+        interrupt: &Interrupt,
+        watch: &Watch<'_>,
+    ) -> Result<Judge> {
+        let keep = self.classifier.clone().map_or(Keep::Cache, Keep::File);
+        let training = ClassifierTraining { steps: self.classifier_steps, ..ClassifierTraining::default() };
+        Judge::of(real, labels, &training, &keep, &|| interrupt.is_raised(), watch)
     }
 
     /// What was said, as settings.

@@ -2,7 +2,6 @@
 
 #![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
 
-use cccm_run::{DataSettings, Dtype, GuidanceSettings};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +13,7 @@ use cccm::{
 };
 use cccm_data::{Pair, Vocabulary};
 use cccm_eval::Inception;
+use cccm_run::{DataSettings, Dtype, GuidanceSettings};
 use cccm_sample::BatchSampler;
 use cccm_sched::Streams;
 use cccm_scores::{
@@ -58,7 +58,7 @@ pub(crate) struct EvalArgs {
     guidance: Flags<GuidanceSettings>,
 
     /// Seed of the noise
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Options")]
+    #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 
     /// Where scores and pictures go [default: eval/ in the run, or in the current folder]
@@ -131,14 +131,7 @@ impl EvalArgs {
         );
         let choices = self.choices(&model)?;
 
-        let judge = Judge::of(
-            &real,
-            &config.labels,
-            &self.judge.training(),
-            &self.judge.keep(),
-            &|| interrupt.is_raised(),
-            &watch,
-        )?;
+        let judge = self.judge.judge(&real, &config.labels, interrupt, &watch)?;
         let data_digest = real.train.digest()?;
         let features = self.features(&judge)?;
         let reference = Reference::new(real, judge, features, self.real_samples as usize, &watch)?;

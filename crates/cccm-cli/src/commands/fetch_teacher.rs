@@ -1,6 +1,5 @@
 //! `cccm fetch-teacher`: a published teacher, ready to distil.
 
-use cccm_run::model_card;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use cccm::{PUBLISHED_REPO, assumed_hints, config_beside};
 use cccm_files::create_dirs;
 use cccm_hub::{Hub, HubFile, RepoId, Revision};
+use cccm_run::model_card;
 use cccm_unet::{Hints, ModelConfig, ModelFiles, Role, prepare_conversion};
 
 use crate::args::{HintArgs, with_hint};

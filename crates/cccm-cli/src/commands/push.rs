@@ -1,12 +1,12 @@
 //! `cccm push`: a model for others.
 
-use cccm_run::stated_weights;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use cccm_hub::{LocalFile, Push, RepoId, Visibility};
+use cccm_run::stated_weights;
 use cccm_unet::ModelFiles;
 use serde::Serialize;
 

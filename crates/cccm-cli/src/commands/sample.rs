@@ -2,7 +2,6 @@
 
 #![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
 
-use cccm_run::{Dtype, GuidanceSettings};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,6 +13,7 @@ use candle_core::Tensor;
 use cccm::{ChosenSampler, Model, SamplerChoice, check_fits, open_device, use_threads, vocabulary_of};
 use cccm_data::{Pair, Vocabulary};
 use cccm_render::{GridPicture, PixelRange, rgb_image, write_png};
+use cccm_run::{Dtype, GuidanceSettings};
 use cccm_sample::BatchSampler;
 use cccm_sched::{GuidanceConfig, Streams};
 use image::imageops::{FilterType, resize};
@@ -53,7 +53,7 @@ pub(crate) struct SampleArgs {
     guidance: Flags<GuidanceSettings>,
 
     /// Seed of the noise
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Options")]
+    #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 
     /// Pictures of each pair

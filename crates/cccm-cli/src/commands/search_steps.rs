@@ -1,6 +1,5 @@
 //! `cccm search-steps`: better timesteps for sampling a student in few steps.
 
-use cccm_run::{DataSettings, Dtype};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,9 +8,10 @@ use anyhow::{Context, Result, bail};
 use cccm::{Model, data_of_run, open_device, open_real_images, use_threads, vocabulary_of};
 use cccm_data::Pair;
 use cccm_distill::Checkpoint;
+use cccm_run::{DataSettings, Dtype};
 use cccm_sample::{BatchSampler, FewStepConfig, FewStepSampler, search_timesteps};
 use cccm_sched::{NoiseSchedule, SolverGrid, Streams, StudentConfig};
-use cccm_scores::{Judge, Reference, Samples, Search, Worth};
+use cccm_scores::{Reference, Samples, Search, Worth};
 use cccm_unet::ModelFiles;
 use serde::Serialize;
 use toml::Table;
@@ -132,14 +132,7 @@ impl SearchStepsArgs {
         let labels = vocabulary_of(&config.labels)?;
         let data = data_of_run(&self.checkpoint, &self.data.0)?;
         let real = open_real_images(&data, &labels, config.image_px)?;
-        let judge = Judge::of(
-            &real,
-            &config.labels,
-            &self.judge.training(),
-            &self.judge.keep(),
-            &|| interrupt.is_raised(),
-            &watch,
-        )?;
+        let judge = self.judge.judge(&real, &config.labels, interrupt, &watch)?;
         let features = Box::new(judge.classifier.clone());
         let reference = Reference::new(real, judge, features, REAL_PER_PAIR, &watch)?;
 

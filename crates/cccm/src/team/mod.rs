@@ -8,7 +8,6 @@ mod gpus;
 mod others;
 mod rank;
 
-use cccm_run::RunSettings;
 use std::cell::RefCell;
 use std::io::{Stdin, Stdout, stdin, stdout};
 use std::num::NonZero;
@@ -18,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use cccm_data::Shard;
 use cccm_distill::{AllReduce, Alone, Error, Link, Pipe, Star, Trainer};
+use cccm_run::RunSettings;
 
 use crate::device;
 use gpus::{Gpus, Lifeline};
