@@ -8,7 +8,7 @@ use std::io::{BufWriter, Read, Seek, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use cccm_sched::LabelKind;
+use cccm_labels::Vocabulary;
 use cccm_unet::{Hints, ModelFiles, Tables, UNet, UNetConfig, convert};
 use cccm_weights::load_weights;
 
@@ -120,10 +120,6 @@ fn peak_bytes() -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
 }
 
-fn kind(kind: &str, names: &[&str]) -> LabelKind {
-    LabelKind { kind: kind.to_owned(), names: names.iter().map(ToString::to_string).collect() }
-}
-
 #[test]
 fn a_checkpoint_of_the_published_size_is_converted_in_little_memory() -> anyhow::Result<()> {
     if std::env::var_os("CCCM_SLOW_TESTS").is_none() {
@@ -138,7 +134,7 @@ fn a_checkpoint_of_the_published_size_is_converted_in_little_memory() -> anyhow:
     assert!(gigabytes > 1.25, "{gigabytes}");
 
     let hints = Hints {
-        labels: Some(vec![kind("attribute", &["a", "b", "c", "d"]), kind("object", &["e", "f"])]),
+        labels: Some(Vocabulary::of_pairs(vec!["a", "b", "c", "d"], vec!["e", "f"])?),
         image_px: Some(128),
         ..Hints::default()
     };

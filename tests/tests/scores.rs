@@ -6,47 +6,40 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use cccm_data::{Batch, ColoredMnist, Dataset, Digits, Loader, LoaderConfig, PairFilter, Subset};
+use cccm_data::{Batch, ColoredMnist, CombinationFilter, Dataset, Digits, Loader, LoaderConfig, Subset};
 use cccm_eval::{
     BoxError, Classifier, ClassifierConfig, ClassifierTraining, LabelledBatch, PixelDistances,
     PixelReference, frechet_distance, laplacian_pyramid,
 };
-use cccm_sched::{LabelKind, Streams};
+use cccm_sched::Streams;
 
 const PX: usize = 32;
 /// Images of each pair, on either side.
-const PER_PAIR: usize = 16;
+const PER_COMBINATION: usize = 16;
 /// Steps of the classifier: enough to read most digits.
 const STEPS: u64 = 60;
 
 fn digits(images: &[u8], labels: &[u8]) -> Result<Arc<dyn Dataset>> {
-    Ok(Arc::new(ColoredMnist::new(Digits::from_idx(images, labels)?, PX, &PairFilter::all())?))
+    Ok(Arc::new(ColoredMnist::new(Digits::from_idx(images, labels)?, PX, &CombinationFilter::all())?))
 }
 
 /// Images of every pair, and their groups.
 fn some(dataset: &Arc<dyn Dataset>) -> Result<(Tensor, Vec<usize>)> {
-    let some = Subset::balanced(Arc::clone(dataset), PER_PAIR)?;
+    let some = Subset::balanced(Arc::clone(dataset), PER_COMBINATION)?;
     let mut values = vec![0f32; some.len() * 3 * PX * PX];
     for (index, image) in values.chunks_exact_mut(3 * PX * PX).enumerate() {
         some.load(index, image)?;
     }
-    let objects = some.vocabulary().objects.len();
-    let group = |index| {
-        let pair = some.pair(index);
-        pair.attribute as usize * objects + pair.object as usize
-    };
-    let groups = (0..some.len()).map(group).collect();
+    let groups = (0..some.len()).map(|index| some.vocabulary().place_of(&some.combination(index))).collect();
     Ok((Tensor::from_vec(values, (some.len(), 3, PX, PX), &Device::Cpu)?, groups))
 }
 
 fn trained(dataset: &Arc<dyn Dataset>) -> Result<Classifier> {
-    let vocabulary = dataset.vocabulary();
-    let kind = |kind: &str, names: &[String]| LabelKind { kind: kind.to_owned(), names: names.to_vec() };
-    let labels = vec![kind("attribute", &vocabulary.attributes), kind("object", &vocabulary.objects)];
+    let labels = dataset.vocabulary().kinds().to_vec();
     let loader = Loader::new(Arc::clone(dataset), &LoaderConfig::new(64, 0))?;
     let batches = loader.map(|batch| -> Result<LabelledBatch, BoxError> {
-        let Batch { x_0, attributes, objects, .. } = batch?;
-        Ok(LabelledBatch { images: x_0, labels: vec![attributes, objects] })
+        let Batch { x_0, labels, .. } = batch?;
+        Ok(LabelledBatch { images: x_0, labels })
     });
     let training = ClassifierTraining { steps: STEPS, ..ClassifierTraining::default() };
     Ok(training.run(&ClassifierConfig { image_px: PX, labels }, batches, &mut |_| ())?)

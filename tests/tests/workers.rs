@@ -7,7 +7,7 @@ use std::thread;
 
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
-use cccm_data::{Loader, LoaderConfig, PairFilter, Shapes, ShapesConfig, Shard};
+use cccm_data::{CombinationFilter, Loader, LoaderConfig, Shapes, ShapesConfig, Shard};
 use cccm_distill::{
     AllReduce, Alone, Averaging, DistillConfig, Distillation, LabelSpace, MovingAverage, Networks, Objective,
     Part, Star, StepReport, TeacherConfig, TeacherTraining, TrainBatch, TrainConfig, Trainer, TrainerParts,
@@ -41,7 +41,13 @@ fn train(
     pieces: usize,
     workers: Box<dyn AllReduce>,
 ) -> Result<Trained> {
-    let shapes = ShapesConfig { image_px: 16, images_per_pair: 2, seed: 0, pairs: PairFilter::all() };
+    let shapes = ShapesConfig {
+        image_px: 16,
+        images_per_combination: 2,
+        seed: 0,
+        sized: false,
+        combinations: CombinationFilter::all(),
+    };
     let shard = Shard { index: workers.rank(), count: workers.workers() };
     let config = LoaderConfig { shard, ..LoaderConfig::new(BATCH, 5) };
     let lr_schedule = LrScheduleConfig { schedule: LrSchedule::Constant, lr: 1e-2, ..Default::default() };
@@ -62,8 +68,7 @@ fn train(
     let reports = steps.map(|batch| {
         let batch = batch?;
         let part = Part::From { start: batch.start, total: batch.total };
-        let labels = vec![batch.attributes, batch.objects];
-        Ok(trainer.step(&TrainBatch { x_0: batch.x_0, labels, part })?)
+        Ok(trainer.step(&TrainBatch { x_0: batch.x_0, labels: batch.labels, part })?)
     });
     let reports = reports.collect::<Result<_>>()?;
     let vars = trained.vars().values().chain(averaged.vars().values());
@@ -95,7 +100,7 @@ fn distil(pieces: usize, workers: Box<dyn AllReduce>) -> Result<Trained> {
     // The published distance has a kink at 0.001, where rounding shows in the fourth digit of a gradient.
     let cfg = DistillConfig { fuse_schedule, huber_c: 0.1, ..DistillConfig::default() };
     let schedule = NoiseSchedule::new(&ScheduleConfig::default())?;
-    let objective = Distillation::new(&cfg, schedule, LabelSpace::new(&teacher.null_labels()), networks)?;
+    let objective = Distillation::new(&cfg, schedule, LabelSpace::new(teacher.null_labels()), networks)?;
     train(&objective, &trained, &averaged, pieces, workers)
 }
 

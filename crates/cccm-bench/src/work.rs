@@ -26,7 +26,7 @@ pub(crate) struct Bench {
     device: Device,
 }
 
-const LABELS: [usize; 2] = [4, 2];
+const LABELS: [u32; 2] = [4, 2];
 
 /// The work of one round.
 pub(crate) type Round<'a> = &'a mut dyn FnMut() -> Result<()>;
@@ -120,7 +120,7 @@ impl Bench {
 
     fn labels(&self) -> Result<Vec<Tensor>> {
         let draws = self.streams.draws(0, 0..self.batch as u64);
-        let kind = |(kind, count): (&str, usize)| draws.below(kind, count as u32)?.to_device(&self.device);
+        let kind = |(kind, count): (&str, u32)| draws.below(kind, count)?.to_device(&self.device);
         Ok(["attribute", "object"].into_iter().zip(LABELS).map(kind).collect::<candle_core::Result<_>>()?)
     }
 
@@ -134,7 +134,7 @@ impl Bench {
         let cfg = DistillConfig { fuse_schedule, ..DistillConfig::default() };
         let schedule = NoiseSchedule::new(&ScheduleConfig::default())?;
         let networks = Networks { student: &self.student, target: &self.target, teacher: &self.teacher };
-        Ok(Distillation::new(&cfg, schedule, LabelSpace::new(&self.teacher.null_labels()), networks)?)
+        Ok(Distillation::new(&cfg, schedule, LabelSpace::new(self.teacher.null_labels()), networks)?)
     }
 
     fn trainer<'a>(&self, objective: &'a Distillation<'_>) -> Result<Trainer<'a>> {

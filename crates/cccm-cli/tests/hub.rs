@@ -191,8 +191,8 @@ fn the_published_teacher_needs_no_flags() {
     publish(&bench, &UNetConfig { model_channels: 32, channel_mult: vec![1], ..UNetConfig::celeba_128() });
     bench.run(&["fetch-teacher"]);
     let config = ModelConfig::load(&bench.path("teachers/StepFusionCCCM/config.json")).unwrap();
-    assert_eq!((config.image_px, config.labels[0].names[1].as_str()), (128, "BlondHair"));
-    assert_eq!(config.labels[1].names, ["Male", "Female"]);
+    assert_eq!((config.image_px, config.labels.kinds()[0].names[1].as_str()), (128, "BlondHair"));
+    assert_eq!(config.labels.kinds()[1].names, ["Male", "Female"]);
 
     // The file itself, and again without a network: what is known of it is known there too.
     let place = "hf://bobolai/StepFusionCCCM/teacher.pth";

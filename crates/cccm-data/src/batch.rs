@@ -7,10 +7,8 @@ use candle_core::Tensor;
 pub struct Batch {
     /// `(batch, 3, image_px, image_px)`, `f32`, RGB in `[-1, 1]`.
     pub x_0: Tensor,
-    /// `(batch,)`, `u32`, indices into the vocabulary's attributes.
-    pub attributes: Tensor,
-    /// `(batch,)`, `u32`, indices into the vocabulary's objects.
-    pub objects: Tensor,
+    /// Per label kind of the vocabulary `(batch,)`, `u32`, indices.
+    pub labels: Vec<Tensor>,
     /// Place of the first image in the whole batch, counted from 0.
     pub start: usize,
     /// Images of the whole batch.

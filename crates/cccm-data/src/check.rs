@@ -1,25 +1,30 @@
 //! A folder of images looked over before anything is trained on it: every file is decoded.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     error::Error as _,
     fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+use cccm_labels::{Combination, KnownLabels, Vocabulary, plural};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Error, Pair, Preset, Result, Vocabulary, decode, listing};
+use crate::{
+    Error, Preset, Result, decode,
+    discover::{no_vocabulary, spelt},
+    listing,
+};
 
 /// A folder whose files are listed, ready to be looked over.
 ///
 /// ```no_run
-/// use cccm_data::{FolderCheck, Sameness};
+/// use cccm_data::{FolderCheck, KnownLabels, Sameness};
 ///
-/// let report = FolderCheck::list("photos", None)?.run(Sameness::Files, &|_| ());
+/// let report = FolderCheck::list("photos", &KnownLabels::default())?.run(Sameness::Files, &|_| ());
 /// assert!(report.is_sound(), "{:?} {:?}", report.unreadable, report.unknown_folders);
 /// # Ok::<(), cccm_data::Error>(())
 /// ```
@@ -27,7 +32,7 @@ use crate::{Error, Pair, Preset, Result, Vocabulary, decode, listing};
 pub struct FolderCheck {
     vocabulary: Vocabulary,
     preset: Option<Preset>,
-    files: Vec<(PathBuf, Pair)>,
+    files: Vec<(PathBuf, Combination)>,
     unknown_folders: Vec<UnknownFolder>,
     stray_images: usize,
 }
@@ -45,13 +50,14 @@ pub enum Sameness {
 /// What is in a folder, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FolderReport {
-    /// The labels that folder names were read with.
+    /// The labels that folder names were read with; in JSON a list for each kind, under its plural.
+    #[serde(serialize_with = "as_lists")]
     pub vocabulary: Vocabulary,
     /// The preset that these labels are, if they were guessed and are one.
     pub preset: Option<Preset>,
     /// How many images can be decoded.
     pub images: usize,
-    /// How many of them each pair of the vocabulary has, by folder name, zeros included.
+    /// How many of them each combination of the vocabulary has, by folder name, zeros included.
     pub counts: BTreeMap<String, usize>,
     /// Widths of the images, in pixels; absent where there are none.
     pub width: Option<Spread>,
@@ -59,7 +65,7 @@ pub struct FolderReport {
     pub height: Option<Spread>,
     /// Files that cannot be decoded, in order.
     pub unreadable: Vec<UnreadableImage>,
-    /// Folders that are no pair of the vocabulary.
+    /// Folders that are no combination of the vocabulary.
     pub unknown_folders: Vec<UnknownFolder>,
     /// Images that lie beside the folders, where nobody reads them.
     pub stray_images: usize,
@@ -87,39 +93,41 @@ pub struct UnreadableImage {
     pub problem: String,
 }
 
-/// A folder that is no pair of the vocabulary.
+/// A folder that is no combination of the vocabulary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnknownFolder {
     /// The folder.
     pub path: String,
-    /// The pair that is spelt most like it, if one is close.
+    /// The combination that is spelt most like it, if one is close.
     pub nearest: Option<String>,
     /// What is wrong with its name.
     pub problem: String,
 }
 
 impl FolderCheck {
-    /// Lists the folders and files under `root`. Without a vocabulary, it is the preset that at least
-    /// half of the folders are named after, else what plain names spell.
+    /// Lists the folders and files under `root`. Where labels are not known, they are those of the preset that at least half of
+    /// the folders are named after, else what plain names spell.
     ///
     /// # Errors
     /// [`Error::NoImages`] where there are no folders, [`Error::NoVocabulary`] when no folder has a name
     /// that can be read, [`Error::Io`].
-    pub fn list(root: impl AsRef<Path>, vocabulary: Option<&Vocabulary>) -> Result<Self> {
+    pub fn list(root: impl AsRef<Path>, known: &KnownLabels) -> Result<Self> {
         let root = root.as_ref();
         let folders = listing::folders(root)?;
-        let Some(first) = folders.first() else { return Err(listing::no_images(root, 0)) };
+        let Some(first) = folders.first() else { return Err(listing::no_images(root, &known.form(), 0)) };
         let names: Vec<String> = folders.iter().map(|folder| listing::name(folder)).collect();
-        let (preset, vocabulary) = match vocabulary {
-            Some(vocabulary) => (None, vocabulary.clone()),
-            None => guess(&names).ok_or_else(|| Error::NoVocabulary { path: first.clone() })?,
+        let (preset, vocabulary) = match known {
+            KnownLabels::All(vocabulary) => (None, vocabulary.clone()),
+            KnownLabels::Kinds(kinds) => guess(&names, kinds).ok_or_else(|| no_vocabulary(first, known))?,
         };
         vocabulary.validate()?;
         let stray_images = listing::images(root)?.len();
         let (mut files, mut unknown_folders) = (Vec::new(), Vec::new());
         for (folder, name) in folders.iter().zip(&names) {
             match vocabulary.parse_folder(name) {
-                Ok(pair) => files.extend(listing::images(folder)?.into_iter().map(|file| (file, pair))),
+                Ok(combination) => {
+                    files.extend(listing::images(folder)?.into_iter().map(|file| (file, combination)));
+                }
                 Err(error) => unknown_folders.push(UnknownFolder::new(folder, &error)),
             }
         }
@@ -140,22 +148,25 @@ impl FolderCheck {
     /// done, now and then and by any thread.
     pub fn run(self, sameness: Sameness, progress: &(dyn Fn(usize) + Sync)) -> FolderReport {
         let done = AtomicUsize::new(0);
-        let look = |(path, _): &(PathBuf, Pair)| {
+        let look = |(path, _): &(PathBuf, Combination)| {
             let seen = Seen::look(path, sameness);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1);
             seen
         };
         let seen: Vec<Result<Seen>> = self.files.par_iter().map(look).collect();
 
-        let mut counts: BTreeMap<String, usize> =
-            self.vocabulary.pairs().map(|pair| (self.vocabulary.folder_name(pair), 0)).collect();
+        let mut counts: BTreeMap<String, usize> = self
+            .vocabulary
+            .combinations()
+            .map(|combination| (self.vocabulary.folder_name(&combination), 0))
+            .collect();
         let (mut sizes, mut unreadable) = (Vec::new(), Vec::new());
         let mut same = BTreeMap::<_, Vec<String>>::new();
-        for ((path, pair), seen) in self.files.iter().zip(seen) {
+        for ((path, combination), seen) in self.files.iter().zip(seen) {
             let path = path.display().to_string();
             match seen {
                 Ok(Seen { size, digest }) => {
-                    *counts.entry(self.vocabulary.folder_name(*pair)).or_insert(0) += 1;
+                    *counts.entry(self.vocabulary.folder_name(combination)).or_insert(0) += 1;
                     sizes.push(size);
                     same.entry(digest).or_default().push(path);
                 }
@@ -185,26 +196,27 @@ impl FolderReport {
         self.images > 0 && self.unreadable.is_empty() && self.unknown_folders.is_empty()
     }
 
-    /// Pairs of the vocabulary without images, which a network would compose without having seen them.
-    pub fn empty_pairs(&self) -> impl Iterator<Item = Pair> + '_ {
-        self.vocabulary.pairs().filter(|pair| self.count(*pair) == 0)
+    /// Combinations of the vocabulary without images, which a network would compose without having seen them.
+    pub fn empty_combinations(&self) -> impl Iterator<Item = Combination> + '_ {
+        self.vocabulary.combinations().filter(|combination| self.count(combination) == 0)
     }
 
-    /// The pair that training would miss least: the one with the fewest images among those whose
-    /// attribute and whose object both appear in other pairs.
-    pub fn pair_to_hold_out(&self) -> Option<Pair> {
-        let present: Vec<Pair> = self.vocabulary.pairs().filter(|pair| self.count(*pair) > 0).collect();
-        let is_known_otherwise = |pair: &&Pair| {
-            let others = || present.iter().filter(move |other| other != pair);
-            others().any(|other| other.attribute == pair.attribute)
-                && others().any(|other| other.object == pair.object)
+    /// The combination that training would miss least: the one with the fewest images among those each of whose labels appears
+    /// in other combinations.
+    pub fn combination_to_hold_out(&self) -> Option<Combination> {
+        let present: Vec<Combination> =
+            self.vocabulary.combinations().filter(|at| self.count(at) > 0).collect();
+        let is_known_otherwise = |combination: &&Combination| {
+            combination.iter().enumerate().all(|(kind, label)| {
+                present.iter().any(|other| other != *combination && other[kind] == *label)
+            })
         };
-        present.iter().filter(is_known_otherwise).min_by_key(|pair| self.count(**pair)).copied()
+        present.iter().filter(is_known_otherwise).min_by_key(|combination| self.count(combination)).copied()
     }
 
-    /// How many images `pair` has.
-    pub fn count(&self, pair: Pair) -> usize {
-        self.counts.get(&self.vocabulary.folder_name(pair)).copied().unwrap_or(0)
+    /// How many images `combination` has.
+    pub fn count(&self, combination: &Combination) -> usize {
+        self.counts.get(&self.vocabulary.folder_name(combination)).copied().unwrap_or(0)
     }
 }
 
@@ -241,28 +253,34 @@ impl Spread {
 }
 
 impl UnknownFolder {
-    fn new(folder: &Path, error: &Error) -> Self {
+    fn new(folder: &Path, error: &cccm_labels::Error) -> Self {
         let nearest = match error {
-            Error::UnknownPair { nearest, .. } => nearest.clone(),
+            cccm_labels::Error::UnknownCombination { nearest, .. } => nearest.clone(),
             _ => None,
         };
         Self { path: folder.display().to_string(), nearest, problem: error.to_string() }
     }
 }
 
-fn guess(names: &[String]) -> Option<(Option<Preset>, Vocabulary)> {
+fn guess(names: &[String], kinds: &[String]) -> Option<(Option<Preset>, Vocabulary)> {
     let fits = |preset: &Preset| {
         let vocabulary = preset.vocabulary();
         names.iter().filter(|name| vocabulary.parse_folder(name).is_ok()).count()
     };
-    let best = Preset::ALL.into_iter().max_by_key(fits).filter(|preset| 2 * fits(preset) >= names.len());
+    let best = Preset::ALL
+        .into_iter()
+        .filter(|preset| preset.vocabulary().kinds().len() == kinds.len())
+        .max_by_key(fits)
+        .filter(|preset| 2 * fits(preset) >= names.len());
     if let Some(preset) = best {
         return Some((Some(preset), preset.vocabulary()));
     }
-    let plain = || names.iter().filter_map(|name| Vocabulary::split_plain(name));
-    let attributes: BTreeSet<&str> = plain().map(|(attribute, _)| attribute).collect();
-    let objects: BTreeSet<&str> = plain().map(|(_, object)| object).collect();
-    Some((None, Vocabulary::new(attributes, objects).ok()?))
+    Some((None, spelt(kinds, names.iter().map(String::as_str))?.ok()?))
+}
+
+/// The labels of each kind under its plural, such as `attributes`.
+fn as_lists<S: Serializer>(vocabulary: &Vocabulary, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_map(vocabulary.kinds().iter().map(|kind| (plural(&kind.kind), &kind.names)))
 }
 
 fn whole_story(error: &Error) -> String {
@@ -289,10 +307,13 @@ mod tests {
 
     #[test]
     fn vocabulary_is_guessed() {
-        let guess = |names: &[&str]| guess(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let guess = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            guess(&names, &["attribute".to_owned(), "object".to_owned()])
+        };
         let celeba = guess(&["BlondHair_Male", "BlondHiar_Female"]);
         assert_eq!(celeba, Some((Some(Preset::Celeba), Preset::Celeba.vocabulary())));
-        let plain = Vocabulary::new(["blue", "red"], ["bus", "car"]).unwrap();
+        let plain = Vocabulary::of_pairs(["blue", "red"], ["bus", "car"]).unwrap();
         assert_eq!(guess(&["red_car", "blue bus", "x"]), Some((None, plain)));
         assert_eq!(guess(&["x", "y"]), None);
     }

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use cccm_labels::LabelKind;
+
 use crate::{
-    Dataset, Digits, Pair, Result, Vocabulary,
+    Combination, Dataset, Digits, Result, Vocabulary,
     dataset::{check_buffer, check_image_px},
     digest::DatasetDigest,
     pixels::{stretch, write_planes},
@@ -35,16 +37,16 @@ pub enum Support {
     /// Every digit in every colour, equally often.
     #[default]
     Uniform,
-    /// Half of the images as in `Partial`, the others as in `Uniform`: all 100 pairs, 19 of them far more often.
+    /// Half of the images as in `Partial`, the others as in `Uniform`: all 100 combinations, 19 of them far more often.
     NonUniform,
-    /// Digit `n` in colours `n` and `n + 1` alone, 9 in its own: 19 of 100 pairs.
+    /// Digit `n` in colours `n` and `n + 1` alone, 9 in its own: 19 of 100 combinations.
     Partial,
 }
 
 impl Support {
-    /// Whether training may show `pair`.
-    pub fn shows(self, pair: Pair) -> bool {
-        let Pair { attribute: color, object: digit } = pair;
+    /// Whether training may show `combination`.
+    pub fn shows(self, combination: Combination) -> bool {
+        let (color, digit) = (combination[0], combination[1]);
         self != Self::Partial || color == digit || color == next(digit)
     }
 
@@ -90,9 +92,9 @@ pub struct CoindMnistConfig {
 /// let digits = Digits::from_idx(&images, &[0, 0, 8, 1, 0, 0, 0, 2, 7, 7])?;
 /// let config = CoindMnistConfig { image_px: 28, support: Support::Partial, seed: 0 };
 /// let dataset = CoindMnist::new(digits, &config)?;
-/// let colors = &dataset.vocabulary().attributes;
+/// let colors = &dataset.vocabulary().kinds()[0];
 /// assert_eq!(dataset.len(), 2);
-/// assert!(["Aqua", "Blue"].contains(&colors[dataset.pair(0).attribute as usize].as_str()));
+/// assert!(["Aqua", "Blue"].contains(&&*colors.name_of(dataset.combination(0)[0])));
 /// # Ok::<(), cccm_data::Error>(())
 /// ```
 #[derive(Debug)]
@@ -121,15 +123,17 @@ impl CoindMnist {
 
     /// The colours and the digits, each in their order.
     pub fn vocabulary_of_labels() -> Vocabulary {
-        Vocabulary {
-            attributes: COLORS.iter().map(|(name, _)| (*name).to_owned()).collect(),
-            objects: (0..Digits::CLASSES).map(|digit| digit.to_string()).collect(),
-        }
+        let colors = COLORS.map(|(name, _)| name.to_owned());
+        let digits = (0..Digits::CLASSES).map(|digit| digit.to_string());
+        Vocabulary::unchecked([LabelKind::new("attribute", colors), LabelKind::new("object", digits)])
     }
 
-    /// The pairs that a support never shows, 81 of the partial one and none of the others.
-    pub fn held_out(support: Support) -> BTreeSet<Pair> {
-        Self::vocabulary_of_labels().pairs().filter(|pair| !support.shows(*pair)).collect()
+    /// The combinations that a support never shows, 81 of the partial one and none of the others.
+    pub fn held_out(support: Support) -> BTreeSet<Combination> {
+        Self::vocabulary_of_labels()
+            .combinations()
+            .filter(|combination| !support.shows(*combination))
+            .collect()
     }
 }
 
@@ -146,8 +150,8 @@ impl Dataset for CoindMnist {
         self.digits.len()
     }
 
-    fn pair(&self, index: usize) -> Pair {
-        Pair { attribute: self.colors[index], object: u32::from(self.digits.class(index)) }
+    fn combination(&self, index: usize) -> Combination {
+        Combination::from([self.colors[index], u32::from(self.digits.class(index))])
     }
 
     fn load(&self, index: usize, out: &mut [f32]) -> Result<()> {
@@ -164,7 +168,7 @@ impl Dataset for CoindMnist {
     }
 
     fn describe(&self, index: usize) -> String {
-        format!("digit {index} as {}", self.vocabulary.folder_name(self.pair(index)))
+        format!("digit {index} as {}", self.vocabulary.folder_name(&self.combination(index)))
     }
 
     /// Covers the pixels of all digits.
@@ -175,7 +179,7 @@ impl Dataset for CoindMnist {
         }
         for index in 0..self.len() {
             digest.bytes(self.digits.pixels(index));
-            digest.pair(self.pair(index));
+            digest.combination(self.combination(index));
         }
         Ok(digest.finish())
     }
@@ -184,7 +188,7 @@ impl Dataset for CoindMnist {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Error, pair_counts, pixels::signed};
+    use crate::{Error, combination_counts, pixels::signed};
 
     /// `count` digits in turn, whose first pixel is black, the second the faintest grey, the others level 200.
     fn digits(count: usize) -> Digits {
@@ -199,34 +203,34 @@ mod tests {
 
     #[test]
     fn supports_show_what_they_say_as_often_as_they_say() {
-        let counts = |support| pair_counts(&dataset(support, 20_000));
+        let counts = |support| combination_counts(&dataset(support, 20_000));
         let uniform = counts(Support::Uniform);
-        // 2,000 of each digit, 200 of each pair: six standard deviations are 81.
+        // 2,000 of each digit, 200 of each combination: six standard deviations are 81.
         assert!(
             uniform.len() == 100 && uniform.values().all(|count| count.abs_diff(200) < 81),
             "{uniform:?}"
         );
 
         let partial = counts(Support::Partial);
-        let shown = |pair: &Pair| Support::Partial.shows(*pair);
+        let shown = |combination: &Combination| Support::Partial.shows(*combination);
         assert!(partial.len() == 19 && partial.keys().all(shown));
         assert_eq!(CoindMnist::held_out(Support::Partial).len(), 81);
-        assert_eq!(partial[&Pair { attribute: 9, object: 9 }], 2000);
+        assert_eq!(partial[&Combination::from([9, 9])], 2000);
         // Six standard deviations are 135.
-        assert!(partial[&Pair { attribute: 4, object: 3 }].abs_diff(1000) < 135);
+        assert!(partial[&Combination::from([4, 3])].abs_diff(1000) < 135);
 
         let between = counts(Support::NonUniform);
         assert!(between.len() == 100 && CoindMnist::held_out(Support::NonUniform).is_empty());
-        for (pair, count) in &between {
+        for (combination, count) in &between {
             // A quarter of a digit by the near half and a twentieth by the other.
-            let want = if pair.object == 9 && shown(pair) {
+            let want = if combination[1] == 9 && shown(combination) {
                 1100
-            } else if shown(pair) {
+            } else if shown(combination) {
                 600
             } else {
                 100
             };
-            assert!(count.abs_diff(want) < 135, "{pair:?} {count}");
+            assert!(count.abs_diff(want) < 135, "{combination:?} {count}");
         }
     }
 
@@ -266,9 +270,9 @@ mod tests {
     fn labels_are_folder_names_that_need_no_preset() -> Result<()> {
         let vocabulary = CoindMnist::vocabulary_of_labels();
         vocabulary.validate()?;
-        for pair in vocabulary.pairs() {
-            let name = vocabulary.folder_name(pair);
-            assert!(Vocabulary::split_plain(&name).is_some(), "{name}");
+        for combination in vocabulary.combinations() {
+            let name = vocabulary.folder_name(&combination);
+            assert!(Vocabulary::split_plain(&name, 2).is_some(), "{name}");
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    Dataset, Digits, Pair, PairFilter, Preset, Result, Vocabulary,
+    Combination, CombinationFilter, Dataset, Digits, Preset, Result, Vocabulary,
     dataset::{check_buffer, check_image_px},
     digest::DatasetDigest,
     pixels::{stretch, write_planes},
@@ -23,12 +23,12 @@ const MARGIN_PX: usize = (CANVAS_PX - Digits::PX) / 2;
 /// grey digits are kept in memory; an image is coloured when it is loaded.
 ///
 /// ```
-/// use cccm_data::{ColoredMnist, Dataset, Digits, PairFilter};
+/// use cccm_data::{ColoredMnist, Dataset, Digits, CombinationFilter};
 ///
 /// // One 7, as the official files would hold it.
 /// let images = [&[0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28][..], &[200; 28 * 28]].concat();
 /// let digits = Digits::from_idx(&images, &[0, 0, 8, 1, 0, 0, 0, 1, 7])?;
-/// let dataset = ColoredMnist::new(digits, 32, &PairFilter::Except(ColoredMnist::held_out()))?;
+/// let dataset = ColoredMnist::new(digits, 32, &CombinationFilter::Except(ColoredMnist::held_out()))?;
 /// assert_eq!(dataset.len(), 4); // a blue 7 is held out
 /// # Ok::<(), cccm_data::Error>(())
 /// ```
@@ -45,30 +45,33 @@ impl ColoredMnist {
     /// Colours `digits` at `image_px` pixels a side.
     ///
     /// # Errors
-    /// [`Error::AllHeldOut`](crate::Error::AllHeldOut) when `pairs` keeps none that the digits have,
+    /// [`Error::AllHeldOut`](crate::Error::AllHeldOut) when `combinations` keeps none that the digits have,
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for a bad size.
-    pub fn new(digits: Digits, image_px: usize, pairs: &PairFilter) -> Result<Self> {
+    pub fn new(digits: Digits, image_px: usize, combinations: &CombinationFilter) -> Result<Self> {
         check_image_px(image_px)?;
-        let pair = |color: u8, class: u8| Pair { attribute: u32::from(color), object: u32::from(class) };
+        let combination = |color: u8, class: u8| Combination::from([u32::from(color), u32::from(class)]);
         let colors = 0..COLORS.len() as u8;
         let classes: BTreeSet<u8> = (0..digits.len()).map(|index| digits.class(index)).collect();
-        pairs.kept(colors.clone().flat_map(|color| classes.iter().map(move |&class| pair(color, class))))?;
+        combinations.kept(
+            colors.clone().flat_map(|color| classes.iter().map(move |&class| combination(color, class))),
+        )?;
 
         let mut images = Vec::new();
         for digit in 0..digits.len() {
-            let kept = colors.clone().filter(|&color| pairs.keeps(pair(color, digits.class(digit))));
+            let kept =
+                colors.clone().filter(|&color| combinations.keeps(combination(color, digits.class(digit))));
             images.extend(kept.map(|color| (digit as u32, color)));
         }
         Ok(Self { vocabulary: Preset::ColoredMnist.vocabulary(), image_px, digits, images })
     }
 
-    /// The ten pairs that are held out by custom, two of each colour and one of each digit: those
+    /// The ten combinations that are held out by custom, two of each colour and one of each digit: those
     /// whose colour index plus digit is divisible by 5.
-    pub fn held_out() -> BTreeSet<Pair> {
+    pub fn held_out() -> BTreeSet<Combination> {
         Preset::ColoredMnist
             .vocabulary()
-            .pairs()
-            .filter(|pair| (pair.attribute + pair.object) % 5 == 0)
+            .combinations()
+            .filter(|combination| (combination[0] + combination[1]) % 5 == 0)
             .collect()
     }
 }
@@ -86,9 +89,9 @@ impl Dataset for ColoredMnist {
         self.images.len()
     }
 
-    fn pair(&self, index: usize) -> Pair {
+    fn combination(&self, index: usize) -> Combination {
         let (digit, color) = self.images[index];
-        Pair { attribute: u32::from(color), object: u32::from(self.digits.class(digit as usize)) }
+        Combination::from([u32::from(color), u32::from(self.digits.class(digit as usize))])
     }
 
     fn load(&self, index: usize, out: &mut [f32]) -> Result<()> {
@@ -105,7 +108,7 @@ impl Dataset for ColoredMnist {
     }
 
     fn describe(&self, index: usize) -> String {
-        let name = self.vocabulary.folder_name(self.pair(index));
+        let name = self.vocabulary.folder_name(&self.combination(index));
         format!("digit {} as {name}", self.images[index].0)
     }
 
@@ -119,7 +122,7 @@ impl Dataset for ColoredMnist {
             digest.bytes(&color);
         }
         for (index, (digit, _)) in self.images.iter().enumerate() {
-            digest.pair(self.pair(index));
+            digest.combination(self.combination(index));
             digest.number(u64::from(*digit));
         }
         Ok(digest.finish())
@@ -159,8 +162,10 @@ mod tests {
     #[test]
     fn customary_held_out_pairs_are_two_of_each_color() {
         let vocabulary = Preset::ColoredMnist.vocabulary();
-        let names: Vec<_> =
-            ColoredMnist::held_out().into_iter().map(|pair| vocabulary.folder_name(pair)).collect();
+        let names: Vec<_> = ColoredMnist::held_out()
+            .into_iter()
+            .map(|combination| vocabulary.folder_name(&combination))
+            .collect();
         assert_eq!(
             names,
             ["bw_0", "bw_5", "red_4", "red_9", "grn_3", "grn_8", "blu_2", "blu_7", "ylw_1", "ylw_6"]
@@ -169,20 +174,21 @@ mod tests {
 
     #[test]
     fn each_digit_has_every_color_that_is_kept() -> Result<()> {
-        let all = ColoredMnist::new(ten_digits(), 32, &PairFilter::all())?;
-        let seen = ColoredMnist::new(ten_digits(), 32, &PairFilter::Except(ColoredMnist::held_out()))?;
-        let unseen = ColoredMnist::new(ten_digits(), 32, &PairFilter::Only(ColoredMnist::held_out()))?;
+        let all = ColoredMnist::new(ten_digits(), 32, &CombinationFilter::all())?;
+        let seen = ColoredMnist::new(ten_digits(), 32, &CombinationFilter::Except(ColoredMnist::held_out()))?;
+        let unseen = ColoredMnist::new(ten_digits(), 32, &CombinationFilter::Only(ColoredMnist::held_out()))?;
         assert_eq!((all.len(), seen.len(), unseen.len()), (50, 40, 10));
-        let pairs =
-            |dataset: &ColoredMnist| (0..dataset.len()).map(|i| dataset.pair(i)).collect::<BTreeSet<_>>();
-        assert_eq!(pairs(&unseen), ColoredMnist::held_out());
-        assert!(pairs(&seen).is_disjoint(&pairs(&unseen)));
+        let combinations = |dataset: &ColoredMnist| {
+            (0..dataset.len()).map(|i| dataset.combination(i)).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(combinations(&unseen), ColoredMnist::held_out());
+        assert!(combinations(&seen).is_disjoint(&combinations(&unseen)));
         Ok(())
     }
 
     #[test]
     fn ink_is_grey_times_color_and_the_margin_black() -> Result<()> {
-        let dataset = ColoredMnist::new(ten_digits(), 32, &PairFilter::all())?;
+        let dataset = ColoredMnist::new(ten_digits(), 32, &CombinationFilter::all())?;
         let ink = crate::pixels::signed(107);
         // Digit 7 in bw, red, grn, blu, ylw: which channels carry ink.
         let channels = [
@@ -210,7 +216,7 @@ mod tests {
     #[test]
     fn other_sizes_are_stretched() -> Result<()> {
         for px in [16, 64] {
-            let image = load(&ColoredMnist::new(ten_digits(), px, &PairFilter::all())?, 0);
+            let image = load(&ColoredMnist::new(ten_digits(), px, &CombinationFilter::all())?, 0);
             assert_eq!(image[px * px / 2 + px / 2], crate::pixels::signed(100));
             assert!(image[0] < -0.95, "{}", image[0]);
         }
@@ -220,15 +226,19 @@ mod tests {
     #[test]
     fn holding_out_what_the_digits_have_is_an_error() {
         let sevens = Digits::new(vec![0; 28 * 28], vec![7], "test").unwrap();
-        let sevens_pairs =
-            Preset::ColoredMnist.vocabulary().pairs().filter(|pair| pair.object == 7).collect();
-        let error = ColoredMnist::new(sevens, 32, &PairFilter::Except(sevens_pairs)).unwrap_err();
-        assert!(matches!(error, Error::AllHeldOut { pairs: 5 }), "{error}");
+        let sevens_combinations = Preset::ColoredMnist
+            .vocabulary()
+            .combinations()
+            .filter(|combination| combination[1] == 7)
+            .collect();
+        let error =
+            ColoredMnist::new(sevens, 32, &CombinationFilter::Except(sevens_combinations)).unwrap_err();
+        assert!(matches!(error, Error::AllHeldOut { combinations: 5 }), "{error}");
     }
 
     #[test]
     fn size_zero_is_an_error() {
-        let error = ColoredMnist::new(ten_digits(), 0, &PairFilter::all()).unwrap_err();
+        let error = ColoredMnist::new(ten_digits(), 0, &CombinationFilter::all()).unwrap_err();
         assert_eq!(error.to_string(), "`image_px` is 0, but must be between 1 and 16384");
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Pair, Result, Vocabulary, digest::DatasetDigest};
+use crate::{Combination, Error, Result, Vocabulary, digest::DatasetDigest};
 
 /// Labelled images of one size, found by index. Loading takes `&self`, so that threads share one.
 pub trait Dataset: Send + Sync {
-    /// The labels that pairs index.
+    /// The labels that combinations index.
     fn vocabulary(&self) -> &Vocabulary;
 
     /// Side of the square images, in pixels, at least 1.
@@ -26,7 +26,7 @@ pub trait Dataset: Send + Sync {
     ///
     /// # Panics
     /// When `index` is not below [`len`](Dataset::len), as a slice does.
-    fn pair(&self, index: usize) -> Pair;
+    fn combination(&self, index: usize) -> Combination;
 
     /// Writes image `index` to `out`: `(3, image_px, image_px)`, RGB, in `[-1, 1]`.
     ///
@@ -41,7 +41,7 @@ pub trait Dataset: Send + Sync {
     fn describe(&self, index: usize) -> String;
 
     /// SHA-256, in hex, of everything that decides which images a run sees: labels, size, and for each
-    /// image in order its pair and what it is known by. A run goes on only with data of equal digest.
+    /// image in order its combination and what it is known by. A run goes on only with data of equal digest.
     ///
     /// By default an image is known by [`describe`](Dataset::describe). Override this where that
     /// changes while the images stay the same, or stays while they change.
@@ -51,7 +51,7 @@ pub trait Dataset: Send + Sync {
     fn digest(&self) -> Result<String> {
         let mut digest = DatasetDigest::new("described images 1", self.vocabulary(), self.image_px());
         for index in 0..self.len() {
-            digest.pair(self.pair(index));
+            digest.combination(self.combination(index));
             digest.bytes(self.describe(index).as_bytes());
         }
         Ok(digest.finish())
@@ -69,11 +69,11 @@ pub enum OnBadImage {
     Skip,
 }
 
-/// How many images each pair has; pairs without images are absent.
-pub fn pair_counts(dataset: &dyn Dataset) -> BTreeMap<Pair, usize> {
+/// How many images each combination has; combinations without images are absent.
+pub fn combination_counts(dataset: &dyn Dataset) -> BTreeMap<Combination, usize> {
     let mut counts = BTreeMap::new();
     for index in 0..dataset.len() {
-        *counts.entry(dataset.pair(index)).or_insert(0) += 1;
+        *counts.entry(dataset.combination(index)).or_insert(0) += 1;
     }
     counts
 }

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{Pair, Vocabulary};
+use cccm_labels::{Combination, Vocabulary};
 
 /// A SHA-256 over fields. Each has its length before it or a fixed one, so that no two lists of fields
 /// give the same bytes.
@@ -14,9 +14,13 @@ impl DatasetDigest {
     pub(crate) fn new(kind: &str, vocabulary: &Vocabulary, image_px: usize) -> Self {
         let mut digest = Self(Sha256::new());
         digest.bytes(kind.as_bytes());
-        for names in [&vocabulary.attributes, &vocabulary.objects] {
-            digest.number(names.len() as u64);
-            for name in names {
+        // Two kinds have digests of before there could be others, without their names.
+        if vocabulary.kinds().len() != 2 {
+            digest.number(vocabulary.kinds().len() as u64);
+        }
+        for kind in vocabulary.kinds() {
+            digest.number(kind.names.len() as u64);
+            for name in &kind.names {
                 digest.bytes(name.as_bytes());
             }
         }
@@ -33,9 +37,8 @@ impl DatasetDigest {
         self.0.update(number.to_le_bytes());
     }
 
-    pub(crate) fn pair(&mut self, pair: Pair) {
-        self.number(u64::from(pair.attribute));
-        self.number(u64::from(pair.object));
+    pub(crate) fn combination(&mut self, combination: Combination) {
+        combination.iter().for_each(|label| self.number(u64::from(*label)));
     }
 
     /// The digest in lower case hexadecimal digits.
@@ -77,7 +80,7 @@ mod tests {
     #[test]
     fn labels_their_order_and_the_size_make_a_difference() {
         let digest = |attributes, objects, px| {
-            DatasetDigest::new("test 1", &Vocabulary::new(attributes, objects).unwrap(), px).finish()
+            DatasetDigest::new("test 1", &Vocabulary::of_pairs(attributes, objects).unwrap(), px).finish()
         };
         let one = digest(vec!["a", "b"], vec!["c"], 32);
         assert_eq!(one, digest(vec!["a", "b"], vec!["c"], 32));

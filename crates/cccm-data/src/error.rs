@@ -1,6 +1,6 @@
 //! Everything that can go wrong, named so that it can be mended.
 
-use std::{fmt, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
 /// The result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -20,14 +20,9 @@ pub enum Error {
         want: &'static str,
     },
 
-    /// A vocabulary that could not name folders.
-    #[error("the {kind}s of the vocabulary are unusable: {problem}")]
-    InvalidVocabulary {
-        /// Which of the two lists.
-        kind: LabelKind,
-        /// What is wrong with it.
-        problem: String,
-    },
+    /// Labels that are not fit for a vocabulary, or that a vocabulary does not have.
+    #[error(transparent)]
+    Labels(#[from] cccm_labels::Error),
 
     /// No built-in vocabulary has this name.
     #[error("unknown preset `{got}`{}; known: {known}", did_you_mean(.nearest.as_deref()))]
@@ -40,65 +35,18 @@ pub enum Error {
         known: String,
     },
 
-    /// A label that the vocabulary does not hold.
-    #[error("unknown {kind} `{got}`{}; known: {known}", did_you_mean(.nearest.as_deref()))]
-    UnknownLabel {
-        /// Which of the two lists was searched.
-        kind: LabelKind,
-        /// The label asked for.
-        got: String,
-        /// The label spelt most like it, if any is close.
-        nearest: Option<String>,
-        /// All labels of that kind, separated by commas.
-        known: String,
-    },
-
-    /// A label that the vocabulary does not hold, neither as an attribute nor as an object.
-    #[error("no label is named `{got}`{}; known: {known}", did_you_mean(.nearest.as_deref()))]
-    NoSuchLabel {
-        /// The label asked for.
-        got: String,
-        /// The label spelt most like it, if any is close.
-        nearest: Option<String>,
-        /// All labels, separated by commas.
-        known: String,
-    },
-
-    /// A folder name that is no attribute, separator and object of the vocabulary.
-    #[error(
-        "`{got}` is not <attribute>_<object> of the vocabulary{}; \
-         attributes: {attributes}; objects: {objects}",
-        did_you_mean(.nearest.as_deref())
-    )]
-    UnknownPair {
-        /// The folder name.
-        got: String,
-        /// The pair spelt most like it, if any is close.
-        nearest: Option<String>,
-        /// All attributes, separated by commas.
-        attributes: String,
-        /// All objects, separated by commas.
-        objects: String,
-    },
-
-    /// A folder name that the vocabulary reads in more than one way.
-    #[error("`{got}` can be read as {readings}; rename a label so that one reading is left")]
-    AmbiguousPair {
-        /// The folder name.
-        got: String,
-        /// Every reading.
-        readings: String,
-    },
-
     /// A folder whose name says nothing without a vocabulary.
     #[error(
-        "folder `{}` must be named <attribute>_<object>, with exactly one `_` or space; \
-         else the vocabulary has to be given",
-        .path.display()
+        "folder `{}` must be named {form}, with {} `_` or space; else the vocabulary has to be given",
+        .path.display(), separators(*.kinds)
     )]
     NoVocabulary {
         /// The folder.
         path: PathBuf,
+        /// What names have to look like, as `<attribute>_<object>`.
+        form: String,
+        /// How many kinds of labels they have to spell.
+        kinds: usize,
     },
 
     /// A folder on disk does not fit the vocabulary; the source says how.
@@ -106,45 +54,49 @@ pub enum Error {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// [`Error::UnknownPair`] or [`Error::AmbiguousPair`].
-        source: Box<Error>,
+        /// What is wrong with its name.
+        source: Box<cccm_labels::Error>,
     },
 
-    /// A pair is to be held out that has no folder.
+    /// A combination is to be held out that has no folder.
     #[error(
-        "no folder of `{}` holds the pair `{pair}`, which the filter names{}",
+        "no folder of `{}` holds the {noun} `{combination}`, which the filter names{}",
         .root.display(),
         did_you_mean(.nearest.as_deref())
     )]
-    UnknownFilteredPair {
+    UnknownFilteredCombination {
         /// Where folders were looked for.
         root: PathBuf,
-        /// The pair as a folder name.
-        pair: String,
+        /// What a combination of these labels is called: a pair where there are two kinds.
+        noun: &'static str,
+        /// The combination as a folder name.
+        combination: String,
         /// The folder spelt most like it, if any is close.
         nearest: Option<String>,
     },
 
     /// A dataset folder without images.
     #[error(
-        "no images under `{}`: looked for <attribute>_<object>/*.{{{extensions}}}, \
+        "no images under `{}`: looked for {form}/*.{{{extensions}}}, \
          found {folders} such folders",
         .root.display()
     )]
     NoImages {
         /// Where images were looked for.
         root: PathBuf,
+        /// What folders were looked for, as `<attribute>_<object>`.
+        form: String,
         /// Extensions that count as images, separated by commas.
         extensions: String,
-        /// How many folders of pairs there are, held out ones included.
+        /// How many folders of combinations there are, held out ones included.
         folders: usize,
     },
 
-    /// The filter keeps no pair at all.
-    #[error("all {pairs} pairs of the data are held out; at least one has to stay")]
+    /// The filter keeps no combination at all.
+    #[error("all {combinations} combinations of labels in the data are held out; at least one has to stay")]
     AllHeldOut {
-        /// Pairs that the data have.
-        pairs: usize,
+        /// Combinations that the data have.
+        combinations: usize,
     },
 
     /// A file or folder could not be read.
@@ -207,7 +159,7 @@ pub enum Error {
         root: PathBuf,
     },
 
-    /// Two images of a pair would get one name.
+    /// Two images of a combination would get one name.
     #[error("`{}` and `{}` would be one file: rename one of them", .first.display(), .second.display())]
     SameName {
         /// The one that comes first.
@@ -258,11 +210,13 @@ pub enum Error {
         source: Box<Error>,
     },
 
-    /// No image of a pair is left to stand in for one that cannot be decoded.
-    #[error("none of the {count} images of the pair `{pair}` can be decoded")]
-    UnreadablePair {
-        /// The pair as a folder name.
-        pair: String,
+    /// No image of a combination is left to stand in for one that cannot be decoded.
+    #[error("none of the {count} images of the {noun} `{combination}` can be decoded")]
+    UnreadableCombination {
+        /// What a combination of these labels is called: a pair where there are two kinds.
+        noun: &'static str,
+        /// The combination as a folder name.
+        combination: String,
         /// How many images it has.
         count: usize,
         /// What is wrong with the last one tried.
@@ -315,24 +269,6 @@ pub enum Error {
     Candle(#[from] candle_core::Error),
 }
 
-/// The two kinds of labels of a compositional dataset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LabelKind {
-    /// First half of a pair, such as a hair colour.
-    Attribute,
-    /// Second half of a pair, such as a digit.
-    Object,
-}
-
-impl fmt::Display for LabelKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Attribute => "attribute",
-            Self::Object => "object",
-        })
-    }
-}
-
 fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!(", did you mean `{name}`?"))
 }
@@ -340,4 +276,13 @@ fn did_you_mean(nearest: Option<&str>) -> String {
 /// Says that a list of `count` names goes on after those that are shown.
 fn more(count: usize, shown: &str) -> &'static str {
     if count > shown.split(", ").count() { ", …" } else { "" }
+}
+
+/// How many separators stand between so many labels.
+fn separators(kinds: usize) -> String {
+    match kinds {
+        0 | 1 => "no".to_owned(),
+        2 => "exactly one".to_owned(),
+        _ => format!("exactly {}", kinds - 1),
+    }
 }

@@ -9,10 +9,10 @@ use std::{
 use image::RgbImage;
 use rayon::prelude::*;
 
-use crate::{Dataset, Error, Pair, Result, new_folder::NewFolder, pixels::level};
+use crate::{Combination, Dataset, Error, Result, new_folder::NewFolder, pixels::level};
 
 /// Makes the folder `out` with every image of `dataset` as `<attribute>_<object>/<number>.png`, on the
-/// caller's rayon pool; numbers count from 0 within the pair, in the order of the dataset.
+/// caller's rayon pool; numbers count from 0 within the combination, in the order of the dataset.
 ///
 /// [`FolderDataset`](crate::FolderDataset) of the same size reads the same pixels back: exactly where
 /// they came from 8 bits, else to half a level. The folder appears whole or not at all, as in
@@ -24,17 +24,18 @@ use crate::{Dataset, Error, Pair, Result, new_folder::NewFolder, pixels::level};
 /// [`Error::FolderTaken`] when `out` exists and is not empty, [`Error::Write`], and what hinders loading.
 pub fn export(dataset: &dyn Dataset, out: &Path, progress: &(dyn Fn(usize) + Sync)) -> Result<()> {
     let folder = NewFolder::create(out)?;
-    let pairs: BTreeSet<Pair> = (0..dataset.len()).map(|index| dataset.pair(index)).collect();
+    let combinations: BTreeSet<Combination> =
+        (0..dataset.len()).map(|index| dataset.combination(index)).collect();
     let mut dirs = BTreeMap::new();
-    for pair in pairs {
-        dirs.insert(pair, folder.make_dir(&dataset.vocabulary().folder_name(pair))?);
+    for combination in combinations {
+        dirs.insert(combination, folder.make_dir(&dataset.vocabulary().folder_name(&combination))?);
     }
     let done = AtomicUsize::new(0);
     let numbers = numbers(dataset);
     // As many digits as the largest number, so that names sort as they count.
     let digits = numbers.iter().max().map_or(1, |most| most.to_string().len());
     numbers.par_iter().enumerate().try_for_each(|(index, number)| -> Result<()> {
-        let path = dirs[&dataset.pair(index)].join(format!("{number:0digits$}.png"));
+        let path = dirs[&dataset.combination(index)].join(format!("{number:0digits$}.png"));
         picture(dataset, index)?.save(&path).map_err(|error| cannot_write(&path, error))?;
         progress(done.fetch_add(1, Ordering::Relaxed) + 1);
         Ok(())
@@ -42,11 +43,11 @@ pub fn export(dataset: &dyn Dataset, out: &Path, progress: &(dyn Fn(usize) + Syn
     folder.finish()
 }
 
-/// The place of every image within its pair.
+/// The place of every image within its combination.
 fn numbers(dataset: &dyn Dataset) -> Vec<usize> {
     let mut counts = BTreeMap::new();
     let number = |index| {
-        let count = counts.entry(dataset.pair(index)).or_insert(0);
+        let count = counts.entry(dataset.combination(index)).or_insert(0);
         *count += 1;
         *count - 1
     };

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use rand::RngCore as _;
 
+use cccm_labels::{Combination, Error, Vocabulary, listed, nearest};
+
 use crate::{
-    Error, Pair, Result, Vocabulary,
-    nearest::nearest,
+    Result,
     random::{self, Purpose},
-    vocabulary::listed,
 };
 
 /// Mirrors images left to right as they are drawn, each with probability one half, but for those whose labels a mirror would
@@ -17,26 +17,24 @@ use crate::{
 /// ```
 /// use cccm_data::{Flip, Vocabulary};
 ///
-/// let vocabulary = Vocabulary::new(["left", "right", "front"], ["hand"])?;
+/// let vocabulary = Vocabulary::of_pairs(vec!["left", "right", "front"], vec!["hand"])?;
 /// let flip = Flip::except(&vocabulary, ["left", "right"])?;
-/// assert!(flip.mirrors(vocabulary.pair("front", "hand")?));
-/// assert!(!flip.mirrors(vocabulary.pair("left", "hand")?));
+/// assert!(flip.mirrors(&vocabulary.combination(&["front", "hand"])?));
+/// assert!(!flip.mirrors(&vocabulary.combination(&["left", "hand"])?));
 /// # Ok::<(), cccm_data::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flip {
-    /// Attributes whose images stay as they are, as indices into the vocabulary.
-    pub kept_attributes: BTreeSet<u32>,
-    /// Objects whose images stay as they are, as indices into the vocabulary.
-    pub kept_objects: BTreeSet<u32>,
+    /// Labels whose images stay as they are: the place of the kind, and the index of the label.
+    pub kept: BTreeSet<(usize, u32)>,
 }
 
 impl Flip {
-    /// Mirrors images of every pair but those that have one of these labels. A name that is both an attribute and an object
-    /// means both.
+    /// Mirrors images of every combination but those that have one of these labels. A name that several kinds have means all of
+    /// them.
     ///
     /// # Errors
-    /// [`Error::NoSuchLabel`], with the label probably meant, for a name that is neither.
+    /// [`Error::NoSuchLabel`], with the label probably meant, for a name that no kind has.
     pub fn except<S: AsRef<str>>(
         vocabulary: &Vocabulary,
         labels: impl IntoIterator<Item = S>,
@@ -44,26 +42,24 @@ impl Flip {
         let mut flip = Self::default();
         for label in labels {
             let label = label.as_ref();
-            let index =
-                |names: &[String]| names.iter().position(|name| name == label).map(|index| index as u32);
-            let (attribute, object) = (index(&vocabulary.attributes), index(&vocabulary.objects));
-            if attribute.is_none() && object.is_none() {
-                return Err(no_such_label(vocabulary, label));
+            let kinds = vocabulary.kinds().iter().enumerate();
+            let mut found = kinds.filter_map(|(place, kind)| Some((place, kind.position(label)?))).peekable();
+            if found.peek().is_none() {
+                return Err(no_such_label(vocabulary, label).into());
             }
-            flip.kept_attributes.extend(attribute);
-            flip.kept_objects.extend(object);
+            flip.kept.extend(found);
         }
         Ok(flip)
     }
 
-    /// Whether images of `pair` may be mirrored.
-    pub fn mirrors(&self, pair: Pair) -> bool {
-        !self.kept_attributes.contains(&pair.attribute) && !self.kept_objects.contains(&pair.object)
+    /// Whether images of `combination` may be mirrored.
+    pub fn mirrors(&self, combination: &Combination) -> bool {
+        !combination.iter().enumerate().any(|(place, label)| self.kept.contains(&(place, *label)))
     }
 }
 
 fn no_such_label(vocabulary: &Vocabulary, got: &str) -> Error {
-    let names = || vocabulary.attributes.iter().chain(&vocabulary.objects);
+    let names = || vocabulary.kinds().iter().flat_map(|kind| &kind.names);
     Error::NoSuchLabel {
         got: got.to_owned(),
         nearest: nearest(got, names()),
@@ -116,15 +112,15 @@ mod tests {
 
     #[test]
     fn labels_of_both_kinds_are_kept() -> Result<()> {
-        let vocabulary = Vocabulary::new(["a", "b", "7"], ["6", "7"])?;
+        let vocabulary = Vocabulary::of_pairs(vec!["a", "b", "7"], vec!["6", "7"])?;
         let flip = Flip::except(&vocabulary, ["7", "b"])?;
         let mirrored: Vec<String> = vocabulary
-            .pairs()
-            .filter(|pair| flip.mirrors(*pair))
-            .map(|pair| vocabulary.folder_name(pair))
+            .combinations()
+            .filter(|combination| flip.mirrors(combination))
+            .map(|combination| vocabulary.folder_name(&combination))
             .collect();
         assert_eq!(mirrored, ["a_6"]);
-        assert!(vocabulary.pairs().all(|pair| Flip::default().mirrors(pair)));
+        assert!(vocabulary.combinations().all(|combination| Flip::default().mirrors(&combination)));
         Ok(())
     }
 

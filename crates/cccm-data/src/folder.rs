@@ -2,27 +2,27 @@
 
 use std::path::{Path, PathBuf};
 
+use cccm_labels::{Combination, Vocabulary, nearest};
 use rayon::{iter::Either, prelude::*};
 
 use crate::{
-    Dataset, Error, OnBadImage, Pair, PairFilter, Result, Vocabulary,
+    CombinationFilter, Dataset, Error, OnBadImage, Result,
     dataset::{check_buffer, check_image_px},
     decode,
     digest::DatasetDigest,
     listing,
-    nearest::nearest,
     pixels::{stretch, write_planes},
 };
 
 /// How a folder becomes a dataset.
 #[derive(Clone, Debug)]
 pub struct FolderConfig {
-    /// The labels that folder names are made of; [`Vocabulary::discover`] finds them in plain cases.
+    /// The labels that folder names are made of; [`discover`](crate::discover()) finds them in plain cases.
     pub vocabulary: Vocabulary,
     /// Side that images are stretched to, in pixels.
     pub image_px: usize,
-    /// Which pairs are used. Those it names have to be there.
-    pub pairs: PairFilter,
+    /// Which combinations are used. Those it names have to be there.
+    pub combinations: CombinationFilter,
     /// What to do about images whose headers cannot be read.
     pub on_bad_image: OnBadImage,
 }
@@ -44,7 +44,7 @@ pub struct FolderDataset {
 #[derive(Debug)]
 struct ImageFile {
     path: PathBuf,
-    pair: Pair,
+    combination: Combination,
     file_len: u64,
 }
 
@@ -54,7 +54,7 @@ impl FolderDataset {
     ///
     /// # Errors
     /// [`Error::Folder`] for a folder that the vocabulary does not know,
-    /// [`Error::UnknownFilteredPair`] for a pair of the filter without a folder,
+    /// [`Error::UnknownFilteredCombination`] for a combination of the filter without a folder,
     /// [`Error::AllHeldOut`], [`Error::NoImages`], [`Error::UnreadableImages`] (unless they are
     /// skipped), [`Error::Io`] for a folder that cannot be read, and invalid settings.
     pub fn open(root: impl AsRef<Path>, config: &FolderConfig) -> Result<Self> {
@@ -62,18 +62,20 @@ impl FolderDataset {
         check_image_px(config.image_px)?;
         config.vocabulary.validate()?;
 
-        let folders = pair_folders(root, &config.vocabulary)?;
+        let folders = combination_folders(root, &config.vocabulary)?;
         check_filter(root, &folders, config)?;
         let mut files = Vec::new();
-        for (folder, pair) in folders.iter().filter(|(_, pair)| config.pairs.keeps(*pair)) {
-            files.extend(listing::images(folder)?.into_iter().map(|path| (path, *pair)));
+        for (folder, combination) in
+            folders.iter().filter(|(_, combination)| config.combinations.keeps(*combination))
+        {
+            files.extend(listing::images(folder)?.into_iter().map(|path| (path, *combination)));
         }
 
         let (images, unreadable) = check_headers(files);
         let skipped = unreadable.len();
         leave_out(unreadable, images.len(), config.on_bad_image)?;
         if images.is_empty() {
-            return Err(listing::no_images(root, folders.len()));
+            return Err(listing::no_images(root, &config.vocabulary.form(), folders.len()));
         }
         let (root, vocabulary) = (root.to_owned(), config.vocabulary.clone());
         Ok(Self { root, vocabulary, image_px: config.image_px, images, skipped })
@@ -107,8 +109,8 @@ impl Dataset for FolderDataset {
         self.images.len()
     }
 
-    fn pair(&self, index: usize) -> Pair {
-        self.images[index].pair
+    fn combination(&self, index: usize) -> Combination {
+        self.images[index].combination
     }
 
     fn load(&self, index: usize, out: &mut [f32]) -> Result<()> {
@@ -128,7 +130,7 @@ impl Dataset for FolderDataset {
     fn digest(&self) -> Result<String> {
         let mut digest = DatasetDigest::new("folders 1", &self.vocabulary, self.image_px);
         for image in &self.images {
-            digest.pair(image.pair);
+            digest.combination(image.combination);
             for name in image.path.strip_prefix(&self.root).unwrap_or(&image.path) {
                 digest.bytes(name.as_encoded_bytes());
             }
@@ -138,31 +140,33 @@ impl Dataset for FolderDataset {
     }
 }
 
-fn pair_folders(root: &Path, vocabulary: &Vocabulary) -> Result<Vec<(PathBuf, Pair)>> {
+fn combination_folders(root: &Path, vocabulary: &Vocabulary) -> Result<Vec<(PathBuf, Combination)>> {
     let read_name = |path: PathBuf| match vocabulary.parse_folder(&listing::name(&path)) {
-        Ok(pair) => Ok((path, pair)),
+        Ok(combination) => Ok((path, combination)),
         Err(source) => Err(Error::Folder { path, source: Box::new(source) }),
     };
     listing::folders(root)?.into_iter().map(read_name).collect()
 }
 
-fn check_filter(root: &Path, folders: &[(PathBuf, Pair)], config: &FolderConfig) -> Result<()> {
+fn check_filter(root: &Path, folders: &[(PathBuf, Combination)], config: &FolderConfig) -> Result<()> {
     if folders.is_empty() {
-        return Err(listing::no_images(root, 0));
+        return Err(listing::no_images(root, &config.vocabulary.form(), 0));
     }
-    let has_folder = |pair| folders.iter().any(|(_, other)| *other == pair);
-    if let Some(&missing) = config.pairs.named().iter().find(|pair| !has_folder(**pair)) {
-        let pair = config.vocabulary.folder_name(missing);
-        let nearest = nearest(&pair, folders.iter().map(|(path, _)| listing::name(path)));
-        return Err(Error::UnknownFilteredPair { root: root.to_owned(), pair, nearest });
+    let has_folder = |combination| folders.iter().any(|(_, other)| *other == combination);
+    if let Some(&missing) = config.combinations.named().iter().find(|combination| !has_folder(**combination))
+    {
+        let combination = config.vocabulary.folder_name(&missing);
+        let nearest = nearest(&combination, folders.iter().map(|(path, _)| listing::name(path)));
+        let (root, noun) = (root.to_owned(), config.vocabulary.noun());
+        return Err(Error::UnknownFilteredCombination { root, noun, combination, nearest });
     }
-    config.pairs.kept(folders.iter().map(|(_, pair)| *pair)).map(drop)
+    config.combinations.kept(folders.iter().map(|(_, combination)| *combination)).map(drop)
 }
 
 /// The images whose headers can be read, and the files whose cannot, both in order.
-fn check_headers(files: Vec<(PathBuf, Pair)>) -> (Vec<ImageFile>, Vec<(PathBuf, Error)>) {
-    files.into_par_iter().partition_map(|(path, pair)| match decode::check_header(&path) {
-        Ok(file_len) => Either::Left(ImageFile { path, pair, file_len }),
+fn check_headers(files: Vec<(PathBuf, Combination)>) -> (Vec<ImageFile>, Vec<(PathBuf, Error)>) {
+    files.into_par_iter().partition_map(|(path, combination)| match decode::check_header(&path) {
+        Ok(file_len) => Either::Left(ImageFile { path, combination, file_len }),
         Err(error) => Either::Right((path, error)),
     })
 }

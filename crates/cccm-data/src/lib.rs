@@ -1,12 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod error;
-mod nearest;
 
 // Labels.
+mod discover;
 mod filter;
 mod preset;
-mod vocabulary;
 
 // Images, and the sources they come from.
 mod dataset;
@@ -46,14 +45,16 @@ mod worker;
 
 pub use arrange::{Arrangement, Conversion, Placed, Transfer};
 pub use batch::Batch;
+pub use cccm_labels::{Combination, KnownLabels, LabelKind, Vocabulary};
 pub use check::{FolderCheck, FolderReport, Sameness, Spread, UnknownFolder, UnreadableImage};
 pub use coind_mnist::{CoindMnist, CoindMnistConfig, Support};
 pub use colored_mnist::ColoredMnist;
-pub use dataset::{Dataset, OnBadImage, pair_counts};
+pub use dataset::{Dataset, OnBadImage, combination_counts};
 pub use digits::{Digits, MnistSplit};
-pub use error::{Error, LabelKind, Result};
+pub use discover::discover;
+pub use error::{Error, Result};
 pub use export::export;
-pub use filter::PairFilter;
+pub use filter::CombinationFilter;
 pub use flip::Flip;
 pub use folder::{FolderConfig, FolderDataset};
 pub use loader::Loader;
@@ -62,4 +63,3 @@ pub use preset::Preset;
 pub use sampling::Sampling;
 pub use shapes::{Shapes, ShapesConfig};
 pub use subset::Subset;
-pub use vocabulary::{Pair, Vocabulary};

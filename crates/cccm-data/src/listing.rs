@@ -35,8 +35,10 @@ pub(crate) fn name(path: &Path) -> String {
 }
 
 /// The error for a dataset folder without images.
-pub(crate) fn no_images(root: &Path, folders: usize) -> Error {
-    Error::NoImages { root: root.to_owned(), extensions: IMAGE_EXTENSIONS.join(","), folders }
+/// - `form`: what its folders have to be called, as `<attribute>_<object>`
+pub(crate) fn no_images(root: &Path, form: &str, folders: usize) -> Error {
+    let (root, form) = (root.to_owned(), form.to_owned());
+    Error::NoImages { root, form, extensions: IMAGE_EXTENSIONS.join(","), folders }
 }
 
 fn visible(dir: &Path) -> Result<Vec<PathBuf>> {

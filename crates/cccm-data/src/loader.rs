@@ -24,9 +24,9 @@ use crate::{
 ///
 /// ```
 /// use std::sync::Arc;
-/// use cccm_data::{Loader, LoaderConfig, PairFilter, Shapes, ShapesConfig};
+/// use cccm_data::{Loader, LoaderConfig, CombinationFilter, Shapes, ShapesConfig};
 ///
-/// let config = ShapesConfig { image_px: 16, images_per_pair: 2, seed: 0, pairs: PairFilter::all() };
+/// let config = ShapesConfig { image_px: 16, images_per_combination: 2, seed: 0, sized: false, combinations: CombinationFilter::all() };
 /// let mut loader = Loader::new(Arc::new(Shapes::new(&config)?), &LoaderConfig::new(50, 7))?;
 /// assert_eq!(loader.steps_per_epoch(), 2);
 /// let sizes = loader.by_ref().take(3).map(|batch| Ok(batch?.x_0.dim(0)?));

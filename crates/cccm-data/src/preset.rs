@@ -4,7 +4,14 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, Vocabulary, nearest::nearest};
+use cccm_labels::{LabelKind, Vocabulary, nearest};
+
+use crate::{Error, Result};
+
+/// Colours of drawn figures.
+const COLORS: [&str; 6] = ["red", "green", "blue", "yellow", "black", "purple"];
+/// Outlines of drawn figures.
+const OUTLINES: [&str; 6] = ["Circle", "Rectangle", "Triangle", "Pentagon", "Oval", "Hexagon"];
 
 /// A vocabulary with a name, as `celeba` or `colored-mnist`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,11 +25,14 @@ pub enum Preset {
     ColoredMnist,
     /// Drawn figures: colour and outline, 6 × 6.
     Shapes,
+    /// The same in two sizes: colour, outline and size, 6 × 6 × 2.
+    SizedShapes,
 }
 
 impl Preset {
     /// Every preset.
-    pub const ALL: [Self; 4] = [Self::Celeba, Self::Zappos50k, Self::ColoredMnist, Self::Shapes];
+    pub const ALL: [Self; 5] =
+        [Self::Celeba, Self::Zappos50k, Self::ColoredMnist, Self::Shapes, Self::SizedShapes];
 
     /// The name, in kebab case.
     pub const fn name(self) -> &'static str {
@@ -31,24 +41,32 @@ impl Preset {
             Self::Zappos50k => "zappos50k",
             Self::ColoredMnist => "colored-mnist",
             Self::Shapes => "shapes",
+            Self::SizedShapes => "sized-shapes",
         }
     }
 
     /// The labels, in the order that pretrained teachers of this vocabulary were trained with.
     pub fn vocabulary(self) -> Vocabulary {
-        let (attributes, objects): (&[&str], &[&str]) = match self {
-            Self::Celeba => (&["BrownHair", "BlondHair", "GrayHair", "BlackHair"], &["Male", "Female"]),
-            Self::Zappos50k => (&["Heel", "Flat"], &["Boot", "Shoe", "Slipper", "Sandal"]),
-            Self::ColoredMnist => {
-                (&["bw", "red", "grn", "blu", "ylw"], &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"])
-            }
-            Self::Shapes => (
-                &["red", "green", "blue", "yellow", "black", "purple"],
-                &["Circle", "Rectangle", "Triangle", "Pentagon", "Oval", "Hexagon"],
-            ),
+        let pair = |attributes: &[&str], objects: &[&str]| {
+            vec![
+                LabelKind::new("attribute", attributes.iter().copied()),
+                LabelKind::new("object", objects.iter().copied()),
+            ]
         };
-        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        Vocabulary { attributes: owned(attributes), objects: owned(objects) }
+        Vocabulary::unchecked(match self {
+            Self::Celeba => pair(&["BrownHair", "BlondHair", "GrayHair", "BlackHair"], &["Male", "Female"]),
+            Self::Zappos50k => pair(&["Heel", "Flat"], &["Boot", "Shoe", "Slipper", "Sandal"]),
+            Self::ColoredMnist => {
+                let digits = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+                pair(&["bw", "red", "grn", "blu", "ylw"], &digits)
+            }
+            Self::Shapes => pair(&COLORS, &OUTLINES),
+            Self::SizedShapes => vec![
+                LabelKind::new("colour", COLORS),
+                LabelKind::new("outline", OUTLINES),
+                LabelKind::new("size", ["small", "large"]),
+            ],
+        })
     }
 }
 
@@ -91,7 +109,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "unknown preset `coloured-mnist`, did you mean `colored-mnist`?; \
-             known: celeba, zappos50k, colored-mnist, shapes"
+             known: celeba, zappos50k, colored-mnist, shapes, sized-shapes"
         );
     }
 }

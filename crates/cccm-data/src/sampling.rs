@@ -6,7 +6,7 @@ use rand::{Rng, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Dataset, Pair,
+    Combination, Dataset,
     random::{self, Purpose},
 };
 
@@ -14,8 +14,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sampling {
-    /// Every pair equally often: images are drawn with replacement, each with weight one over the
-    /// number of images of its pair.
+    /// Every combination equally often: images are drawn with replacement, each with weight one over the
+    /// number of images of its combination.
     #[default]
     ClassBalanced,
     /// Every image once, in random order.
@@ -24,7 +24,7 @@ pub enum Sampling {
     Sequential,
 }
 
-/// Draws epochs. The order of an epoch depends on the dataset's pairs, the seed and its number only.
+/// Draws epochs. The order of an epoch depends on the dataset's combinations, the seed and its number only.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     sampling: Sampling,
@@ -35,7 +35,7 @@ pub(crate) struct Sampler {
 
 impl Sampler {
     pub(crate) fn new(dataset: &dyn Dataset, sampling: Sampling, seed: u64) -> Self {
-        let groups = images_by_pair(dataset).into_values().collect();
+        let groups = images_by_combination(dataset).into_values().collect();
         Self { sampling, seed, len: dataset.len(), groups }
     }
 
@@ -43,7 +43,7 @@ impl Sampler {
     pub(crate) fn epoch(&self, epoch: usize) -> Vec<usize> {
         let mut rng = random::stream(self.seed, Purpose::EpochOrder, epoch as u64);
         match self.sampling {
-            // Weighted draws in two even ones: the pair, then an image of it.
+            // Weighted draws in two even ones: the combination, then an image of it.
             Sampling::ClassBalanced => (0..self.len)
                 .map(|_| {
                     let group = &self.groups[rng.random_range(0..self.groups.len())];
@@ -60,11 +60,11 @@ impl Sampler {
     }
 }
 
-/// The images of each pair that has any, in the order of the dataset.
-pub(crate) fn images_by_pair(dataset: &dyn Dataset) -> BTreeMap<Pair, Vec<usize>> {
-    let mut images = BTreeMap::<Pair, Vec<usize>>::new();
+/// The images of each combination that has any, in the order of the dataset.
+pub(crate) fn images_by_combination(dataset: &dyn Dataset) -> BTreeMap<Combination, Vec<usize>> {
+    let mut images = BTreeMap::<Combination, Vec<usize>>::new();
     for index in 0..dataset.len() {
-        images.entry(dataset.pair(index)).or_default().push(index);
+        images.entry(dataset.combination(index)).or_default().push(index);
     }
     images
 }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::{Result, Vocabulary};
 
-    /// 90 images of one pair, then 10 of another.
+    /// 90 images of one combination, then 10 of another.
     struct Skewed(Vocabulary);
 
     impl Dataset for Skewed {
@@ -87,8 +87,8 @@ mod tests {
         fn len(&self) -> usize {
             100
         }
-        fn pair(&self, index: usize) -> Pair {
-            Pair { attribute: u32::from(index >= 90), object: 0 }
+        fn combination(&self, index: usize) -> Combination {
+            Combination::from([u32::from(index >= 90), 0])
         }
         fn load(&self, _: usize, _: &mut [f32]) -> Result<()> {
             Ok(())
@@ -99,7 +99,7 @@ mod tests {
     }
 
     fn sampler(sampling: Sampling, seed: u64) -> Sampler {
-        Sampler::new(&Skewed(Vocabulary::new(["a", "b"], ["x"]).unwrap()), sampling, seed)
+        Sampler::new(&Skewed(Vocabulary::of_pairs(["a", "b"], ["x"]).unwrap()), sampling, seed)
     }
 
     #[test]
@@ -107,14 +107,14 @@ mod tests {
         let sampler = sampler(Sampling::ClassBalanced, 1);
         let mut counts = [0; 100];
         (0..1000).flat_map(|epoch| sampler.epoch(epoch)).for_each(|index| counts[index] += 1);
-        // 100,000 draws: an image of the large pair expects 556 of them, one of the small pair 5,000;
+        // 100,000 draws: an image of the large combination expects 556 of them, one of the small combination 5,000;
         // six standard deviations are 141 and 413.
         for (index, &count) in counts.iter().enumerate() {
             let (expected, slack) = if index < 90 { (556, 141) } else { (5000, 413) };
             assert!(i32::abs(count - expected) < slack, "image {index} was drawn {count} times");
         }
-        let small_pair: i32 = counts[90..].iter().sum();
-        assert!((small_pair - 50_000).abs() < 950, "{small_pair}");
+        let small_combination: i32 = counts[90..].iter().sum();
+        assert!((small_combination - 50_000).abs() < 950, "{small_combination}");
     }
 
     #[test]

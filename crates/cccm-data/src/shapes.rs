@@ -1,11 +1,12 @@
 //! Coloured shapes, drawn from a seed: a dataset that needs no files.
 
 use std::f64::consts::TAU;
+use std::ops::Range;
 
 use rand::Rng;
 
 use crate::{
-    Dataset, Error, Pair, PairFilter, Preset, Result, Vocabulary,
+    Combination, CombinationFilter, Dataset, Error, Preset, Result, Vocabulary,
     dataset::{check_buffer, check_image_px},
     digest::DatasetDigest,
     pixels::signed,
@@ -18,7 +19,9 @@ const COLORS: [[u8; 3]; 6] =
 /// RGB behind the shapes.
 const BACKGROUND: [u8; 3] = [255, 255, 255];
 /// Radius of the circle around a shape, as a share of the image's side.
-const RADIUS: std::ops::Range<f64> = 0.2..0.4;
+const RADIUS: Range<f64> = 0.2..0.4;
+/// The same where size is a label, in the order of the preset's sizes: apart, so that an eye can tell.
+const SIZED_RADIUS: [Range<f64>; 2] = [0.15..0.22, 0.32..0.4];
 /// Height of the rectangle and the oval, as a share of their width: far from square and circle.
 const FLATNESS: f64 = 0.55;
 
@@ -27,55 +30,58 @@ const FLATNESS: f64 = 0.55;
 pub struct ShapesConfig {
     /// Side of the images, in pixels.
     pub image_px: usize,
-    /// How many images each pair gets, at least 1.
-    pub images_per_pair: usize,
+    /// How many images each combination gets, at least 1.
+    pub images_per_combination: usize,
     /// Everything random follows from it.
     pub seed: u64,
-    /// Which pairs are drawn.
-    pub pairs: PairFilter,
+    /// Whether size is a third kind of labels, as in [`Preset::SizedShapes`].
+    pub sized: bool,
+    /// Which combinations are drawn.
+    pub combinations: CombinationFilter,
 }
 
 /// One shape per image on white, at a random place, of random size and rotation, antialiased. The
 /// attribute is the colour, the object the outline ([`Preset::Shapes`]).
 ///
-/// Images are drawn when they are loaded. An image depends on the seed, its pair and its number
-/// within the pair only, so that a filter or a larger count changes no picture.
+/// Images are drawn when they are loaded. An image depends on the seed, its combination and its number
+/// within the combination only, so that a filter or a larger count changes no picture.
 #[derive(Debug)]
 pub struct Shapes {
     vocabulary: Vocabulary,
     image_px: usize,
-    images_per_pair: usize,
+    images_per_combination: usize,
     seed: u64,
-    pairs: Vec<Pair>,
+    combinations: Vec<Combination>,
     outlines: [Outline; 6],
 }
 
 impl Shapes {
-    /// The dataset that `config` describes, pair by pair.
+    /// The dataset that `config` describes, combination by combination.
     ///
     /// # Errors
-    /// [`Error::AllHeldOut`] when the filter keeps no pair, [`Error::InvalidConfig`] for a bad size or
+    /// [`Error::AllHeldOut`] when the filter keeps no combination, [`Error::InvalidConfig`] for a bad size or
     /// count.
     pub fn new(config: &ShapesConfig) -> Result<Self> {
         check_image_px(config.image_px)?;
-        let images_per_pair = config.images_per_pair;
+        let images_per_combination = config.images_per_combination;
         // The upper end keeps the number of an image within half of its stream number.
-        if !(1..=u32::MAX as usize).contains(&images_per_pair) {
-            let got = images_per_pair.to_string();
+        if !(1..=u32::MAX as usize).contains(&images_per_combination) {
+            let got = images_per_combination.to_string();
             return Err(Error::InvalidConfig {
-                field: "images_per_pair",
+                field: "images_per_combination",
                 got,
                 want: "between 1 and 2^32 - 1",
             });
         }
-        let vocabulary = Preset::Shapes.vocabulary();
-        let pairs = config.pairs.kept(vocabulary.pairs())?;
+        let preset = if config.sized { Preset::SizedShapes } else { Preset::Shapes };
+        let vocabulary = preset.vocabulary();
+        let combinations = config.combinations.kept(vocabulary.combinations())?;
         Ok(Self {
             vocabulary,
             image_px: config.image_px,
-            images_per_pair,
+            images_per_combination,
             seed: config.seed,
-            pairs,
+            combinations,
             outlines: Outline::all(),
         })
     }
@@ -91,37 +97,37 @@ impl Dataset for Shapes {
     }
 
     fn len(&self) -> usize {
-        self.pairs.len() * self.images_per_pair
+        self.combinations.len() * self.images_per_combination
     }
 
-    fn pair(&self, index: usize) -> Pair {
-        self.pairs[index / self.images_per_pair]
+    fn combination(&self, index: usize) -> Combination {
+        self.combinations[index / self.images_per_combination]
     }
 
     fn load(&self, index: usize, out: &mut [f32]) -> Result<()> {
         check_buffer(self.image_px, out)?;
-        let pair = self.pair(index);
-        let pair_number =
-            u64::from(pair.attribute) * self.vocabulary.objects.len() as u64 + u64::from(pair.object);
-        let number = pair_number << 32 | (index % self.images_per_pair) as u64;
+        let combination = self.combination(index);
+        let number = (self.vocabulary.place_of(&combination) as u64) << 32
+            | (index % self.images_per_combination) as u64;
         let mut rng = random::stream(self.seed, Purpose::Shape, number);
-        let (color, outline) = (COLORS[pair.attribute as usize], &self.outlines[pair.object as usize]);
-        Placement::draw(&mut rng).paint(outline, color, self.image_px, out);
+        let (color, outline) = (COLORS[combination[0] as usize], &self.outlines[combination[1] as usize]);
+        let radius = combination.get(2).map_or(RADIUS, |size| SIZED_RADIUS[*size as usize].clone());
+        Placement::draw(&mut rng, radius).paint(outline, color, self.image_px, out);
         Ok(())
     }
 
     fn describe(&self, index: usize) -> String {
-        let name = self.vocabulary.folder_name(self.pair(index));
-        format!("{name} number {}", index % self.images_per_pair)
+        let name = self.vocabulary.folder_name(&self.combination(index));
+        format!("{name} number {}", index % self.images_per_combination)
     }
 
     /// Covers the configuration, from which all pictures follow.
     fn digest(&self) -> Result<String> {
         let mut digest = DatasetDigest::new("shapes 1", &self.vocabulary, self.image_px);
         digest.number(self.seed);
-        digest.number(self.images_per_pair as u64);
-        for &pair in &self.pairs {
-            digest.pair(pair);
+        digest.number(self.images_per_combination as u64);
+        for &combination in &self.combinations {
+            digest.combination(combination);
         }
         Ok(digest.finish())
     }
@@ -205,8 +211,8 @@ struct Placement {
 
 impl Placement {
     /// A placement with the whole shape inside the image.
-    fn draw(rng: &mut impl Rng) -> Self {
-        let radius = rng.random_range(RADIUS);
+    fn draw(rng: &mut impl Rng, radius: Range<f64>) -> Self {
+        let radius = rng.random_range(radius);
         let x = rng.random_range(radius..1.0 - radius);
         let y = rng.random_range(radius..1.0 - radius);
         Self { x, y, radius, rotation: rng.random_range(0.0..TAU) }
@@ -238,8 +244,15 @@ impl Placement {
 mod tests {
     use super::*;
 
-    fn shapes(image_px: usize, images_per_pair: usize, seed: u64) -> Shapes {
-        Shapes::new(&ShapesConfig { image_px, images_per_pair, seed, pairs: PairFilter::all() }).unwrap()
+    fn shapes(image_px: usize, images_per_combination: usize, seed: u64) -> Shapes {
+        Shapes::new(&ShapesConfig {
+            image_px,
+            images_per_combination,
+            seed,
+            sized: false,
+            combinations: CombinationFilter::all(),
+        })
+        .unwrap()
     }
 
     fn load(shapes: &Shapes, index: usize) -> Vec<f32> {
@@ -284,8 +297,8 @@ mod tests {
         let shapes = shapes(24, 3, 7);
         assert_eq!(shapes.len(), 36 * 3);
         for index in 0..shapes.len() {
-            let (image, pair) = (load(&shapes, index), shapes.pair(index));
-            let ink = COLORS[pair.attribute as usize].map(signed);
+            let (image, combination) = (load(&shapes, index), shapes.combination(index));
+            let ink = COLORS[combination[0] as usize].map(signed);
             let pixel = |at: usize| [image[at], image[576 + at], image[2 * 576 + at]];
             let inked = (0..576).filter(|&at| pixel(at) == ink).count();
             let white = (0..576).filter(|&at| pixel(at) == [1.0; 3]).count();
@@ -304,20 +317,61 @@ mod tests {
         assert_ne!(load(&few, 0), load(&few, 1));
         assert_ne!(load(&few, 0), load(&shapes(16, 2, 8), 0));
 
-        let pairs = PairFilter::Only([few.pair(2 * 9)].into());
-        let only = Shapes::new(&ShapesConfig { image_px: 16, images_per_pair: 2, seed: 7, pairs }).unwrap();
+        let combinations = CombinationFilter::Only([few.combination(2 * 9)].into());
+        let only = Shapes::new(&ShapesConfig {
+            image_px: 16,
+            images_per_combination: 2,
+            seed: 7,
+            sized: false,
+            combinations,
+        })
+        .unwrap();
         assert_eq!(load(&few, 2 * 9 + 1), load(&only, 1));
     }
 
     #[test]
     fn nothing_to_draw_is_an_error() {
-        let config =
-            |image_px, images_per_pair, pairs| ShapesConfig { image_px, images_per_pair, seed: 0, pairs };
-        let everything = Preset::Shapes.vocabulary().pairs().collect();
-        let error = Shapes::new(&config(8, 1, PairFilter::Except(everything))).unwrap_err();
-        assert!(matches!(error, Error::AllHeldOut { pairs: 36 }));
-        for bad in [config(0, 1, PairFilter::all()), config(8, 0, PairFilter::all())] {
+        let config = |image_px, images_per_combination, combinations| ShapesConfig {
+            image_px,
+            images_per_combination,
+            seed: 0,
+            sized: false,
+            combinations,
+        };
+        let everything = Preset::Shapes.vocabulary().combinations().collect();
+        let error = Shapes::new(&config(8, 1, CombinationFilter::Except(everything))).unwrap_err();
+        assert!(matches!(error, Error::AllHeldOut { combinations: 36 }));
+        for bad in [config(0, 1, CombinationFilter::all()), config(8, 0, CombinationFilter::all())] {
             assert!(matches!(Shapes::new(&bad).unwrap_err(), Error::InvalidConfig { .. }));
         }
+    }
+
+    #[test]
+    fn sizes_are_apart() -> Result<()> {
+        let config = ShapesConfig {
+            image_px: 32,
+            images_per_combination: 20,
+            seed: 0,
+            sized: true,
+            combinations: CombinationFilter::all(),
+        };
+        let shapes = Shapes::new(&config)?;
+        assert_eq!(shapes.len(), 72 * 20);
+        let ink = |index: usize| {
+            let image = load(&shapes, index);
+            image
+                .chunks_exact(32 * 32)
+                .map(|plane| plane.iter().map(|value| 1.0 - value).sum::<f32>())
+                .sum::<f32>()
+        };
+        // Of each colour and outline, the largest small one has less ink than the smallest large one.
+        for pair in 0..36 {
+            let of = |size: usize| (0..20).map(move |n| (2 * pair + size) * 20 + n);
+            assert!(of(0).all(|index| shapes.combination(index)[2] == 0));
+            let largest = of(0).map(ink).fold(0.0, f32::max);
+            let smallest = of(1).map(ink).fold(f32::MAX, f32::min);
+            assert!(largest < 0.8 * smallest, "{largest} {smallest}");
+        }
+        Ok(())
     }
 }

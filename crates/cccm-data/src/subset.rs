@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{Dataset, Error, Pair, Result, Vocabulary, digest::DatasetDigest};
+use crate::{Combination, Dataset, Error, Result, Vocabulary, digest::DatasetDigest};
 
 /// Some images of another dataset, in a given order.
 #[derive(Clone)]
@@ -31,27 +31,27 @@ impl Subset {
         }
     }
 
-    /// At most `per_pair` images of every pair, spread evenly over those it has.
+    /// At most `per_combination` images of every combination, spread evenly over those it has.
     ///
     /// # Errors
-    /// [`Error::EmptyDataset`] when there are none, or `per_pair` is 0.
-    pub fn balanced(dataset: Arc<dyn Dataset>, per_pair: usize) -> Result<Self> {
-        let images = by_pair(&*dataset).into_values().flat_map(|images| {
-            let kept = images.len().min(per_pair);
+    /// [`Error::EmptyDataset`] when there are none, or `per_combination` is 0.
+    pub fn balanced(dataset: Arc<dyn Dataset>, per_combination: usize) -> Result<Self> {
+        let images = by_combination(&*dataset).into_values().flat_map(|images| {
+            let kept = images.len().min(per_combination);
             (0..kept).map(move |n| images[n * images.len() / kept]).collect::<Vec<_>>()
         });
         let images = images.collect();
         Self::new(dataset, images)
     }
 
-    /// Every `nth` image of every pair apart from all others: `(rest, nth)`; of pairs with fewer images the last one, and
-    /// of pairs with a single image none.
+    /// Every `nth` image of every combination apart from all others: `(rest, nth)`; of combinations with fewer images the last one, and
+    /// of combinations with a single image none.
     ///
     /// # Errors
     /// [`Error::EmptyDataset`] when either would have none, so for `nth` below 2 too.
     pub fn split(dataset: Arc<dyn Dataset>, nth: usize) -> Result<(Self, Self)> {
         let (mut rest, mut apart) = (Vec::new(), Vec::new());
-        for images in by_pair(&*dataset).into_values() {
+        for images in by_combination(&*dataset).into_values() {
             let nth = if images.len() > 1 { nth.min(images.len()) } else { usize::MAX };
             for (place, index) in images.into_iter().enumerate() {
                 let is_apart = nth > 0 && place % nth == nth - 1;
@@ -62,12 +62,12 @@ impl Subset {
     }
 }
 
-fn by_pair(dataset: &dyn Dataset) -> BTreeMap<Pair, Vec<usize>> {
-    let mut pairs = BTreeMap::<Pair, Vec<usize>>::new();
+fn by_combination(dataset: &dyn Dataset) -> BTreeMap<Combination, Vec<usize>> {
+    let mut combinations = BTreeMap::<Combination, Vec<usize>>::new();
     for index in 0..dataset.len() {
-        pairs.entry(dataset.pair(index)).or_default().push(index);
+        combinations.entry(dataset.combination(index)).or_default().push(index);
     }
-    pairs
+    combinations
 }
 
 impl Dataset for Subset {
@@ -83,8 +83,8 @@ impl Dataset for Subset {
         self.images.len()
     }
 
-    fn pair(&self, index: usize) -> Pair {
-        self.dataset.pair(self.images[index])
+    fn combination(&self, index: usize) -> Combination {
+        self.dataset.combination(self.images[index])
     }
 
     fn load(&self, index: usize, out: &mut [f32]) -> Result<()> {
@@ -109,10 +109,16 @@ impl Dataset for Subset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{PairFilter, Shapes, ShapesConfig, pair_counts};
+    use crate::{CombinationFilter, Shapes, ShapesConfig, combination_counts};
 
-    fn shapes(images_per_pair: usize) -> Arc<dyn Dataset> {
-        let config = ShapesConfig { image_px: 8, images_per_pair, seed: 0, pairs: PairFilter::all() };
+    fn shapes(images_per_combination: usize) -> Arc<dyn Dataset> {
+        let config = ShapesConfig {
+            image_px: 8,
+            images_per_combination,
+            seed: 0,
+            sized: false,
+            combinations: CombinationFilter::all(),
+        };
         Arc::new(Shapes::new(&config).unwrap())
     }
 
@@ -120,7 +126,10 @@ mod tests {
     fn it_shows_the_images_it_was_given() -> Result<()> {
         let whole = shapes(3);
         let some = Subset::new(Arc::clone(&whole), vec![5, 2])?;
-        assert_eq!((some.len(), some.pair(0), some.pair(1)), (2, whole.pair(5), whole.pair(2)));
+        assert_eq!(
+            (some.len(), some.combination(0), some.combination(1)),
+            (2, whole.combination(5), whole.combination(2))
+        );
         let (mut theirs, mut ours) = (vec![0.0; 192], vec![0.0; 192]);
         whole.load(5, &mut theirs)?;
         some.load(0, &mut ours)?;
@@ -131,9 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn balanced_takes_as_many_of_each_pair() -> Result<()> {
+    fn balanced_takes_as_many_of_each_combination() -> Result<()> {
         let some = Subset::balanced(shapes(10), 3)?;
-        assert!(pair_counts(&some).values().all(|count| *count == 3));
+        assert!(combination_counts(&some).values().all(|count| *count == 3));
         assert_eq!(&some.images[..3], [0, 3, 6]);
         assert_eq!(Subset::balanced(shapes(2), 3)?.len(), shapes(2).len());
         assert!(Subset::balanced(shapes(2), 0).is_err());
@@ -143,8 +152,8 @@ mod tests {
     #[test]
     fn a_split_shares_nothing_and_loses_nothing() -> Result<()> {
         let (rest, apart) = Subset::split(shapes(10), 5)?;
-        assert!(pair_counts(&rest).values().all(|count| *count == 8));
-        assert!(pair_counts(&apart).values().all(|count| *count == 2));
+        assert!(combination_counts(&rest).values().all(|count| *count == 8));
+        assert!(combination_counts(&apart).values().all(|count| *count == 2));
         let mut all = [rest.images, apart.images].concat();
         all.sort_unstable();
         assert_eq!(all, (0..shapes(10).len()).collect::<Vec<_>>());

@@ -12,9 +12,9 @@ use std::{
 use candle_core::{Device, Tensor};
 
 use crate::{
-    Batch, Dataset, Error, Flip, LoaderConfig, OnBadImage, Pair, Result,
+    Batch, Combination, Dataset, Error, Flip, LoaderConfig, OnBadImage, Result,
     flip::{mirror, tosses},
-    sampling::images_by_pair,
+    sampling::images_by_combination,
 };
 
 /// Bad images that are warned about one by one. A folder that goes away during a run would fill the log.
@@ -40,7 +40,7 @@ pub(crate) struct Source {
     on_bad_image: OnBadImage,
     flip: Option<Flip>,
     seed: u64,
-    images_by_pair: BTreeMap<Pair, Vec<usize>>,
+    images_by_combination: BTreeMap<Combination, Vec<usize>>,
     bad_images: Mutex<BTreeSet<usize>>,
     stopped: AtomicBool,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn new(dataset: Arc<dyn Dataset>, config: &LoaderConfig) -> Self {
         Self {
-            images_by_pair: images_by_pair(&*dataset),
+            images_by_combination: images_by_combination(&*dataset),
             dataset,
             on_bad_image: config.on_bad_image,
             flip: config.flip.clone(),
@@ -94,14 +94,14 @@ impl Source {
                 mirror(image, px);
             }
         }
-        let labels = |label: fn(Pair) -> u32| {
-            let labels = job.images.iter().map(|&index| label(self.dataset.pair(index))).collect();
+        let labels = |kind: usize| {
+            let labels = job.images.iter().map(|&index| self.dataset.combination(index)[kind]).collect();
             Tensor::from_vec(labels, batch_size, &Device::Cpu)
         };
+        let kinds = self.dataset.vocabulary().kinds().len();
         Ok(Some(Batch {
             x_0: Tensor::from_vec(x_0, (batch_size, 3, px, px), &Device::Cpu)?,
-            attributes: labels(|pair| pair.attribute)?,
-            objects: labels(|pair| pair.object)?,
+            labels: (0..kinds).map(labels).collect::<candle_core::Result<_>>()?,
             start: job.start,
             total: job.total,
             epoch: job.epoch,
@@ -114,7 +114,7 @@ impl Source {
         let Some(flip) = &self.flip else { return vec![false; job.images.len()] };
         let tosses = tosses(self.seed, job.epoch, job.place, job.images.len());
         let images = job.images.iter().zip(tosses);
-        images.map(|(&index, toss)| toss && flip.mirrors(self.dataset.pair(index))).collect()
+        images.map(|(&index, toss)| toss && flip.mirrors(&self.dataset.combination(index))).collect()
     }
 
     fn load(&self, index: usize, image: &mut [f32]) -> Result<()> {
@@ -127,12 +127,12 @@ impl Source {
         }
     }
 
-    /// The next image of the same pair that can be decoded, so that labels and balance stay, and
-    /// every run finds the same one. Images that are known to be bad are not tried again: a pair of many
+    /// The next image of the same combination that can be decoded, so that labels and balance stay, and
+    /// every run finds the same one. Images that are known to be bad are not tried again: a combination of many
     /// of them would cost as many reads for each of its images.
     fn load_substitute(&self, bad: usize, mut error: Error, image: &mut [f32]) -> Result<()> {
-        let pair = self.dataset.pair(bad);
-        let group = self.images_by_pair.get(&pair).map_or(&[][..], Vec::as_slice);
+        let combination = self.dataset.combination(bad);
+        let group = self.images_by_combination.get(&combination).map_or(&[][..], Vec::as_slice);
         let (before, after) = group.split_at(group.partition_point(|&index| index <= bad));
         for &index in after.iter().chain(before).filter(|&&index| !self.is_bad(index)) {
             match self.dataset.load(index, image) {
@@ -143,8 +143,9 @@ impl Source {
                 }
             }
         }
-        Err(Error::UnreadablePair {
-            pair: self.dataset.vocabulary().folder_name(pair),
+        Err(Error::UnreadableCombination {
+            noun: self.dataset.vocabulary().noun(),
+            combination: self.dataset.vocabulary().folder_name(&combination),
             count: group.len(),
             source: Box::new(error),
         })

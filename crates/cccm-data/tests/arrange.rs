@@ -147,7 +147,7 @@ fn the_table_with_commas_and_the_nested_folder_give_the_same() -> Result<()> {
         .collect::<String>();
     fs::write(&csv, format!("image_id,{lines}"))?;
     let from_csv = Arrangement::celeba(celeba.dir.path(), &csv, OnBadImage::Stop)?;
-    assert_eq!(from_csv.pair_counts(), celeba.arrange()?.pair_counts());
+    assert_eq!(from_csv.combination_counts(), celeba.arrange()?.combination_counts());
     from_csv.place(&celeba.out(), &Transfer::Copy, &|_| ())?;
     assert_eq!(names(&celeba.out().join("BlondHair_Male"))?, ["000004.jpg", "000008.jpg"]);
     Ok(())

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::Result;
 use cccm_data::{
-    ColoredMnist, Dataset, Digits, Error, FolderCheck, FolderConfig, FolderDataset, FolderReport, OnBadImage,
-    PairFilter, Preset, Sameness, Shapes, ShapesConfig, Spread, Vocabulary, export,
+    ColoredMnist, CombinationFilter, Dataset, Digits, Error, FolderCheck, FolderConfig, FolderDataset,
+    FolderReport, KnownLabels, OnBadImage, Preset, Sameness, Shapes, ShapesConfig, Spread, discover, export,
 };
 use image::{Rgb, RgbImage};
 use tempfile::TempDir;
@@ -37,7 +37,7 @@ fn photos() -> Result<TempDir> {
 }
 
 fn report(root: &Path, sameness: Sameness) -> Result<FolderReport> {
-    Ok(FolderCheck::list(root, None)?.run(sameness, &|_| ()))
+    Ok(FolderCheck::list(root, &KnownLabels::default())?.run(sameness, &|_| ()))
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn everything_wrong_with_a_folder_is_reported() -> Result<()> {
             .collect()
     );
     assert_eq!(report.counts.len(), 8);
-    assert_eq!(report.empty_pairs().count(), 5);
+    assert_eq!(report.empty_combinations().count(), 5);
     assert_eq!(report.width, Some(Spread { min: 20, median: 30, max: 50 }));
     assert_eq!(report.height, Some(Spread { min: 10, median: 10, max: 10 }));
 
@@ -96,10 +96,13 @@ fn a_sound_folder_is_sound() -> Result<()> {
     }
     let report = report(dir.path(), Sameness::Files)?;
     assert!(report.is_sound() && report.duplicates.is_empty() && report.preset.is_none());
-    assert_eq!(report.vocabulary, Vocabulary::discover(dir.path())?);
-    // Three pairs have one image; the first of them is as good as any.
+    assert_eq!(report.vocabulary, discover(dir.path(), &KnownLabels::default())?);
+    // Three combinations have one image; the first of them is as good as any.
     assert_eq!(
-        report.pair_to_hold_out().map(|pair| report.vocabulary.folder_name(pair)).as_deref(),
+        report
+            .combination_to_hold_out()
+            .map(|combination| report.vocabulary.folder_name(&combination))
+            .as_deref(),
         Some("dark_bus")
     );
     let json = serde_json::to_value(&report)?;
@@ -117,28 +120,31 @@ fn a_sound_folder_is_sound() -> Result<()> {
 #[test]
 fn folders_without_a_name_that_can_be_read_are_refused() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    assert!(matches!(FolderCheck::list(dir.path(), None), Err(Error::NoImages { .. })));
+    assert!(matches!(FolderCheck::list(dir.path(), &KnownLabels::default()), Err(Error::NoImages { .. })));
     fs::create_dir(dir.path().join("photos"))?;
-    assert!(matches!(FolderCheck::list(dir.path(), None), Err(Error::NoVocabulary { .. })));
-    let report =
-        FolderCheck::list(dir.path(), Some(&Preset::Celeba.vocabulary()))?.run(Sameness::Files, &|_| ());
+    assert!(matches!(
+        FolderCheck::list(dir.path(), &KnownLabels::default()),
+        Err(Error::NoVocabulary { .. })
+    ));
+    let report = FolderCheck::list(dir.path(), &KnownLabels::All(Preset::Celeba.vocabulary()))?
+        .run(Sameness::Files, &|_| ());
     assert!(!report.is_sound() && report.unknown_folders.len() == 1);
     Ok(())
 }
 
-/// The images of both, matched by pair and order: the largest difference.
+/// The images of both, matched by combination and order: the largest difference.
 fn difference(dataset: &dyn Dataset, root: &Path) -> Result<f32> {
     let config = FolderConfig {
         vocabulary: dataset.vocabulary().clone(),
         image_px: dataset.image_px(),
-        pairs: PairFilter::all(),
+        combinations: CombinationFilter::all(),
         on_bad_image: OnBadImage::Stop,
     };
     let folders = FolderDataset::open(root, &config)?;
     assert_eq!(folders.len(), dataset.len());
     let order = |dataset: &dyn Dataset| {
         let mut order: Vec<usize> = (0..dataset.len()).collect();
-        order.sort_by_key(|index| dataset.pair(*index));
+        order.sort_by_key(|index| dataset.combination(*index));
         order
     };
     let load = |dataset: &dyn Dataset, index| -> Result<Vec<f32>> {
@@ -148,7 +154,7 @@ fn difference(dataset: &dyn Dataset, root: &Path) -> Result<f32> {
     };
     let mut worst = 0.0_f32;
     for (there, here) in order(&folders).into_iter().zip(order(dataset)) {
-        assert_eq!(folders.pair(there), dataset.pair(here));
+        assert_eq!(folders.combination(there), dataset.combination(here));
         for (a, b) in load(&folders, there)?.into_iter().zip(load(dataset, here)?) {
             worst = worst.max((a - b).abs());
         }
@@ -168,7 +174,7 @@ fn digits() -> Result<Digits> {
 fn exported_digits_are_read_back_to_the_same_pixels() -> Result<()> {
     let dir = tempfile::tempdir()?;
     for px in [32, 16] {
-        let dataset = ColoredMnist::new(digits()?, px, &PairFilter::Except(ColoredMnist::held_out()))?;
+        let dataset = ColoredMnist::new(digits()?, px, &CombinationFilter::Except(ColoredMnist::held_out()))?;
         let out = dir.path().join(px.to_string());
         export(&dataset, &out, &|_| ())?;
         assert_eq!(difference(&dataset, &out)?, 0.0);
@@ -180,7 +186,13 @@ fn exported_digits_are_read_back_to_the_same_pixels() -> Result<()> {
 #[test]
 fn exported_shapes_are_read_back_to_half_a_level() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let config = ShapesConfig { image_px: 16, images_per_pair: 11, seed: 3, pairs: PairFilter::all() };
+    let config = ShapesConfig {
+        image_px: 16,
+        images_per_combination: 11,
+        seed: 3,
+        sized: false,
+        combinations: CombinationFilter::all(),
+    };
     let dataset = Shapes::new(&config)?;
     let out = dir.path().join("shapes");
     export(&dataset, &out, &|_| ())?;

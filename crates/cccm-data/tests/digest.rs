@@ -4,8 +4,8 @@ use std::{fs, path::Path};
 
 use anyhow::Result;
 use cccm_data::{
-    ColoredMnist, Dataset, Digits, FolderConfig, FolderDataset, OnBadImage, Pair, PairFilter, Preset, Shapes,
-    ShapesConfig, Vocabulary,
+    ColoredMnist, Combination, CombinationFilter, Dataset, Digits, FolderConfig, FolderDataset, OnBadImage,
+    Preset, Shapes, ShapesConfig, Vocabulary,
 };
 use image::{Rgb, RgbImage};
 
@@ -15,7 +15,7 @@ fn save(root: &Path, file: &str, level: u8) -> Result<()> {
     Ok(RgbImage::from_fn(6, 4, |x, y| Rgb([level, 9 * x as u8, 7 * y as u8])).save(path)?)
 }
 
-/// Two pairs, three images.
+/// Two combinations, three images.
 fn draw(root: &Path) -> Result<()> {
     save(root, "GrayHair_Male/a.png", 1)?;
     save(root, "GrayHair_Male/b.png", 2)?;
@@ -26,7 +26,7 @@ fn config() -> FolderConfig {
     FolderConfig {
         vocabulary: Preset::Celeba.vocabulary(),
         image_px: 8,
-        pairs: PairFilter::all(),
+        combinations: CombinationFilter::all(),
         on_bad_image: OnBadImage::Skip,
     }
 }
@@ -83,9 +83,9 @@ fn settings_that_change_what_is_seen_change_the_digest() -> Result<()> {
     draw(root.path())?;
     let before = digest(root.path(), &config())?;
     assert_ne!(digest(root.path(), &FolderConfig { image_px: 16, ..config() })?, before);
-    let pairs = PairFilter::Except(config().vocabulary.parse_folders(["BlondHair_Female"])?);
-    assert_ne!(digest(root.path(), &FolderConfig { pairs, ..config() })?, before);
-    let vocabulary = Vocabulary::new(["BlondHair", "GrayHair"], ["Male", "Female"])?;
+    let combinations = CombinationFilter::Except(config().vocabulary.parse_folders(["BlondHair_Female"])?);
+    assert_ne!(digest(root.path(), &FolderConfig { combinations, ..config() })?, before);
+    let vocabulary = Vocabulary::of_pairs(["BlondHair", "GrayHair"], ["Male", "Female"])?;
     assert_ne!(digest(root.path(), &FolderConfig { vocabulary, ..config() })?, before);
     // A filter that holds out what is not there does not matter, nor what to do about bad images.
     assert_eq!(digest(root.path(), &FolderConfig { on_bad_image: OnBadImage::Stop, ..config() })?, before);
@@ -102,32 +102,38 @@ fn digits(classes: &[u8], level: u8) -> Result<Digits> {
 
 #[test]
 fn digits_count_with_their_pixels_classes_and_colors() -> Result<()> {
-    fn digest(classes: &[u8], level: u8, px: usize, pairs: &PairFilter) -> Result<String> {
-        Ok(ColoredMnist::new(digits(classes, level)?, px, pairs)?.digest()?)
+    fn digest(classes: &[u8], level: u8, px: usize, combinations: &CombinationFilter) -> Result<String> {
+        Ok(ColoredMnist::new(digits(classes, level)?, px, combinations)?.digest()?)
     }
-    let all = PairFilter::all();
+    let all = CombinationFilter::all();
     let before = digest(&[3, 7], 200, 32, &all)?;
     assert_eq!(digest(&[3, 7], 200, 32, &all)?, before);
     assert_ne!(digest(&[3, 7], 201, 32, &all)?, before);
     assert_ne!(digest(&[7, 3], 200, 32, &all)?, before);
     assert_ne!(digest(&[3], 200, 32, &all)?, before);
     assert_ne!(digest(&[3, 7], 200, 64, &all)?, before);
-    assert_ne!(digest(&[3, 7], 200, 32, &PairFilter::Except(ColoredMnist::held_out()))?, before);
+    assert_ne!(digest(&[3, 7], 200, 32, &CombinationFilter::Except(ColoredMnist::held_out()))?, before);
     Ok(())
 }
 
 #[test]
 fn shapes_count_with_their_configuration() -> Result<()> {
-    let config = ShapesConfig { image_px: 8, images_per_pair: 2, seed: 0, pairs: PairFilter::all() };
+    let config = ShapesConfig {
+        image_px: 8,
+        images_per_combination: 2,
+        sized: false,
+        seed: 0,
+        combinations: CombinationFilter::all(),
+    };
     let digest = |config: &ShapesConfig| Shapes::new(config).and_then(|shapes| shapes.digest());
-    let red_circle = PairFilter::Except([Pair { attribute: 0, object: 0 }].into());
+    let red_circle = CombinationFilter::Except([Combination::from([0, 0])].into());
     let before = digest(&config)?;
     assert_eq!(digest(&config.clone())?, before);
     for other in [
         ShapesConfig { image_px: 9, ..config.clone() },
-        ShapesConfig { images_per_pair: 3, ..config.clone() },
+        ShapesConfig { images_per_combination: 3, ..config.clone() },
         ShapesConfig { seed: 1, ..config.clone() },
-        ShapesConfig { pairs: red_circle, ..config.clone() },
+        ShapesConfig { combinations: red_circle, ..config.clone() },
     ] {
         assert_ne!(digest(&other)?, before, "{other:?}");
     }
@@ -147,8 +153,8 @@ impl Dataset for Named {
     fn len(&self) -> usize {
         self.1.len()
     }
-    fn pair(&self, index: usize) -> Pair {
-        Pair { attribute: u32::from(self.1[index] == "b"), object: 0 }
+    fn combination(&self, index: usize) -> Combination {
+        Combination::from([u32::from(self.1[index] == "b"), 0])
     }
     fn load(&self, _: usize, _: &mut [f32]) -> cccm_data::Result<()> {
         Ok(())
@@ -161,7 +167,7 @@ impl Dataset for Named {
 #[test]
 fn other_sources_are_known_by_what_they_describe() -> Result<()> {
     fn digest(names: &[&'static str]) -> Result<String> {
-        Ok(Named(Vocabulary::new(["p", "q"], ["r"])?, names.to_vec()).digest()?)
+        Ok(Named(Vocabulary::of_pairs(["p", "q"], ["r"])?, names.to_vec()).digest()?)
     }
     let before = digest(&["a", "b"])?;
     assert_eq!(digest(&["a", "b"])?, before);

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use cccm_data::{
-    Dataset, Flip, Loader, LoaderConfig, OnBadImage, Pair, PairFilter, Sampling, Shapes, ShapesConfig, Shard,
-    Vocabulary,
+    Combination, CombinationFilter, Dataset, Flip, Loader, LoaderConfig, OnBadImage, Sampling, Shapes,
+    ShapesConfig, Shard, Vocabulary,
 };
 
-/// Images of 2 × 2 pixels, image `i` with `i` on the left and `i + 0.5` on the right, the first eight of pair (0, 0), the
-/// others of pair (1, 0). The last two cannot be decoded.
+/// Images of 2 × 2 pixels, image `i` with `i` on the left and `i + 0.5` on the right, the first eight of combination (0, 0), the
+/// others of combination (1, 0). The last two cannot be decoded.
 struct Lopsided(Vocabulary);
 
 impl Dataset for Lopsided {
@@ -22,8 +22,8 @@ impl Dataset for Lopsided {
     fn len(&self) -> usize {
         18
     }
-    fn pair(&self, index: usize) -> Pair {
-        Pair { attribute: u32::from(index >= 8), object: 0 }
+    fn combination(&self, index: usize) -> Combination {
+        Combination::from([u32::from(index >= 8), 0])
     }
     fn load(&self, index: usize, out: &mut [f32]) -> cccm_data::Result<()> {
         if index >= 16 {
@@ -40,7 +40,7 @@ impl Dataset for Lopsided {
 }
 
 fn lopsided() -> Result<Arc<Lopsided>> {
-    Ok(Arc::new(Lopsided(Vocabulary::new(["a", "b"], ["x"])?)))
+    Ok(Arc::new(Lopsided(Vocabulary::of_pairs(["a", "b"], ["x"])?)))
 }
 
 fn config() -> LoaderConfig {
@@ -134,7 +134,13 @@ fn larger_batches_mirror_the_same_places() -> Result<()> {
 #[test]
 fn a_mirrored_picture_is_the_picture_seen_in_a_mirror() -> Result<()> {
     const PX: usize = 8;
-    let shapes = ShapesConfig { image_px: PX, images_per_pair: 1, seed: 0, pairs: PairFilter::all() };
+    let shapes = ShapesConfig {
+        image_px: PX,
+        images_per_combination: 1,
+        seed: 0,
+        sized: false,
+        combinations: CombinationFilter::all(),
+    };
     let shapes = Arc::new(Shapes::new(&shapes)?);
     let config = LoaderConfig { sampling: Sampling::Sequential, ..config() };
     let flipped = Loader::new(shapes.clone(), &config)?.next().context("loaders are endless")??;

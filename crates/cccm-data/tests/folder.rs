@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::Result;
 use cccm_data::{
-    Dataset, Error, FolderConfig, FolderDataset, OnBadImage, Pair, PairFilter, Preset, Vocabulary,
-    pair_counts,
+    Combination, CombinationFilter, Dataset, Error, FolderConfig, FolderDataset, KnownLabels, OnBadImage,
+    Preset, Vocabulary, combination_counts, discover,
 };
 use image::{ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
@@ -32,7 +32,7 @@ fn config() -> FolderConfig {
     FolderConfig {
         vocabulary: Preset::Celeba.vocabulary(),
         image_px: 8,
-        pairs: PairFilter::all(),
+        combinations: CombinationFilter::all(),
         on_bad_image: OnBadImage::Stop,
     }
 }
@@ -71,8 +71,8 @@ fn images_are_found_by_extension_in_sorted_order() -> Result<()> {
     let want =
         ["BlondHair_Male/a.JPG", "BlondHair_Male/b.png", "GrayHair Female/c.tIfF", "GrayHair Female/d.gif"];
     assert_eq!(paths, want.map(PathBuf::from));
-    let (blond_male, gray_female) = (Pair { attribute: 1, object: 0 }, Pair { attribute: 2, object: 1 });
-    assert_eq!(pair_counts(&dataset), [(blond_male, 2), (gray_female, 2)].into());
+    let (blond_male, gray_female) = (Combination::from([1, 0]), Combination::from([2, 1]));
+    assert_eq!(combination_counts(&dataset), [(blond_male, 2), (gray_female, 2)].into());
     assert!(dataset.describe(1).ends_with("b.png"));
     Ok(())
 }
@@ -126,13 +126,16 @@ fn links_are_followed() -> Result<()> {
 #[test]
 fn vocabulary_is_discovered_from_plain_names() -> Result<()> {
     let root = tree(&["red_car/a.png", "blue car/a.png", "blue_bus/a.png"])?;
-    let vocabulary = Vocabulary::discover(&root)?;
-    assert_eq!(vocabulary, Vocabulary::new(["blue", "red"], ["bus", "car"])?);
+    let vocabulary = discover(&root, &KnownLabels::default())?;
+    assert_eq!(vocabulary, Vocabulary::of_pairs(["blue", "red"], ["bus", "car"])?);
 
     for name in ["dark_red_car", "car", "_car"] {
         fs::create_dir(root.path().join(name))?;
-        let error = Vocabulary::discover(&root).err();
-        assert!(matches!(&error, Some(Error::NoVocabulary { path }) if path.ends_with(name)), "{error:?}");
+        let error = discover(&root, &KnownLabels::default()).err();
+        assert!(
+            matches!(&error, Some(Error::NoVocabulary { path, .. }) if path.ends_with(name)),
+            "{error:?}"
+        );
         fs::remove_dir(root.path().join(name))?;
     }
     Ok(())
@@ -143,14 +146,14 @@ fn roots_without_images_are_refused() -> Result<()> {
     let root = tree(&["GrayHair_Male/a.png"])?;
     let missing = root.path().join("missing");
     assert!(matches!(refusal(&missing, &config())?, Error::Io { path, .. } if path == missing));
-    assert!(matches!(Vocabulary::discover(&missing), Err(Error::Io { .. })));
+    assert!(matches!(discover(&missing, &KnownLabels::default()), Err(Error::Io { .. })));
 
     fs::remove_file(root.path().join("GrayHair_Male/a.png"))?;
     let error = refusal(&root, &config())?.to_string();
     assert!(error.contains("*.{jpg,jpeg,png,webp,bmp,gif,tif,tiff}, found 1 such folders"), "{error}");
     fs::remove_dir(root.path().join("GrayHair_Male"))?;
     assert!(matches!(refusal(&root, &config())?, Error::NoImages { folders: 0, .. }));
-    assert!(matches!(Vocabulary::discover(&root), Err(Error::NoImages { .. })));
+    assert!(matches!(discover(&root, &KnownLabels::default()), Err(Error::NoImages { .. })));
     Ok(())
 }
 
@@ -159,14 +162,16 @@ fn folders_outside_the_vocabulary_are_refused() -> Result<()> {
     let root = tree(&["GrayHair_Male/a.png", "BlondHiar_Male/a.png"])?;
     let Error::Folder { path, source } = refusal(&root, &config())? else { anyhow::bail!("another error") };
     assert!(path.ends_with("BlondHiar_Male"));
-    assert!(matches!(*source, Error::UnknownPair { nearest: Some(name), .. } if name == "BlondHair_Male"));
+    assert!(
+        matches!(*source, cccm_labels::Error::UnknownCombination { nearest: Some(name), .. } if name == "BlondHair_Male")
+    );
 
     let root = tree(&["a_b_c/a.png"])?;
-    let vocabulary = Vocabulary::new(["a", "a_b"], ["b_c", "c"])?;
+    let vocabulary = Vocabulary::of_pairs(["a", "a_b"], ["b_c", "c"])?;
     let Error::Folder { source, .. } = refusal(&root, &FolderConfig { vocabulary, ..config() })? else {
         anyhow::bail!("another error")
     };
-    assert!(matches!(*source, Error::AmbiguousPair { .. }));
+    assert!(matches!(*source, cccm_labels::Error::AmbiguousCombination { .. }));
     Ok(())
 }
 
@@ -175,22 +180,23 @@ fn held_out_folders_are_left_out() -> Result<()> {
     let root = tree(&["GrayHair_Male/a.png", "BlondHair_Male/a.png", "BlondHair_Male/b.png"])?;
     let celeba = Preset::Celeba.vocabulary();
     let blond_male = celeba.parse_folders(["BlondHair Male"])?;
-    let open = |pairs| FolderDataset::open(&root, &FolderConfig { pairs, ..config() });
-    assert_eq!(open(PairFilter::Except(blond_male.clone()))?.len(), 1);
-    assert_eq!(open(PairFilter::Only(blond_male))?.len(), 2);
+    let open = |combinations| FolderDataset::open(&root, &FolderConfig { combinations, ..config() });
+    assert_eq!(open(CombinationFilter::Except(blond_male.clone()))?.len(), 1);
+    assert_eq!(open(CombinationFilter::Only(blond_male))?.len(), 2);
 
     let both = celeba.parse_folders(["BlondHair_Male", "GrayHair_Male"])?;
-    let error = open(PairFilter::Except(both)).err();
-    assert!(matches!(error, Some(Error::AllHeldOut { pairs: 2 })), "{error:?}");
+    let error = open(CombinationFilter::Except(both)).err();
+    assert!(matches!(error, Some(Error::AllHeldOut { combinations: 2 })), "{error:?}");
     Ok(())
 }
 
 #[test]
 fn holding_out_a_folder_that_is_not_there_is_refused() -> Result<()> {
     let root = tree(&["GrayHair_Male/a.png", "BlondHair_Female/a.png"])?;
-    let pairs = PairFilter::Except(Preset::Celeba.vocabulary().parse_folders(["BlondHair_Male"])?);
-    let error = refusal(&root, &FolderConfig { pairs, ..config() })?;
-    assert!(matches!(error, Error::UnknownFilteredPair { .. }));
+    let combinations =
+        CombinationFilter::Except(Preset::Celeba.vocabulary().parse_folders(["BlondHair_Male"])?);
+    let error = refusal(&root, &FolderConfig { combinations, ..config() })?;
+    assert!(matches!(error, Error::UnknownFilteredCombination { .. }));
     let text = error.to_string();
     assert!(
         text.contains("the pair `BlondHair_Male`") && text.contains("did you mean `BlondHair_Female`"),

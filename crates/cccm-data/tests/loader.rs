@@ -11,12 +11,12 @@ use std::{
 
 use anyhow::Result;
 use cccm_data::{
-    Batch, Dataset, Error, FolderConfig, FolderDataset, Loader, LoaderConfig, OnBadImage, Pair, PairFilter,
-    Sampling, Shard, Vocabulary,
+    Batch, Combination, CombinationFilter, Dataset, Error, FolderConfig, FolderDataset, LabelKind, Loader,
+    LoaderConfig, OnBadImage, Sampling, Shard, Vocabulary,
 };
 
-/// Images of 2 × 2 pixels, image `i` filled with `i`, the first seven of pair (0, 0), the others of
-/// pair (1, 0). Counts how often it is asked.
+/// Images of 2 × 2 pixels, image `i` filled with `i`, the first seven of combination (0, 0), the others of
+/// combination (1, 0). Counts how often it is asked.
 struct Numbered {
     vocabulary: Vocabulary,
     len: usize,
@@ -26,10 +26,11 @@ struct Numbered {
 
 impl Default for Numbered {
     fn default() -> Self {
-        let [attributes, objects] =
-            [vec!["a", "b"], vec!["x"]].map(|names| names.into_iter().map(String::from).collect());
         Self {
-            vocabulary: Vocabulary { attributes, objects },
+            vocabulary: Vocabulary::unchecked([
+                LabelKind::new("attribute", ["a", "b"]),
+                LabelKind::new("object", ["x"]),
+            ]),
             len: 10,
             bad: Vec::new(),
             loads: AtomicUsize::new(0),
@@ -47,8 +48,8 @@ impl Dataset for Numbered {
     fn len(&self) -> usize {
         self.len
     }
-    fn pair(&self, index: usize) -> Pair {
-        Pair { attribute: u32::from(index >= 7), object: 0 }
+    fn combination(&self, index: usize) -> Combination {
+        Combination::from([u32::from(index >= 7), 0])
     }
     fn load(&self, index: usize, out: &mut [f32]) -> cccm_data::Result<()> {
         self.loads.fetch_add(1, Ordering::Relaxed);
@@ -104,8 +105,8 @@ fn batches_have_the_documented_shapes_and_labels() -> Result<()> {
     let mut loader = Loader::new(ten(&[]), &config(Sampling::Sequential))?;
     let batch = loader.nth(1).transpose()?.ok_or_else(|| anyhow::anyhow!("endless"))?;
     assert_eq!(batch.x_0.dims(), [4, 3, 2, 2]);
-    assert_eq!(batch.attributes.to_vec1::<u32>()?, [0, 0, 0, 1]);
-    assert_eq!(batch.objects.to_vec1::<u32>()?, [0, 0, 0, 0]);
+    assert_eq!(batch.labels[0].to_vec1::<u32>()?, [0, 0, 0, 1]);
+    assert_eq!(batch.labels[1].to_vec1::<u32>()?, [0, 0, 0, 0]);
     Ok(())
 }
 
@@ -136,7 +137,7 @@ fn shards_are_the_batches_cut_up_and_load_nothing_else() -> Result<()> {
                 for (parts, whole) in parts.iter_mut().zip(&whole) {
                     let batch = loader.next().transpose()?.ok_or_else(|| anyhow::anyhow!("endless"))?;
                     assert_eq!((batch.start, batch.total), (parts.len(), whole.2.len()));
-                    let (images, labels) = (batch.x_0.dim(0)?, batch.attributes.dim(0)?);
+                    let (images, labels) = (batch.x_0.dim(0)?, batch.labels[0].dim(0)?);
                     assert!(labels == images && images.abs_diff(batch.total / count) <= 1);
                     parts.extend(numbers(Ok(batch))?.2);
                 }
@@ -190,7 +191,7 @@ fn bad_image_stops_with_its_name_and_only_its_batch() -> Result<()> {
 fn skipped_image_is_replaced_by_the_next_of_its_pair() -> Result<()> {
     let mut loader = Loader::new(ten(&[1, 5, 6, 9]), &skipping())?;
     let epoch: Vec<_> = loader.by_ref().take(3).map(|batch| Ok(numbers(batch)?.2)).collect::<Result<_>>()?;
-    // 2 stands in for 1; 5 and 6 end their pair, and 9 its own, so that the search goes round.
+    // 2 stands in for 1; 5 and 6 end their combination, and 9 its own, so that the search goes round.
     assert_eq!(epoch.concat(), [0, 2, 2, 3, 4, 0, 0, 7, 8, 7]);
     assert_eq!(loader.skipped(), 4);
     Ok(())
@@ -201,7 +202,7 @@ fn pair_without_a_good_image_is_an_error() -> Result<()> {
     let loader = Loader::new(ten(&[7, 8, 9]), &skipping())?;
     let error = loader.take(3).find_map(Result::err);
     assert!(
-        matches!(&error, Some(Error::UnreadablePair { pair, count: 3, .. }) if pair == "b_x"),
+        matches!(&error, Some(Error::UnreadableCombination { combination, count: 3, .. }) if combination == "b_x"),
         "{error:?}"
     );
     Ok(())
@@ -213,7 +214,7 @@ fn images_known_to_be_bad_do_not_stand_in() -> Result<()> {
     let config = LoaderConfig { batch_size: 1, workers: 1, prefetch: 1, ..skipping() };
     let mut loader = Loader::new(dataset.clone(), &config)?;
     for _ in 0..7 {
-        assert!(matches!(loader.next(), Some(Err(Error::UnreadablePair { .. }))));
+        assert!(matches!(loader.next(), Some(Err(Error::UnreadableCombination { .. }))));
     }
     drop(loader);
     // Once each as a stand-in for the first, once each for its own turn, and one image ahead.
@@ -233,9 +234,10 @@ fn truncated_file_is_replaced_or_named() -> Result<()> {
     let bytes = fs::read(&file)?;
     fs::write(&file, &bytes[..bytes.len() - 20])?;
 
-    let vocabulary = Vocabulary::new(["a"], ["x"])?;
+    let vocabulary = Vocabulary::of_pairs(["a"], ["x"])?;
     let on_bad_image = OnBadImage::Stop;
-    let dataset = FolderConfig { vocabulary, image_px: 4, pairs: PairFilter::all(), on_bad_image };
+    let dataset =
+        FolderConfig { vocabulary, image_px: 4, combinations: CombinationFilter::all(), on_bad_image };
     let dataset = Arc::new(FolderDataset::open(&root, &dataset)?);
     let mut loader = Loader::new(dataset.clone(), &config(Sampling::Sequential))?;
     let error = loader.next().and_then(Result::err).map(|error| error.to_string());

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use cccm_data::{Dataset, FolderConfig, FolderDataset, OnBadImage, PairFilter, Vocabulary};
+use cccm_data::{CombinationFilter, Dataset, FolderConfig, FolderDataset, OnBadImage, Vocabulary};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
@@ -13,9 +13,9 @@ fn read(file: &Path, image_px: usize) -> anyhow::Result<Vec<u8>> {
     fs::create_dir(&folder)?;
     fs::copy(file, folder.join(file.file_name().unwrap_or_default()))?;
     let config = FolderConfig {
-        vocabulary: Vocabulary::new(["a"], ["b"])?,
+        vocabulary: Vocabulary::of_pairs(["a"], ["b"])?,
         image_px,
-        pairs: PairFilter::all(),
+        combinations: CombinationFilter::all(),
         on_bad_image: OnBadImage::Stop,
     };
     let mut image = vec![0.0; 3 * image_px * image_px];

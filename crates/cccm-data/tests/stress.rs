@@ -11,23 +11,23 @@ use std::{
 
 use anyhow::{Context, Result};
 use cccm_data::{
-    Dataset, Error, FolderConfig, FolderDataset, Loader, LoaderConfig, OnBadImage, Pair, PairFilter,
-    Sampling, Vocabulary,
+    Combination, CombinationFilter, Dataset, Error, FolderConfig, FolderDataset, Loader, LoaderConfig,
+    OnBadImage, Sampling, Vocabulary,
 };
 use image::{Rgb, RgbImage};
 
-/// Images of one level each, `0.png` to `9.png`, of one pair.
+/// Images of one level each, `0.png` to `9.png`, of one combination.
 fn ten(root: &Path) -> Result<FolderDataset> {
     let folder = root.join("a_x");
     fs::create_dir(&folder)?;
     for number in 0..10 {
         RgbImage::from_pixel(4, 4, Rgb([25 * number; 3])).save(folder.join(format!("{number}.png")))?;
     }
-    let vocabulary = Vocabulary::new(["a"], ["x"])?;
+    let vocabulary = Vocabulary::of_pairs(["a"], ["x"])?;
     let on_bad_image = OnBadImage::Stop;
     Ok(FolderDataset::open(
         root,
-        &FolderConfig { vocabulary, image_px: 4, pairs: PairFilter::all(), on_bad_image },
+        &FolderConfig { vocabulary, image_px: 4, combinations: CombinationFilter::all(), on_bad_image },
     )?)
 }
 
@@ -91,7 +91,7 @@ fn a_folder_that_vanishes_is_an_error_every_time() -> Result<()> {
     for _ in 0..20 {
         let error = loader.next().and_then(Result::err);
         assert!(
-            matches!(&error, Some(Error::UnreadablePair { pair, count: 10, .. }) if pair == "a_x"),
+            matches!(&error, Some(Error::UnreadableCombination { combination, count: 10, .. }) if combination == "a_x"),
             "{error:?}"
         );
     }
@@ -110,7 +110,7 @@ impl Slow {
     /// The dataset, a message for every image that a thread begins with, and what lets it end.
     fn new() -> Result<(Arc<Self>, Receiver<usize>, Sender<()>)> {
         let ((started, starts), (goes, go)) = (mpsc::channel(), mpsc::channel());
-        let slow = Self { vocabulary: Vocabulary::new(["a"], ["x"])?, started, go: Mutex::new(go) };
+        let slow = Self { vocabulary: Vocabulary::of_pairs(["a"], ["x"])?, started, go: Mutex::new(go) };
         Ok((Arc::new(slow), starts, goes))
     }
 }
@@ -125,8 +125,8 @@ impl Dataset for Slow {
     fn len(&self) -> usize {
         1000
     }
-    fn pair(&self, _: usize) -> Pair {
-        Pair { attribute: 0, object: 0 }
+    fn combination(&self, _: usize) -> Combination {
+        Combination::from([0, 0])
     }
     fn load(&self, index: usize, out: &mut [f32]) -> cccm_data::Result<()> {
         // Both fail when the test is over, and then it does not matter.

@@ -36,7 +36,7 @@ fn main() -> anyhow::Result<()> {
     let networks = Networks { student: &student, target: &target, teacher: &teacher };
     let mut cfg = DistillConfig { loss_type: LossType::L2, ..DistillConfig::default() };
     cfg.student.num_ddim_timesteps = 8;
-    let objective = Distillation::new(&cfg, NoiseSchedule::new(&schedule)?, LabelSpace::new(&[2]), networks)?;
+    let objective = Distillation::new(&cfg, NoiseSchedule::new(&schedule)?, LabelSpace::new([2]), networks)?;
     let parts = TrainerParts {
         objective: &objective,
         trained: [("weight".to_owned(), trained)].into(),

@@ -1,5 +1,6 @@
 //! Distilling a teacher into a student: the loss as a trainer sees it.
 
+use cccm_labels::Combination;
 use cccm_sched::{Draws, FuseSchedule, Guidance, NoiseSchedule, StudentConfig, doubling_solver_steps};
 
 use crate::config::DistillConfig;
@@ -20,16 +21,16 @@ struct Stage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelSpace {
     /// Per label kind the null token, which is its number of labels.
-    pub null_labels: Vec<u32>,
-    /// The combinations that trajectories are made for, one label index per kind each; none where there are no trajectories.
-    pub combinations: Vec<Vec<u32>>,
+    pub null_labels: Combination,
+    /// The combinations that trajectories are made for; none where there are no trajectories.
+    pub combinations: Vec<Combination>,
 }
 
 impl LabelSpace {
     /// Labels of a distillation without trajectories.
     /// - `null_labels`: as the field
-    pub fn new(null_labels: &[u32]) -> Self {
-        Self { null_labels: null_labels.to_vec(), combinations: Vec::new() }
+    pub fn new(null_labels: impl Into<Combination>) -> Self {
+        Self { null_labels: null_labels.into(), combinations: Vec::new() }
     }
 }
 
@@ -65,7 +66,7 @@ impl<'a> Distillation<'a> {
                 student: StudentConfig { num_ddim_timesteps, ..cfg.student.clone() },
                 ..cfg.clone()
             };
-            let loss = DistillLoss::new(&cfg, schedule.clone(), labels.null_labels.clone())?;
+            let loss = DistillLoss::new(&cfg, schedule.clone(), labels.null_labels.to_vec())?;
             let points = cfg.student.points(loss.grid())?.len();
             Ok(Stage { steps: StepDraws::new(cfg.timestep_sampling, loss.grid(), points), loss })
         };

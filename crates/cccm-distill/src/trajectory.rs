@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use candle_core::{Device, Tensor};
+use cccm_labels::Combination;
 use cccm_sched::{Denoiser, DpmSolver, Draws, Guidance, NoiseSchedule};
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +53,7 @@ pub(crate) struct Trajectories {
     solver: DpmSolver,
     guidance: Guidance,
     w_interval: (f64, f64),
-    combinations: Vec<Vec<u32>>,
+    combinations: Vec<Combination>,
     /// Those of the steps at hand, by whose draws they were made: a batch may come in pieces.
     made: RefCell<Vec<(Draws, Rc<Made>)>>,
 }
@@ -70,14 +71,14 @@ struct Made {
 
 impl Trajectories {
     /// - `points`: what the student is trained at, ascending
-    /// - `combinations`: one label index per kind each; trajectories take them with equal probability
+    /// - `combinations`: what trajectories may show; they take them with equal probability
     pub(crate) fn new(
         cfg: &TrajectoryConfig,
         schedule: NoiseSchedule,
         points: &[u32],
         guidance: Guidance,
         w_interval: (f64, f64),
-        combinations: Vec<Vec<u32>>,
+        combinations: Vec<Combination>,
     ) -> Result<Self> {
         if !(2..=points.len()).contains(&cfg.solver_steps) {
             let want = "at least 2, and at most the number of timesteps that the student is trained at";

@@ -5,7 +5,8 @@
 
 use candle_core::{Device, Tensor};
 use cccm_eval::{BoxError, Classifier, ClassifierConfig, ClassifierTraining, Error, LabelledBatch};
-use cccm_sched::{LabelKind, Streams};
+use cccm_labels::LabelKind;
+use cccm_sched::Streams;
 
 const PX: usize = 10;
 

@@ -1,14 +1,18 @@
 #![doc = include_str!("../README.md")]
 
 mod grid;
+mod matrix;
 mod pixels;
 mod plot;
 mod png_file;
+mod stack;
 mod table;
 mod text;
 
 pub use grid::{GridPicture, Marks};
+pub use matrix::Matrix;
 pub use pixels::{PixelRange, levels, rgb_image};
 pub use plot::{Axis, Dash, Figure, Key, Level, Line, Look, Marker, Panel, Point, Scale, escape};
 pub use png_file::{encode_png, write_png};
+pub use stack::{below, beside};
 pub use table::aligned;

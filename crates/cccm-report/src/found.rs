@@ -6,8 +6,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use cccm_labels::LabelKind;
 use cccm_run::{CONFIG, PROVENANCE, steps_of_change};
-use cccm_sched::LabelKind;
 use cccm_unet::{Error, ModelConfig};
 use toml::{Table, Value};
 
@@ -186,7 +186,7 @@ impl Run {
             changes: steps_of_change(root)?,
             curve: if metrics.is_file() { Curve::read(&metrics)? } else { Curve::default() },
             searches,
-            labels: config.map(|config| config.labels).unwrap_or_default(),
+            labels: config.map(|config| config.labels.kinds().to_vec()).unwrap_or_default(),
             settings,
         })
     }

@@ -2,16 +2,15 @@
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
-use cccm_sched::LabelKind;
-use image::{Rgb, RgbImage, imageops};
+use cccm_labels::{LabelKind, Vocabulary, usual_kind};
+use cccm_render::{GridPicture, Marks, Matrix, PixelRange, below, beside};
+use cccm_scores::first_pictures;
+use image::RgbImage;
 
 use crate::found::Evaluation;
 use crate::models::Model;
 use crate::rows::{label_name, labels, steps_text};
-use cccm_render::{GridPicture, Marks, PixelRange};
-use cccm_scores::first_pictures;
 
-const BACKGROUND: Rgb<u8> = Rgb([255, 255, 255]);
 /// Pairs of each kind, seen and unseen, in `before_after.png`, at most.
 const PAIRS_PER_KIND: usize = 8;
 const FRAMED: &str = "framed: pairs that no training image shows";
@@ -107,21 +106,21 @@ fn shown(model: &Model) -> Result<Vec<Shown<'_>>> {
 }
 
 fn matrix(shown: &Shown<'_>, labels: &[LabelKind]) -> Result<RgbImage> {
-    let combinations = &shown.evaluation.record.scores.accuracy.combinations;
-    let names = |kind: usize| -> Vec<String> {
-        let count = shown.evaluation.record.scores.accuracy.labels.get(kind).map_or(0, Vec::len);
-        (0..count as u32).map(|label| label_name(labels, kind, label)).collect()
+    let accuracy = &shown.evaluation.record.scores.accuracy;
+    let kinds = accuracy.labels.iter().enumerate().map(|(kind, of)| {
+        let name = labels.get(kind).map_or_else(|| usual_kind(kind), |kind| kind.kind.clone());
+        LabelKind::new(name, (0..of.len() as u32).map(|label| label_name(labels, kind, label)))
+    });
+    let vocabulary = Vocabulary::new(kinds)?;
+    let is_unseen = |place: usize| !accuracy.combinations[place].seen;
+    let matrix = Matrix {
+        vocabulary: &vocabulary,
+        per_combination: 1,
+        row_label: &|name, _| name.to_owned(),
+        title: Some(&shown.name),
+        framed: Some((&is_unseen, FRAMED)),
     };
-    let columns = names(1);
-    let framed = combinations.iter().enumerate().filter(|(_, combination)| !combination.seen);
-    let picture = GridPicture {
-        columns: columns.len(),
-        column_labels: columns,
-        row_labels: names(0),
-        title: Some(shown.name.clone()),
-        marks: Some(Marks { images: framed.map(|(pair, _)| pair).collect(), meaning: FRAMED.to_owned() }),
-    };
-    picture
+    matrix
         .draw(&shown.pictures, PixelRange::Symmetric)
         .with_context(|| format!("cannot show the pictures of {}", shown.evaluation.folder.display()))
 }
@@ -129,30 +128,6 @@ fn matrix(shown: &Shown<'_>, labels: &[LabelKind]) -> Result<RgbImage> {
 fn name_of(labels: &[LabelKind], pair: &[u32]) -> String {
     let names = pair.iter().enumerate().map(|(kind, label)| label_name(labels, kind, *label));
     names.collect::<Vec<_>>().join(" ")
-}
-
-/// Pictures from left to right.
-fn beside(pictures: &[RgbImage]) -> Option<RgbImage> {
-    let height = pictures.iter().map(RgbImage::height).max()?;
-    let mut all = RgbImage::from_pixel(pictures.iter().map(RgbImage::width).sum(), height, BACKGROUND);
-    let mut left = 0;
-    for picture in pictures {
-        imageops::replace(&mut all, picture, left, 0);
-        left += i64::from(picture.width());
-    }
-    Some(all)
-}
-
-/// Pictures from top to bottom.
-fn below(pictures: &[RgbImage]) -> Option<RgbImage> {
-    let width = pictures.iter().map(RgbImage::width).max()?;
-    let mut all = RgbImage::from_pixel(width, pictures.iter().map(RgbImage::height).sum(), BACKGROUND);
-    let mut top = 0;
-    for picture in pictures {
-        imageops::replace(&mut all, picture, 0, top);
-        top += i64::from(picture.height());
-    }
-    Some(all)
 }
 
 #[cfg(test)]
@@ -164,16 +139,5 @@ mod tests {
         assert_eq!(spread(&[3, 5, 7, 9, 11], 2), [3, 7]);
         assert_eq!(spread(&[3, 5], 8), [3, 5]);
         assert_eq!(spread(&[], 8), [0; 0]);
-    }
-
-    #[test]
-    fn pictures_are_put_together_whole() {
-        let picture = |width, height, level| RgbImage::from_pixel(width, height, Rgb([level; 3]));
-        let row = beside(&[picture(2, 3, 1), picture(4, 1, 2)]).unwrap();
-        assert_eq!((row.dimensions(), row.get_pixel(1, 2)[0], row.get_pixel(2, 0)[0]), ((6, 3), 1, 2));
-        assert_eq!(row.get_pixel(2, 1), &BACKGROUND);
-        let all = below(&[row, picture(1, 1, 3)]).unwrap();
-        assert_eq!((all.dimensions(), all.get_pixel(0, 3)[0]), ((6, 4), 3));
-        assert!(beside(&[]).is_none() && below(&[]).is_none());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
 use cccm_eval::{Accuracy, Proportion};
-use cccm_sched::LabelKind;
+use cccm_labels::LabelKind;
 use cccm_unet::Role;
 use serde::Serialize;
 

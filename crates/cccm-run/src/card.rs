@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use cccm_sched::LabelKind;
+use cccm_labels::LabelKind;
 use cccm_unet::{ModelConfig, Role};
 use serde::Serialize;
 
 use crate::setting::{OnCard, Setting};
 use crate::settings::all_settings;
-use crate::shell::as_value;
+use crate::shell::label_flags;
 
 /// What a run's settings tell, in the order of the settings.
 pub fn training_facts(settings: &impl Serialize) -> Vec<(String, String)> {
@@ -37,12 +37,10 @@ pub fn model_card(config: &ModelConfig, facts: &[(String, String)], weights_sha2
         Role::Student => ("student, a compositional consistency model", "consistency-model"),
         Role::Teacher => ("teacher, a compositional conditional diffusion model", "diffusion"),
     };
-    let names = |index: usize| config.labels.get(index).map_or(&[][..], |kind| kind.names.as_slice());
-    let (attributes, objects) = (names(0), names(1));
-    let (attribute, object) =
-        (attributes.first().map_or("", String::as_str), objects.first().map_or("", String::as_str));
-    let (attribute, object) = (as_value("--attribute", attribute), as_value("--object", object));
-    let px = config.image_px;
+    let counts: Vec<String> = config.labels.counts().iter().map(usize::to_string).collect();
+    let first = config.labels.combinations().next().unwrap_or(config.labels.null());
+    let labels = label_flags(&config.labels, &first);
+    let (px, noun) = (config.image_px, config.labels.noun());
     let sampling = match config.role {
         Role::Student => " --steps 4",
         Role::Teacher => "",
@@ -65,7 +63,7 @@ pub fn model_card(config: &ModelConfig, facts: &[(String, String)], weights_sha2
          # license: \n\
          ---\n\n\
          # CCCM {kind}\n\n\
-         Draws {px}×{px} pictures of pairs of labels, {} × {}, also of pairs that no training image showed.\n\n\
+         Draws {px}×{px} pictures of {noun}s of labels, {}, also of {noun}s that no training image showed.\n\n\
          {}\n\
          | | |\n\
          | --- | --- |\n\
@@ -73,7 +71,7 @@ pub fn model_card(config: &ModelConfig, facts: &[(String, String)], weights_sha2
          ## Use it\n\n\
          With `cccm`, from this directory or from the Hub (`--checkpoint hf://OWNER/NAME`):\n\n\
          ```console\n\
-         $ cccm sample --checkpoint . {attribute} {object}{sampling}\n\
+         $ cccm sample --checkpoint . {labels}{sampling}\n\
          ```\n\n\
          In PyTorch the tensors have the names of the published code's modules:\n\n\
          ```python\n\
@@ -82,9 +80,8 @@ pub fn model_card(config: &ModelConfig, facts: &[(String, String)], weights_sha2
          ```\n\n\
          `config.json` has the sizes to build `model` with, the labels in the order of their indices, the noise \
          schedule{}.\n",
-        attributes.len(),
-        objects.len(),
-        config.labels.iter().map(label_line).collect::<String>(),
+        counts.join(" × "),
+        config.labels.kinds().iter().map(label_line).collect::<String>(),
         if config.student.is_some() { " and what the student was trained for" } else { "" },
     )
 }
@@ -136,15 +133,12 @@ fn config_facts(config: &ModelConfig) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cccm_labels::Vocabulary;
     use cccm_sched::{ScheduleConfig, StudentConfig};
     use cccm_unet::UNetConfig;
 
     fn teacher() -> ModelConfig {
-        let kind = |kind: &str, names: &[&str]| LabelKind {
-            kind: kind.into(),
-            names: names.iter().map(ToString::to_string).collect(),
-        };
-        let labels = vec![kind("attribute", &["red", "blue"]), kind("object", &["0", "1", "2"])];
+        let labels = Vocabulary::of_pairs(vec!["red", "blue"], vec!["0", "1", "2"]).unwrap();
         ModelConfig::teacher(UNetConfig::colored_mnist_32(), 32, labels, ScheduleConfig::default())
     }
 
@@ -180,13 +174,13 @@ mod tests {
 
     #[test]
     fn labels_of_others_are_no_commands_and_no_markup() {
-        let mut config = teacher();
-        config.labels[0].names = vec!["$(rm -rf ~)".into(), "<script>x</script>".into()];
-        config.labels[1].names = vec!["-x".into(), "[a](b)|`c`".into(), "2".into()];
+        let labels =
+            Vocabulary::of_pairs(vec!["$(rm -rf ~)", "<script>x<-script>"], vec!["-x", "[a](b)|`c`", "2"]);
+        let config = ModelConfig { labels: labels.unwrap(), ..teacher() };
         let card = model_card(&config, &[("origin".into(), "a|<b>\nc".into())], "");
         for words in [
             "cccm sample --checkpoint . --attribute '$(rm -rf ~)' --object=-x\n",
-            "- attribute: $(rm -rf \\~), &lt;script&gt;x&lt;/script&gt;\n",
+            "- attribute: $(rm -rf \\~), &lt;script&gt;x&lt;-script&gt;\n",
             "- object: -x, \\[a\\](b)\\|\\`c\\`, 2\n",
             "| origin | a\\|&lt;b&gt; c |\n",
         ] {

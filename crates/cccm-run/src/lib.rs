@@ -29,6 +29,7 @@ pub use setting::{Effect, Negative, OnCard, Setting, SettingGroup, SettingValue,
 pub use settings::{
     DataSettings, DistillSettings, DrawSettings, Dtype, GuidanceSettings, GuidanceStart, ImageSampling,
     NetworkSettings, OptimSettings, Recipe, RunSettings, TeacherSettings, TrajectoryPairs, all_settings,
+    known_labels,
 };
 pub use start::{Start, beyond_recipe, resolve};
 pub use whole::write_atomically;

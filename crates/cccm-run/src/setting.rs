@@ -55,6 +55,8 @@ pub enum Values {
     Exactly(usize),
     /// One or more.
     Several,
+    /// One or more, and more of them every time that the flag is given.
+    Gathered,
     /// One or more in one word, between commas.
     List,
 }

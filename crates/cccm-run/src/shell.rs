@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use cccm_labels::{Combination, LabelKind, Vocabulary};
 use toml::{Table, Value};
 
 /// Settings as flags.
@@ -42,6 +43,19 @@ pub fn quoted(text: impl Display) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// The flags of `cccm sample` that ask for a combination.
+pub fn label_flags(vocabulary: &Vocabulary, combination: &Combination) -> String {
+    let flag = |(place, (kind, label)): (usize, (&LabelKind, &u32))| {
+        let name = kind.name_of(*label);
+        match (place, kind.kind.as_str()) {
+            (0, "attribute") | (1, "object") => as_value(&format!("--{}", kind.kind), &name),
+            (_, kind) => as_value("--label", &format!("{kind}={name}")),
+        }
+    };
+    let labels = vocabulary.kinds().iter().zip(combination.iter()).enumerate();
+    labels.map(flag).collect::<Vec<_>>().join(" ")
+}
+
 /// A flag with its value, which may begin like a flag itself.
 pub fn as_value(flag: &str, value: &str) -> String {
     let between = if value.starts_with('-') { '=' } else { ' ' };
@@ -63,5 +77,17 @@ mod tests {
         assert_eq!(quoted("a\x1b[2J'b"), r"$'a\u001b[2J\'b'");
         assert_eq!(as_value("--object", "-x y"), "--object='-x y'");
         assert_eq!(as_value("--object", "a"), "--object a");
+    }
+
+    #[test]
+    fn labels_are_asked_for_by_the_flags_that_know_them() {
+        let pairs = Vocabulary::of_pairs(["red"], ["-x"]).unwrap();
+        assert_eq!(label_flags(&pairs, &Combination::from([0, 0])), "--attribute red --object=-x");
+        let named =
+            Vocabulary::new([LabelKind::new("hair colour", ["red"]), LabelKind::new("object", ["a b"])]);
+        assert_eq!(
+            label_flags(&named.unwrap(), &Combination::from([0, 0])),
+            "--label 'hair colour=red' --object 'a b'"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Any number of images, in batches that a device takes.
 
 use candle_core::{Device, Tensor};
+use cccm_labels::Combination;
 use cccm_sched::{Denoiser, Streams};
 
 use crate::{Error, Result, SampleStep, Sampler, SeededNoise};
@@ -33,7 +34,7 @@ pub struct BatchSampler<'a> {
 impl BatchSampler<'_> {
     /// One image for every entry, `(n, 3, px, px)`, about `[-1, 1]`, on the device.
     /// - `first`: place of the first entry, in a list that is sampled in parts
-    /// - `labels`: per image one index per label kind; at least one image
+    /// - `labels`: per image its combination, all of as many kinds; at least one image
     /// - `progress`: is told how many of these images are done
     ///
     /// # Errors
@@ -41,7 +42,7 @@ impl BatchSampler<'_> {
     pub fn images(
         &self,
         first: usize,
-        labels: &[Vec<u32>],
+        labels: &[Combination],
         progress: &mut dyn FnMut(usize),
     ) -> Result<Tensor> {
         let item_shape = [3, self.image_px, self.image_px];
@@ -57,7 +58,7 @@ impl BatchSampler<'_> {
             let place = first + index * batch;
             let samples = place as u64..(place + part.len()) as u64;
             let noise = SeededNoise::new(self.streams, samples, item_shape, self.device);
-            let kinds = part.first().map_or(0, Vec::len);
+            let kinds = part.first().map_or(0, |combination| combination.len());
             let of_kind = |kind: usize| {
                 let labels = part.iter().map(|labels| labels.get(kind).copied().unwrap_or_default());
                 Tensor::from_iter(labels, self.device)
@@ -110,7 +111,7 @@ mod tests {
     fn parts_of_a_batch_are_pieces_of_the_whole() -> Result<()> {
         let sampler = sampler()?;
         let images = drawn_by(&sampler, &|| false);
-        let labels = vec![vec![0, 1]; 2 * BATCH + 1];
+        let labels = vec![Combination::from([0, 1]); 2 * BATCH + 1];
         let values = |images: &Tensor| images.flatten_all()?.to_vec1::<f32>();
         let whole = values(&images.images(0, &labels, &mut |_| ())?)?;
         let mut parts = Vec::new();
@@ -124,7 +125,7 @@ mod tests {
     #[test]
     fn a_stop_ends_the_sampling_by_name() -> Result<()> {
         let sampler = sampler()?;
-        let stopped = drawn_by(&sampler, &|| true).images(0, &[vec![0, 1]], &mut |_| ());
+        let stopped = drawn_by(&sampler, &|| true).images(0, &[[0, 1].into()], &mut |_| ());
         assert!(matches!(stopped, Err(Error::Stopped)));
         Ok(())
     }

@@ -1,20 +1,8 @@
 //! The one thing that samplers and losses know about a network.
 
 use candle_core::{Result, Tensor};
-use serde::{Deserialize, Serialize};
 
 use crate::Draws;
-
-/// One kind of label (attribute, object, …) and the names of its labels; an index is a place in `names`, and the
-/// index after the last is the null token ("this label is dropped").
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LabelKind {
-    /// What the labels say, for example `attribute`.
-    pub kind: String,
-    /// Names in index order; trained networks depend on the order.
-    pub names: Vec<String>,
-}
 
 /// What an image should show, for each sample of a batch.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ mod thresholding;
 
 pub use boundary::Boundary;
 pub use ddim::{SolverGrid, ddim_timesteps, doubling_solver_steps};
-pub use denoiser::{Conditions, Denoiser, LabelKind};
+pub use denoiser::{Conditions, Denoiser};
 pub use dpm_solver::DpmSolver;
 pub use error::{Error, Result};
 pub use fuse::{FuseClock, FuseSchedule};

@@ -6,20 +6,23 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Result;
-use cccm_data::{Dataset, PairFilter, Shapes, ShapesConfig};
+use cccm_data::{CombinationFilter, Dataset, Shapes, ShapesConfig};
 use cccm_eval::ClassifierTraining;
-use cccm_sched::LabelKind;
 use cccm_scores::{Judge, Keep, RealImages};
 
 fn main() -> Result<()> {
     let shapes = |seed| -> Result<Arc<dyn Dataset>> {
-        let pairs = PairFilter::all();
-        Ok(Arc::new(Shapes::new(&ShapesConfig { image_px: 16, images_per_pair: 20, seed, pairs })?))
+        let combinations = CombinationFilter::all();
+        Ok(Arc::new(Shapes::new(&ShapesConfig {
+            image_px: 16,
+            images_per_combination: 20,
+            seed,
+            sized: false,
+            combinations,
+        })?))
     };
     let train = shapes(0)?;
-    let names = train.vocabulary().clone();
-    let labels = [("attribute", names.attributes), ("object", names.objects)]
-        .map(|(kind, names)| LabelKind { kind: kind.to_owned(), names });
+    let labels = train.vocabulary().kinds().to_vec();
     let real = RealImages { learnt: Arc::clone(&train), train, test: shapes(1)?, held_out: BTreeSet::new() };
     let training = ClassifierTraining { steps: 100, ..ClassifierTraining::default() };
     let keep = Keep::File(std::env::temp_dir().join("shapes.safetensors"));

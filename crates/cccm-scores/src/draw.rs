@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
-use cccm_data::Pair;
+use cccm_data::Combination;
 use cccm_render::{PixelRange, levels};
 use safetensors::SafeTensors;
 
@@ -27,8 +27,8 @@ const SECS: &str = "secs";
 
 /// Pictures, and what drawing them took.
 pub struct Samples {
-    /// The pair of each picture.
-    pub pairs: Vec<Pair>,
+    /// The combination of each picture.
+    pub combinations: Vec<Combination>,
     /// `(n, 3, px, px)`, `f32` in `[-1, 1]`, on the CPU: of 256 levels, as files would hold them.
     pub images: Tensor,
     /// Seconds that it took.
@@ -37,22 +37,21 @@ pub struct Samples {
 
 impl Samples {
     /// Samples the pictures, or reads those that are kept in `folder` from the same settings.
-    /// - `pairs`: one picture each, in this order
+    /// - `combinations`: one picture each, in this order
     ///
     /// # Errors
     /// When the sampler fails, or the folder cannot be read or written.
     pub fn draw(
         sampler: &BatchSampler<'_>,
-        pairs: Vec<Pair>,
+        combinations: Vec<Combination>,
         settings: &SampleSettings,
         folder: &Path,
         watch: &Watch<'_>,
     ) -> Result<Self> {
         prepare(folder, settings)?;
-        let labels = labels(&pairs);
-        let told = |done| watch(Progress { work: Work::Pictures, done, total: pairs.len() });
+        let told = |done| watch(Progress { work: Work::Pictures, done, total: combinations.len() });
         let (mut parts, mut secs) = (Vec::new(), 0.0);
-        for (number, part) in labels.chunks(PART).enumerate() {
+        for (number, part) in combinations.chunks(PART).enumerate() {
             let path = part_path(folder, number);
             let first = number * PART;
             let (images, part_secs) = if path.exists() {
@@ -69,23 +68,19 @@ impl Samples {
             secs += part_secs;
             parts.push(images);
         }
-        Ok(Self { pairs, images: from_levels(&Tensor::cat(&parts, 0)?)?, secs })
+        Ok(Self { combinations, images: from_levels(&Tensor::cat(&parts, 0)?)?, secs })
     }
 
     /// Samples the pictures, and keeps none.
     ///
     /// # Errors
     /// When the sampler fails.
-    pub fn fresh(sampler: &BatchSampler<'_>, pairs: Vec<Pair>) -> Result<Self> {
+    pub fn fresh(sampler: &BatchSampler<'_>, combinations: Vec<Combination>) -> Result<Self> {
         let started = Instant::now();
-        let images = sampler.images(0, &labels(&pairs), &mut |_| ())?;
+        let images = sampler.images(0, &combinations, &mut |_| ())?;
         let secs = started.elapsed().as_secs_f64();
-        Ok(Self { pairs, images: from_levels(&levels(&images, PixelRange::Symmetric)?)?, secs })
+        Ok(Self { combinations, images: from_levels(&levels(&images, PixelRange::Symmetric)?)?, secs })
     }
-}
-
-fn labels(pairs: &[Pair]) -> Vec<Vec<u32>> {
-    pairs.iter().map(|pair| pair.labels()).collect()
 }
 
 /// From levels 0 to 255 to `f32` in `[-1, 1]`.

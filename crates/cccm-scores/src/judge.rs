@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use cccm_data::{Batch, Dataset, Loader, LoaderConfig, Pair, Subset};
+use cccm_data::{Batch, Combination, Dataset, Loader, LoaderConfig, Subset};
 use cccm_eval::{Accuracy, BoxError, Classifier, ClassifierConfig, ClassifierTraining, LabelledBatch};
+use cccm_labels::LabelKind;
 use cccm_run::write_atomically;
-use cccm_sched::LabelKind;
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 
@@ -19,7 +19,7 @@ use crate::real::{RealImages, load};
 
 /// Images of a classifier's training batch.
 const BATCH: usize = 64;
-/// Real images of a pair that a classifier is tested with, at most.
+/// Real images of a combination that a classifier is tested with, at most.
 const TEST_PER_PAIR: usize = 200;
 /// Changes with whatever makes another classifier of the same images.
 const VERSION: &str = "classifier 1";
@@ -83,7 +83,7 @@ impl Judge {
         };
         let accuracy = test(&classifier, real)?;
         tracing::info!(
-            "the classifier recognises both labels of {:.1} % of {} real images that it did not learn from",
+            "the classifier recognises all labels of {:.1} % of {} real images that it did not learn from",
             100.0 * accuracy.all.rate,
             accuracy.all.of
         );
@@ -184,8 +184,8 @@ fn train(
         if interrupted() {
             return Err("asked to stop".into());
         }
-        let Batch { x_0, attributes, objects, .. } = batch?;
-        Ok(LabelledBatch { images: x_0, labels: vec![attributes, objects] })
+        let Batch { x_0, labels, .. } = batch?;
+        Ok(LabelledBatch { images: x_0, labels })
     });
     let total = training.steps as usize;
     let told = &mut |step| watch(Progress { work: Work::Classifier, done: step as usize, total });
@@ -198,27 +198,22 @@ fn train(
 fn test(classifier: &Classifier, real: &RealImages) -> Result<Accuracy> {
     let images = Subset::balanced(Arc::clone(&real.test), TEST_PER_PAIR)?;
     let all: Vec<usize> = (0..images.len()).collect();
-    let pairs: Vec<Pair> = all.iter().map(|index| images.pair(*index)).collect();
+    let combinations: Vec<Combination> = all.iter().map(|index| images.combination(*index)).collect();
     let answers = classifier.answer(&load(&images, &all)?)?;
-    accuracy(classifier.config(), &pairs, &answers.labels, real)
+    accuracy(classifier.config(), &combinations, &answers.labels, real)
 }
 
-/// How many of the pairs are recognised.
+/// How many of the combinations are recognised.
 pub(crate) fn accuracy(
     config: &ClassifierConfig,
-    pairs: &[Pair],
+    combinations: &[Combination],
     answered: &[Vec<u32>],
     real: &RealImages,
 ) -> Result<Accuracy> {
     let counts: Vec<usize> = config.labels.iter().map(|kind| kind.names.len()).collect();
-    let seen = |labels: &[u32]| match labels {
-        &[attribute, object] => !real.held_out.contains(&Pair { attribute, object }),
-        _ => true,
-    };
-    Ok(Accuracy::new(&wanted(pairs), answered, &counts, &seen)?)
-}
-
-/// The labels of pairs, as they are counted.
-fn wanted(pairs: &[Pair]) -> [Vec<u32>; 2] {
-    [pairs.iter().map(|pair| pair.attribute).collect(), pairs.iter().map(|pair| pair.object).collect()]
+    let seen = |labels: &[u32]| !real.held_out.contains(&Combination::new(labels.iter().copied()));
+    // The labels as they are counted, kind by kind.
+    let wanted: Vec<Vec<u32>> =
+        (0..counts.len()).map(|kind| combinations.iter().map(|labels| labels[kind]).collect()).collect();
+    Ok(Accuracy::new(&wanted, answered, &counts, &seen)?)
 }

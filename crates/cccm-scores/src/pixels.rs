@@ -1,16 +1,16 @@
-//! Distances of pixels from real images: of all pairs, of seen ones and of unseen ones.
+//! Distances of pixels from real images: of all combinations, of seen ones and of unseen ones.
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 use candle_core::Tensor;
-use cccm_data::Pair;
 use cccm_eval::{PixelDistances, PixelReference};
+use cccm_labels::{Combination, Vocabulary};
 use cccm_sched::Streams;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::comparing::{MIN_ROWS, SEED, group_of};
+use crate::comparing::{MIN_ROWS, SEED};
 
 /// Values of the real images that are kept in memory for a moment, at most: half a gibibyte.
 const MAX_VALUES: usize = 1 << 27;
@@ -18,15 +18,15 @@ const MAX_VALUES: usize = 1 << 27;
 /// Distances of pixels; each absent where there are too few pictures or real images, or where they are too small.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct PixelScores {
-    /// On all pairs.
+    /// On all combinations.
     pub all: Option<PixelDistances>,
-    /// On pairs of training images.
+    /// On combinations of training images.
     pub seen: Option<PixelDistances>,
     /// On all others.
     pub unseen: Option<PixelDistances>,
 }
 
-/// A set of pairs.
+/// A set of combinations.
 #[derive(Clone, Copy)]
 enum Part {
     All,
@@ -37,56 +37,66 @@ enum Part {
 impl Part {
     const EVERY: [Self; 3] = [Self::All, Self::Seen, Self::Unseen];
 
-    fn holds(self, pair: &Pair, is_unseen: &dyn Fn(&Pair) -> bool) -> bool {
+    fn holds(self, combination: &Combination, is_unseen: &dyn Fn(&Combination) -> bool) -> bool {
         match self {
             Self::All => true,
-            Self::Seen => !is_unseen(pair),
-            Self::Unseen => is_unseen(pair),
+            Self::Seen => !is_unseen(combination),
+            Self::Unseen => is_unseen(combination),
         }
     }
 }
 
 /// What pixels are compared with.
 pub(super) struct PixelReferences {
-    /// Of all pairs, of seen ones, of unseen ones.
+    /// Of all combinations, of seen ones, of unseen ones.
     parts: [Option<PixelReference>; 3],
 }
 
-/// Real images, gathered part by part: of every pair as many as memory allows.
+/// Real images, gathered part by part: of every combination as many as memory allows.
 pub(super) struct RealPixels {
     images: Vec<Tensor>,
-    pairs: Vec<Pair>,
-    counts: BTreeMap<Pair, usize>,
-    per_pair: usize,
+    combinations: Vec<Combination>,
+    counts: BTreeMap<Combination, usize>,
+    per_combination: usize,
 }
 
 impl RealPixels {
-    /// - `pairs`: how many there are
-    pub(super) fn new(pairs: usize, image_px: usize) -> Self {
-        let per_pair = MAX_VALUES / (3 * image_px * image_px * pairs).max(1);
-        Self { images: Vec::new(), pairs: Vec::new(), counts: BTreeMap::new(), per_pair: per_pair.max(1) }
+    /// - `combinations`: how many there are
+    pub(super) fn new(combinations: usize, image_px: usize) -> Self {
+        let per_combination = MAX_VALUES / (3 * image_px * image_px * combinations).max(1);
+        Self {
+            images: Vec::new(),
+            combinations: Vec::new(),
+            counts: BTreeMap::new(),
+            per_combination: per_combination.max(1),
+        }
     }
 
-    /// - `images`: `(n, 3, px, px)`, in `[-1, 1]`, one for each of `pairs`
-    pub(super) fn add(&mut self, images: &Tensor, pairs: &[Pair]) -> Result<()> {
-        let mut is_kept = |pair: &Pair| {
-            let count = self.counts.entry(*pair).or_default();
+    /// - `images`: `(n, 3, px, px)`, in `[-1, 1]`, one for each of `combinations`
+    pub(super) fn add(&mut self, images: &Tensor, combinations: &[Combination]) -> Result<()> {
+        let mut is_kept = |combination: &Combination| {
+            let count = self.counts.entry(*combination).or_default();
             *count += 1;
-            *count <= self.per_pair
+            *count <= self.per_combination
         };
-        let kept: Vec<usize> = (0..pairs.len()).filter(|row| is_kept(&pairs[*row])).collect();
+        let kept: Vec<usize> = (0..combinations.len()).filter(|row| is_kept(&combinations[*row])).collect();
         if !kept.is_empty() {
             self.images.push(rows(images, &kept)?);
-            self.pairs.extend(kept.into_iter().map(|row| pairs[row]));
+            self.combinations.extend(kept.into_iter().map(|row| combinations[row]));
         }
         Ok(())
     }
 
     /// Prepares them for comparison.
-    pub(super) fn reference(self, is_unseen: &(dyn Fn(&Pair) -> bool + Sync)) -> Result<PixelReferences> {
+    pub(super) fn reference(
+        self,
+        is_unseen: &(dyn Fn(&Combination) -> bool + Sync),
+    ) -> Result<PixelReferences> {
         let images = Tensor::cat(&self.images, 0)?;
         let [all, seen, unseen] = Part::EVERY.map(|part| -> Result<Option<PixelReference>> {
-            let Some((images, _)) = select(&images, &self.pairs, part, is_unseen)? else { return Ok(None) };
+            let Some((images, _)) = select(&images, &self.combinations, part, is_unseen)? else {
+                return Ok(None);
+            };
             Ok(Some(PixelReference::new(&images, &Streams::new(SEED))?))
         });
         Ok(PixelReferences { parts: [all?, seen?, unseen?] })
@@ -95,18 +105,21 @@ impl RealPixels {
 
 impl PixelReferences {
     /// Compares pictures.
-    /// - `images`: `(n, 3, px, px)`, in `[-1, 1]`, one for each of `pairs`
+    /// - `images`: `(n, 3, px, px)`, in `[-1, 1]`, one for each of `combinations`
     pub(super) fn score(
         &self,
         images: &Tensor,
-        pairs: &[Pair],
-        objects: usize,
-        is_unseen: &(dyn Fn(&Pair) -> bool + Sync),
+        combinations: &[Combination],
+        vocabulary: &Vocabulary,
+        is_unseen: &(dyn Fn(&Combination) -> bool + Sync),
     ) -> Result<PixelScores> {
         let score = |(part, reference): (Part, &Option<PixelReference>)| -> Result<_> {
             let Some(reference) = reference else { return Ok(None) };
-            let Some((images, rows)) = select(images, pairs, part, is_unseen)? else { return Ok(None) };
-            let groups: Vec<usize> = rows.into_iter().map(|row| group_of(&pairs[row], objects)).collect();
+            let Some((images, rows)) = select(images, combinations, part, is_unseen)? else {
+                return Ok(None);
+            };
+            let groups: Vec<usize> =
+                rows.into_iter().map(|row| vocabulary.place_of(&combinations[row])).collect();
             Ok(Some(reference.distances(&images, &groups)?))
         };
         // Much of each is one thread's.
@@ -117,15 +130,16 @@ impl PixelReferences {
     }
 }
 
-/// The images of some pairs, and their rows; none if they are too few or too small to compare.
+/// The images of some combinations, and their rows; none if they are too few or too small to compare.
 fn select(
     images: &Tensor,
-    pairs: &[Pair],
+    combinations: &[Combination],
     part: Part,
-    is_unseen: &(dyn Fn(&Pair) -> bool + Sync),
+    is_unseen: &(dyn Fn(&Combination) -> bool + Sync),
 ) -> Result<Option<(Tensor, Vec<usize>)>> {
     let (_, _, h, w) = images.dims4()?;
-    let kept: Vec<usize> = (0..pairs.len()).filter(|row| part.holds(&pairs[*row], is_unseen)).collect();
+    let kept: Vec<usize> =
+        (0..combinations.len()).filter(|row| part.holds(&combinations[*row], is_unseen)).collect();
     if kept.len() < MIN_ROWS || h.min(w) < PixelReference::MIN_PX {
         return Ok(None);
     }
@@ -143,8 +157,12 @@ mod tests {
 
     use super::*;
 
-    fn pair(object: u32) -> Pair {
-        Pair { attribute: 0, object }
+    fn combination(object: u32) -> Combination {
+        Combination::from([0, object])
+    }
+
+    fn vocabulary() -> Vocabulary {
+        Vocabulary::of_pairs(vec!["a"], vec!["x", "y"]).unwrap()
     }
 
     fn levels(values: &[f32]) -> Tensor {
@@ -155,12 +173,12 @@ mod tests {
     #[test]
     fn each_part_is_compared_with_its_own_pairs() -> Result<()> {
         let mut real = RealPixels::new(2, 8);
-        let pairs = [vec![pair(0); 10], vec![pair(1); 10]].concat();
-        real.add(&levels(&[[-1.0; 10], [0.5; 10]].concat()), &pairs)?;
-        let is_unseen = |pair: &Pair| pair.object == 1;
+        let combinations = [vec![combination(0); 10], vec![combination(1); 10]].concat();
+        real.add(&levels(&[[-1.0; 10], [0.5; 10]].concat()), &combinations)?;
+        let is_unseen = |combination: &Combination| combination[1] == 1;
         let reference = real.reference(&is_unseen)?;
         let ours = levels(&[[-0.9; 10], [0.5; 10]].concat());
-        let scores = reference.score(&ours, &pairs, 2, &is_unseen)?;
+        let scores = reference.score(&ours, &combinations, &vocabulary(), &is_unseen)?;
         let distance =
             |part: &Option<PixelDistances>| part.as_ref().map(|part| (part.images, part.pixels.value));
         // 48 halved pixels, each 0.1 off.
@@ -173,19 +191,19 @@ mod tests {
         assert!(background(&scores.seen).is_some_and(|of| (of.distance.value - 12.75).abs() < 1e-3));
         assert!(background(&scores.all).is_none(), "two backgrounds are none that is known");
 
-        let few = reference.score(&levels(&[-0.9; 5]), &pairs[8..13], 2, &is_unseen)?;
+        let few = reference.score(&levels(&[-0.9; 5]), &combinations[8..13], &vocabulary(), &is_unseen)?;
         assert!(few.all.is_none() && few.seen.is_none());
         Ok(())
     }
 
     #[test]
     fn of_every_pair_as_many_real_images_are_kept_as_memory_allows() -> Result<()> {
-        let mut real = RealPixels { per_pair: 2, ..RealPixels::new(2, 8) };
-        real.add(&levels(&[0.0; 3]), &[pair(0), pair(0), pair(0)])?;
-        real.add(&levels(&[0.0; 2]), &[pair(0), pair(1)])?;
-        assert_eq!(real.pairs, [pair(0), pair(0), pair(1)]);
-        assert_eq!(RealPixels::new(50, 32).per_pair, 873);
-        assert_eq!(RealPixels::new(50, 4096).per_pair, 1);
+        let mut real = RealPixels { per_combination: 2, ..RealPixels::new(2, 8) };
+        real.add(&levels(&[0.0; 3]), &[combination(0), combination(0), combination(0)])?;
+        real.add(&levels(&[0.0; 2]), &[combination(0), combination(1)])?;
+        assert_eq!(real.combinations, [combination(0), combination(0), combination(1)]);
+        assert_eq!(RealPixels::new(50, 32).per_combination, 873);
+        assert_eq!(RealPixels::new(50, 4096).per_combination, 1);
         Ok(())
     }
 }

@@ -1,23 +1,23 @@
-//! Real images of every pair: those to learn from and compare with, and others to test with.
+//! Real images of every combination: those to learn from and compare with, and others to test with.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use cccm_data::{Dataset, Pair};
+use cccm_data::{Combination, Dataset};
 use rayon::prelude::*;
 
-/// Real images of every pair, held-out pairs among them where the data have those.
+/// Real images of every combination, held-out combinations among them where the data have those.
 pub struct RealImages {
     /// To learn from and to compare with.
     pub train: Arc<dyn Dataset>,
     /// Shares no image with `train`.
     pub test: Arc<dyn Dataset>,
-    /// What generators of these data learn from, but for the held-out pairs: of folders all images, `test` among them.
+    /// What generators of these data learn from, but for the held-out combinations: of folders all images, `test` among them.
     pub learnt: Arc<dyn Dataset>,
-    /// Pairs that generators did not see.
-    pub held_out: BTreeSet<Pair>,
+    /// Combinations that generators did not see.
+    pub held_out: BTreeSet<Combination>,
 }
 
 /// The images of a dataset in a row, `(n, 3, px, px)`, `f32` in `[-1, 1]`.

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use cccm_eval::Accuracy;
+use cccm_labels::LabelKind;
 use cccm_run::write_atomically;
-use cccm_sched::LabelKind;
 use cccm_unet::Role;
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -43,7 +43,7 @@ pub struct Record {
     pub classifier_accuracy: Accuracy,
     /// Of the pictures.
     pub scores: Scores,
-    /// Of real images that the classifier did not learn from, at most as many of each pair.
+    /// Of real images that the classifier did not learn from, at most as many of each combination.
     pub real: Scores,
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use cccm_data::{Dataset, Pair, Subset, Vocabulary, pair_counts};
+use cccm_data::{Combination, Dataset, Subset, Vocabulary, combination_counts};
 use cccm_eval::{
     Accuracy, Copies, Distances, Estimate, FeatureSet, Grouped, Nearest, frechet_distance, mean_distance,
     nearest_images,
@@ -13,7 +13,7 @@ use cccm_eval::{
 use cccm_sched::Streams;
 use serde::{Deserialize, Serialize};
 
-use crate::comparing::{MIN_ROWS, SEED, group_of};
+use crate::comparing::{MIN_ROWS, SEED};
 use crate::draw::Samples;
 use crate::features::Features;
 use crate::judge::{Judge, accuracy};
@@ -28,23 +28,23 @@ const LOADED_AT_ONCE: usize = 500;
 pub struct Scores {
     /// By the classifier.
     pub accuracy: Accuracy,
-    /// On features, from real images of the same pairs; absent where there are too few of either.
+    /// On features, from real images of the same combinations; absent where there are too few of either.
     pub all: Option<Distances>,
-    /// On pairs of training images.
+    /// On combinations of training images.
     pub seen: Option<Distances>,
     /// On all others.
     pub unseen: Option<Distances>,
-    /// On pixels, from real images of the same pairs; nothing in scores of before this.
+    /// On pixels, from real images of the same combinations; nothing in scores of before this.
     #[serde(default)]
     pub pixels: PixelScores,
-    /// Whether pictures of seen pairs are training images.
+    /// Whether pictures of seen combinations are training images.
     pub copies: Option<Copies>,
-    /// How near pictures are to real images of their own pair, in pixels; absent in scores of before this.
+    /// How near pictures are to real images of their own combination, in pixels; absent in scores of before this.
     #[serde(default)]
     pub to_nearest: Option<ToNearest>,
 }
 
-/// Distance from pictures to the nearest real image of their own pair: root mean square of the differences of pixels, which
+/// Distance from pictures to the nearest real image of their own combination: root mean square of the differences of pixels, which
 /// span -1 to 1; its mean over the pictures.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct ToNearest {
@@ -54,7 +54,7 @@ pub struct ToNearest {
     pub unseen: Option<Estimate>,
 }
 
-/// Two numbers about pictures of all pairs.
+/// Two numbers about pictures of all combinations.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Worth {
     /// Share of pictures whose every label is recognised.
@@ -68,39 +68,40 @@ pub struct Reference {
     real: RealImages,
     judge: Judge,
     features: Box<dyn Features>,
-    set: FeaturesOfPairs,
+    set: FeaturesOfCombinations,
     pixels: PixelReferences,
-    /// Of the seen pairs' real images for testing, found when they are asked for.
+    /// Of the seen combinations' real images for testing, found when they are asked for.
     held_out_nearest: OnceCell<Vec<Option<Nearest>>>,
 }
 
-/// Features, and the pair of each row.
-struct FeaturesOfPairs {
+/// Features, and the combination of each row.
+struct FeaturesOfCombinations {
     features: Tensor,
-    pairs: Vec<Pair>,
+    combinations: Vec<Combination>,
     groups: Vec<usize>,
 }
 
-impl FeaturesOfPairs {
-    fn new(features: Tensor, pairs: &[Pair], vocabulary: &Vocabulary) -> Self {
-        let groups = pairs.iter().map(|pair| group_of(pair, vocabulary.objects.len())).collect();
-        Self { features, groups, pairs: pairs.to_vec() }
+impl FeaturesOfCombinations {
+    fn new(features: Tensor, combinations: &[Combination], vocabulary: &Vocabulary) -> Self {
+        let groups = combinations.iter().map(|combination| vocabulary.place_of(combination)).collect();
+        Self { features, groups, combinations: combinations.to_vec() }
     }
 
     fn as_set(&self) -> FeatureSet<'_> {
         FeatureSet { features: &self.features, groups: &self.groups }
     }
 
-    /// The rows of some pairs; none if there are too few to compare.
-    fn of(&self, keep: &dyn Fn(&Pair) -> bool) -> Result<Option<Self>> {
-        let rows: Vec<usize> = (0..self.pairs.len()).filter(|row| keep(&self.pairs[*row])).collect();
+    /// The rows of some combinations; none if there are too few to compare.
+    fn of(&self, keep: &dyn Fn(&Combination) -> bool) -> Result<Option<Self>> {
+        let rows: Vec<usize> =
+            (0..self.combinations.len()).filter(|row| keep(&self.combinations[*row])).collect();
         if rows.len() < MIN_ROWS {
             return Ok(None);
         }
         let index = Tensor::from_iter(rows.iter().map(|row| *row as u32), self.features.device())?;
         Ok(Some(Self {
             features: self.features.index_select(&index, 0)?,
-            pairs: rows.iter().map(|row| self.pairs[*row]).collect(),
+            combinations: rows.iter().map(|row| self.combinations[*row]).collect(),
             groups: rows.iter().map(|row| self.groups[*row]).collect(),
         }))
     }
@@ -109,7 +110,7 @@ impl FeaturesOfPairs {
 impl Reference {
     /// Looks at the real images.
     /// - `features`: what distances are computed on
-    /// - `per_pair`: real images of each pair, at most
+    /// - `per_pair`: real images of each combination, at most
     ///
     /// # Errors
     /// When the images cannot be read.
@@ -117,24 +118,24 @@ impl Reference {
         real: RealImages,
         judge: Judge,
         features: Box<dyn Features>,
-        per_pair: usize,
+        per_combination: usize,
         watch: &Watch<'_>,
     ) -> Result<Self> {
-        let images = Subset::balanced(Arc::clone(&real.train), per_pair)?;
+        let images = Subset::balanced(Arc::clone(&real.train), per_combination)?;
         let all: Vec<usize> = (0..images.len()).collect();
-        let pairs: Vec<Pair> = all.iter().map(|index| images.pair(*index)).collect();
+        let combinations: Vec<Combination> = all.iter().map(|index| images.combination(*index)).collect();
         let (mut parts, mut pixels) =
-            (Vec::new(), RealPixels::new(pair_counts(&images).len(), images.image_px()));
+            (Vec::new(), RealPixels::new(combination_counts(&images).len(), images.image_px()));
         let mut done = 0;
         for part in all.chunks(LOADED_AT_ONCE) {
             let loaded = load(&images, part)?;
             parts.push(features.of(&loaded)?);
-            pixels.add(&loaded, &pairs[part[0]..][..part.len()])?;
+            pixels.add(&loaded, &combinations[part[0]..][..part.len()])?;
             done += part.len();
             watch(Progress { work: Work::RealImages, done, total: all.len() });
         }
-        let set = FeaturesOfPairs::new(Tensor::cat(&parts, 0)?, &pairs, images.vocabulary());
-        let pixels = pixels.reference(&|pair: &Pair| real.held_out.contains(pair))?;
+        let set = FeaturesOfCombinations::new(Tensor::cat(&parts, 0)?, &combinations, images.vocabulary());
+        let pixels = pixels.reference(&|combination: &Combination| real.held_out.contains(combination))?;
         Ok(Self { real, judge, features, set, pixels, held_out_nearest: OnceCell::new() })
     }
 
@@ -165,14 +166,15 @@ impl Reference {
         let classifier = &self.judge.classifier;
         let answers = classifier.answer(&samples.images)?;
         let features = self.features.of(&samples.images)?;
-        let set = FeaturesOfPairs::new(features, &samples.pairs, self.real.train.vocabulary());
-        let is_unseen = |pair: &Pair| self.is_unseen(pair);
-        let of_seen = samples.pairs.iter().zip(nearest).filter(|(pair, _)| !is_unseen(pair));
+        let set = FeaturesOfCombinations::new(features, &samples.combinations, self.real.train.vocabulary());
+        let is_unseen = |combination: &Combination| self.is_unseen(combination);
+        let of_seen =
+            samples.combinations.iter().zip(nearest).filter(|(combination, _)| !is_unseen(combination));
         let seen_nearest: Vec<Option<Nearest>> = of_seen.map(|(_, nearest)| *nearest).collect();
         Ok(Scores {
-            accuracy: accuracy(classifier.config(), &samples.pairs, &answers.labels, &self.real)?,
+            accuracy: accuracy(classifier.config(), &samples.combinations, &answers.labels, &self.real)?,
             all: self.distances(&set, &|_| true)?,
-            seen: self.distances(&set, &|pair| !is_unseen(pair))?,
+            seen: self.distances(&set, &|combination| !is_unseen(combination))?,
             unseen: self.distances(&set, &is_unseen)?,
             pixels: self.pixels(samples)?,
             copies: Copies::count(&seen_nearest, self.held_out_nearest()?),
@@ -187,37 +189,43 @@ impl Reference {
     pub fn worth(&self, samples: &Samples) -> Result<Worth> {
         let classifier = &self.judge.classifier;
         let answered = classifier.answer(&samples.images)?.labels;
-        let accuracy = accuracy(classifier.config(), &samples.pairs, &answered, &self.real)?.all.rate;
+        let accuracy = accuracy(classifier.config(), &samples.combinations, &answered, &self.real)?.all.rate;
         let frechet = frechet_distance(&self.features.of(&samples.images)?, &self.set.features)?;
         Ok(Worth { accuracy, frechet })
     }
 
-    /// Scores of real images that the classifier did not learn from, at most as many of each pair: what pictures can hope
+    /// Scores of real images that the classifier did not learn from, at most as many of each combination: what pictures can hope
     /// for.
     ///
     /// # Errors
     /// As [`Self::score`].
-    pub fn score_of_real(&self, per_pair: usize) -> Result<Scores> {
-        let images = Subset::balanced(Arc::clone(&self.real.test), per_pair)?;
+    pub fn score_of_real(&self, per_combination: usize) -> Result<Scores> {
+        let images = Subset::balanced(Arc::clone(&self.real.test), per_combination)?;
         let all: Vec<usize> = (0..images.len()).collect();
-        let pairs = all.iter().map(|index| images.pair(*index)).collect();
-        let samples = Samples { pairs, images: load(&images, &all)?, secs: 0.0 };
+        let combinations = all.iter().map(|index| images.combination(*index)).collect();
+        let samples = Samples { combinations, images: load(&images, &all)?, secs: 0.0 };
         // Among those for testing it would find itself.
         let nearest = nearest_to(&*self.real.train, &samples)?;
         self.score_with(&samples, &nearest)
     }
 
-    fn distances(&self, set: &FeaturesOfPairs, keep: &dyn Fn(&Pair) -> bool) -> Result<Option<Distances>> {
+    fn distances(
+        &self,
+        set: &FeaturesOfCombinations,
+        keep: &dyn Fn(&Combination) -> bool,
+    ) -> Result<Option<Distances>> {
         let (Some(ours), Some(real)) = (set.of(keep)?, self.set.of(keep)?) else { return Ok(None) };
         Ok(Some(Distances::new(ours.as_set(), real.as_set(), &Streams::new(SEED))?))
     }
 
     fn pixels(&self, samples: &Samples) -> Result<PixelScores> {
-        let (held_out, objects) = (&self.real.held_out, self.real.train.vocabulary().objects.len());
-        self.pixels.score(&samples.images, &samples.pairs, objects, &|pair: &Pair| held_out.contains(pair))
+        let (held_out, vocabulary) = (&self.real.held_out, self.real.train.vocabulary());
+        self.pixels.score(&samples.images, &samples.combinations, vocabulary, &|combination: &Combination| {
+            held_out.contains(combination)
+        })
     }
 
-    /// The nearest real image of each picture, of the same pair, with its index for [`Self::real_images`]: of a seen pair
+    /// The nearest real image of each picture, of the same combination, with its index for [`Self::real_images`]: of a seen combination
     /// among all that generators learn from.
     ///
     /// # Errors
@@ -234,9 +242,9 @@ impl Reference {
         load(&*self.real.learnt, indices)
     }
 
-    /// Whether generators did not see the pair.
-    pub fn is_unseen(&self, pair: &Pair) -> bool {
-        self.real.held_out.contains(pair)
+    /// Whether generators did not see the combination.
+    pub fn is_unseen(&self, combination: &Combination) -> bool {
+        self.real.held_out.contains(combination)
     }
 
     fn held_out_nearest(&self) -> Result<&[Option<Nearest>]> {
@@ -244,55 +252,61 @@ impl Reference {
             return Ok(found);
         }
         let test = &*self.real.test;
-        let seen: Vec<usize> = (0..test.len()).filter(|index| !self.is_unseen(&test.pair(*index))).collect();
-        let pairs: Vec<Pair> = seen.iter().map(|index| test.pair(*index)).collect();
-        let found = nearest_of(&*self.real.train, &pairs, &|rows| {
+        let seen: Vec<usize> =
+            (0..test.len()).filter(|index| !self.is_unseen(&test.combination(*index))).collect();
+        let combinations: Vec<Combination> = seen.iter().map(|index| test.combination(*index)).collect();
+        let found = nearest_of(&*self.real.train, &combinations, &|rows| {
             load(test, &rows.iter().map(|row| seen[*row]).collect::<Vec<_>>())
         })?;
         Ok(self.held_out_nearest.get_or_init(|| found))
     }
 
     fn to_nearest(&self, samples: &Samples, nearest: &[Option<Nearest>]) -> ToNearest {
-        let (unseen, seen): (Vec<_>, Vec<_>) =
-            samples.pairs.iter().zip(nearest).partition(|(pair, _)| self.is_unseen(pair));
-        let mean = |of: Vec<(&Pair, &Option<Nearest>)>| {
+        let (unseen, seen): (Vec<_>, Vec<_>) = samples
+            .combinations
+            .iter()
+            .zip(nearest)
+            .partition(|(combination, _)| self.is_unseen(combination));
+        let mean = |of: Vec<(&Combination, &Option<Nearest>)>| {
             mean_distance(&of.into_iter().map(|(_, nearest)| *nearest).collect::<Vec<_>>())
         };
         ToNearest { seen: mean(seen), unseen: mean(unseen) }
     }
 }
 
-/// The nearest real image of each picture, of the same pair.
+/// The nearest real image of each picture, of the same combination.
 fn nearest_to(real: &dyn Dataset, samples: &Samples) -> Result<Vec<Option<Nearest>>> {
-    nearest_of(real, &samples.pairs, &|rows| {
+    nearest_of(real, &samples.combinations, &|rows| {
         let index = Tensor::from_iter(rows.iter().map(|row| *row as u32), &Device::Cpu)?;
         Ok(samples.images.index_select(&index, 0)?)
     })
 }
 
-/// The nearest real image of each, of the same pair. Pair by pair, so that the real images need not be in memory at once.
-/// - `load_rows`: the images of some of the pairs
+/// The nearest real image of each, of the same combination. Combination by combination, so that the real images need not be in memory at once.
+/// - `load_rows`: the images of some of the combinations
 fn nearest_of(
     real: &dyn Dataset,
-    pairs: &[Pair],
+    combinations: &[Combination],
     load_rows: &dyn Fn(&[usize]) -> Result<Tensor>,
 ) -> Result<Vec<Option<Nearest>>> {
-    let mut found = vec![None; pairs.len()];
-    for pair in pair_counts(real).into_keys() {
-        let rows: Vec<usize> = (0..pairs.len()).filter(|row| pairs[*row] == pair).collect();
+    let mut found = vec![None; combinations.len()];
+    for combination in combination_counts(real).into_keys() {
+        let rows: Vec<usize> =
+            (0..combinations.len()).filter(|row| combinations[*row] == combination).collect();
         if rows.is_empty() {
             continue;
         }
-        let of_pair: Vec<usize> = (0..real.len()).filter(|index| real.pair(*index) == pair).collect();
-        let nearest = nearest(&load_rows(&rows)?, &load(real, &of_pair)?)?;
+        let of_combination: Vec<usize> =
+            (0..real.len()).filter(|index| real.combination(*index) == combination).collect();
+        let nearest = nearest(&load_rows(&rows)?, &load(real, &of_combination)?)?;
         for (row, nearest) in rows.into_iter().zip(nearest) {
-            found[row] = nearest.map(|nearest| Nearest { index: of_pair[nearest.index], ..nearest });
+            found[row] = nearest.map(|nearest| Nearest { index: of_combination[nearest.index], ..nearest });
         }
     }
     Ok(found)
 }
 
-/// The nearest real image of each, all of one pair.
+/// The nearest real image of each, all of one combination.
 fn nearest(images: &Tensor, real: &Tensor) -> Result<Vec<Option<Nearest>>> {
     let groups = |images: &Tensor| Ok::<_, candle_core::Error>(vec![0; images.dim(0)?]);
     let (ours, theirs) = (groups(images)?, groups(real)?);
@@ -304,21 +318,27 @@ fn nearest(images: &Tensor, real: &Tensor) -> Result<Vec<Option<Nearest>>> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use cccm_data::{PairFilter, Shapes, ShapesConfig};
+    use cccm_data::{CombinationFilter, Shapes, ShapesConfig};
     use cccm_eval::ClassifierTraining;
-    use cccm_sched::LabelKind;
 
     use super::*;
     use crate::judge::Keep;
 
-    /// Shapes of one pair unseen; those to test with are of another seed.
+    /// Shapes of one combination unseen; those to test with are of another seed.
     fn shapes() -> Result<RealImages> {
         let drawn = |seed| {
-            let pairs = PairFilter::all();
-            Shapes::new(&ShapesConfig { image_px: 16, images_per_pair: 100, seed, pairs }).map(Arc::new)
+            let combinations = CombinationFilter::all();
+            Shapes::new(&ShapesConfig {
+                image_px: 16,
+                images_per_combination: 100,
+                seed,
+                sized: false,
+                combinations,
+            })
+            .map(Arc::new)
         };
         let (train, test) = (drawn(0)?, drawn(1)?);
-        let held_out = BTreeSet::from([train.vocabulary().pair("red", "Circle")?]);
+        let held_out = BTreeSet::from([train.vocabulary().combination(&["red", "Circle"])?]);
         Ok(RealImages { learnt: Arc::clone(&train) as Arc<dyn Dataset>, train, test, held_out })
     }
 
@@ -326,26 +346,26 @@ mod tests {
     fn pictures_are_laid_beside_the_nearest_of_their_own_pair() -> Result<()> {
         let real = shapes()?;
         let vocabulary = real.train.vocabulary();
-        let labels = [("attribute", &vocabulary.attributes), ("object", &vocabulary.objects)]
-            .map(|(kind, names)| LabelKind { kind: kind.to_owned(), names: names.clone() });
+        let labels = vocabulary.kinds();
         let dir = tempfile::tempdir()?;
         let keep = Keep::File(dir.path().join("classifier.safetensors"));
         let training = ClassifierTraining { steps: 1, ..ClassifierTraining::default() };
-        let judge = Judge::of(&real, &labels, &training, &keep, &|| false, &|_| ())?;
+        let judge = Judge::of(&real, labels, &training, &keep, &|| false, &|_| ())?;
         let features = Box::new(judge.classifier.clone());
         let reference = Reference::new(real, judge, features, 1, &|_| ())?;
 
-        // Real images as pictures, one as if it had been asked for as another pair.
+        // Real images as pictures, one as if it had been asked for as another combination.
         let rows = [500, 3, 77, 901];
-        let mut pairs: Vec<Pair> = rows.iter().map(|row| reference.real.learnt.pair(*row)).collect();
-        pairs[3] = pairs[0];
-        let samples = Samples { pairs, images: reference.real_images(&rows)?, secs: 0.0 };
+        let mut combinations: Vec<Combination> =
+            rows.iter().map(|row| reference.real.learnt.combination(*row)).collect();
+        combinations[3] = combinations[0];
+        let samples = Samples { combinations, images: reference.real_images(&rows)?, secs: 0.0 };
         let nearest: Vec<Nearest> = reference.nearest(&samples)?.into_iter().flatten().collect();
         for (found, row) in nearest[..3].iter().zip(rows) {
             assert_eq!(*found, Nearest { index: row, distance: 0.0 });
         }
         assert!(nearest[3].distance > 0.0);
-        assert_eq!(reference.real.learnt.pair(nearest[3].index), samples.pairs[3]);
+        assert_eq!(reference.real.learnt.combination(nearest[3].index), samples.combinations[3]);
         Ok(())
     }
 }

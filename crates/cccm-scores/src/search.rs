@@ -15,7 +15,7 @@ const FILE: &str = "search-steps.json";
 pub struct Search {
     /// How strongly the labels were followed.
     pub guidance_scale: f64,
-    /// Pictures of each pair for one try.
+    /// Pictures of each combination for one try.
     pub samples: u32,
     /// Of the noise.
     pub seed: u64,

@@ -19,7 +19,7 @@ pub struct SampleSettings {
     pub guidance: Option<GuidanceConfig>,
     /// Of the noise.
     pub seed: u64,
-    /// Pictures of each pair.
+    /// Pictures of each combination.
     pub samples_per_pair: usize,
     /// Not in files of `f32`, which is what there was before there was a choice.
     #[serde(default, skip_serializing_if = "Dtype::is_default")]

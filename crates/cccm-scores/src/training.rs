@@ -3,10 +3,10 @@
 use std::fmt;
 
 use anyhow::Result;
-use cccm_data::Pair;
+use cccm_data::Combination;
 use cccm_eval::{ClassifierTraining, PixelDistances};
+use cccm_labels::LabelKind;
 use cccm_sample::BatchSampler;
-use cccm_sched::LabelKind;
 use serde::Serialize;
 
 use crate::draw::Samples;
@@ -15,13 +15,13 @@ use crate::progress::Watch;
 use crate::real::RealImages;
 use crate::score::{Reference, Scores};
 
-/// Real images of each pair that distances are measured from, at most: fewer than `cccm eval` takes, to be quick.
+/// Real images of each combination that distances are measured from, at most: fewer than `cccm eval` takes, to be quick.
 const REAL_PER_PAIR: usize = 100;
 
 /// Scores pictures of a network in training.
 pub struct Scorer {
     reference: Reference,
-    pairs: Vec<Pair>,
+    combinations: Vec<Combination>,
 }
 
 /// What is logged of the scores.
@@ -29,46 +29,51 @@ pub struct Scorer {
 pub struct TrainingScores {
     /// Share of the pictures whose labels are all read right.
     pub accuracy: f64,
-    /// The same on pairs of training images.
+    /// The same on combinations of training images.
     pub accuracy_seen: f64,
     /// The same on all others.
     pub accuracy_unseen: Option<f64>,
-    /// Fréchet distance of features, on all pairs.
+    /// Fréchet distance of features, on all combinations.
     pub frechet: Option<f64>,
-    /// The same on pairs of training images.
+    /// The same on combinations of training images.
     pub frechet_seen: Option<f64>,
     /// The same on all others.
     pub frechet_unseen: Option<f64>,
-    /// Fréchet distance of pixels, on all pairs.
+    /// Fréchet distance of pixels, on all combinations.
     pub px: Option<f64>,
-    /// The same on pairs of training images.
+    /// The same on combinations of training images.
     pub px_seen: Option<f64>,
     /// The same on all others.
     pub px_unseen: Option<f64>,
-    /// Sliced Wasserstein distance of patches on the finest level, on all pairs.
+    /// Sliced Wasserstein distance of patches on the finest level, on all combinations.
     pub swd_fine: Option<f64>,
     /// The same on the coarsest.
     pub swd_coarse: Option<f64>,
-    /// Distance to the background of the real images, on all pairs, where that is known.
+    /// Distance to the background of the real images, on all combinations, where that is known.
     pub background: Option<f64>,
-    /// Kernel distance of features, on all pairs.
+    /// Kernel distance of features, on all combinations.
     pub kernel: Option<f64>,
-    /// Diversity within a pair, 1 being that of real images.
+    /// Diversity within a combination, 1 being that of real images.
     pub diversity: Option<f64>,
 }
 
 impl Scorer {
     /// Finds or trains the classifier of their labels, and looks at the real images.
-    /// - `per_pair`: pictures to draw of each pair
+    /// - `per_pair`: pictures to draw of each combination
     ///
     /// # Errors
     /// When the images cannot be read, or the classifier neither be read nor trained.
-    pub fn new(real: RealImages, labels: &[LabelKind], per_pair: usize, watch: &Watch<'_>) -> Result<Self> {
-        let pairs: Vec<Pair> = real.train.vocabulary().pairs().collect();
+    pub fn new(
+        real: RealImages,
+        labels: &[LabelKind],
+        per_combination: usize,
+        watch: &Watch<'_>,
+    ) -> Result<Self> {
+        let combinations: Vec<Combination> = real.train.vocabulary().combinations().collect();
         let judge = Judge::of(&real, labels, &ClassifierTraining::default(), &Keep::Cache, &|| false, watch)?;
         let features = Box::new(judge.classifier.clone());
         let reference = Reference::new(real, judge, features, REAL_PER_PAIR, watch)?;
-        Ok(Self { reference, pairs: pairs.repeat(per_pair) })
+        Ok(Self { reference, combinations: combinations.repeat(per_combination) })
     }
 
     /// Draws and scores.
@@ -76,7 +81,7 @@ impl Scorer {
     /// # Errors
     /// When the sampler fails or real images cannot be read.
     pub fn score(&self, sampler: &BatchSampler<'_>) -> Result<TrainingScores> {
-        let samples = Samples::fresh(sampler, self.pairs.clone())?;
+        let samples = Samples::fresh(sampler, self.combinations.clone())?;
         Ok(TrainingScores::of(&self.reference.score(&samples)?))
     }
 }

@@ -1,5 +1,6 @@
 //! Size and shape of a network.
 
+use cccm_labels::Combination;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -165,16 +166,16 @@ impl UNetConfig {
 /// Rows of the embedding tables: what data and noise schedule add to a [`UNetConfig`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tables {
-    /// Number of attributes and of objects, at least 1 each, without the null tokens.
-    pub labels: [usize; 2],
+    /// Number of labels of each kind, at least 1 each: their null tokens.
+    pub labels: Combination,
     /// Training timesteps of the schedule, at least 2.
     pub timesteps: usize,
 }
 
 impl Tables {
-    /// Tables for so many attributes and objects under the published schedule of 1000 timesteps.
-    pub fn new(labels: [usize; 2]) -> Self {
-        Self { labels, timesteps: 1000 }
+    /// Tables for so many labels of each kind under the published schedule of 1000 timesteps.
+    pub fn new(labels: impl Into<Combination>) -> Self {
+        Self { labels: labels.into(), timesteps: 1000 }
     }
 
     /// Checks every field.
@@ -183,15 +184,15 @@ impl Tables {
     /// [`Error::InvalidConfig`] for the first value out of range.
     pub fn validate(&self) -> Result<()> {
         const MAX_ROWS: usize = 1 << 20;
-        // Every pair is drawn and scored: more are a mistake, and lists of them fill memory.
-        const MAX_PAIRS: usize = 1 << 20;
-        if self.labels.iter().any(|count| !(1..=MAX_ROWS).contains(count)) {
-            let got = format!("{} × {}", self.labels[0], self.labels[1]);
-            return Err(Error::invalid("labels", got, format!("between 1 and {MAX_ROWS} of each kind")));
+        // Every combination is drawn and scored: more are a mistake, and lists of them fill memory.
+        const MAX_COMBINATIONS: usize = 1 << 20;
+        let counts = || self.labels.iter().map(|count| *count as usize);
+        let got = || counts().map(|count| count.to_string()).collect::<Vec<_>>().join(" × ");
+        if self.labels.is_empty() || counts().any(|count| !(1..=MAX_ROWS).contains(&count)) {
+            return Err(Error::invalid("labels", got(), format!("between 1 and {MAX_ROWS} of each kind")));
         }
-        if self.labels[0] * self.labels[1] > MAX_PAIRS {
-            let got = format!("{} × {} pairs", self.labels[0], self.labels[1]);
-            return Err(Error::invalid("labels", got, format!("at most {MAX_PAIRS} pairs")));
+        if counts().fold(1, usize::saturating_mul) > MAX_COMBINATIONS {
+            return Err(Error::invalid("labels", got(), format!("at most {MAX_COMBINATIONS} combinations")));
         }
         if !(2..=MAX_ROWS).contains(&self.timesteps) {
             return Err(Error::invalid(
@@ -243,6 +244,8 @@ mod tests {
         UNetConfig::celeba_128().validate_image_px(1024).unwrap();
         assert!(Tables::new([1 << 11, 1 << 11]).validate().is_err());
         Tables::new([413, 674]).validate().unwrap();
+        Tables::new([4; 8]).validate().unwrap();
+        assert!(Tables::new([1 << 20; 8]).validate().is_err());
     }
 
     #[test]

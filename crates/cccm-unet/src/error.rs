@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use cccm_labels::{Combination, plural, usual_kind};
+
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -64,16 +66,16 @@ pub enum Error {
     },
     /// Label names that are not as many as the network has labels.
     #[error(
-        "{origin} has {} attributes and {} objects, but {} and {} names are given",
-        .found[0], .found[1], .given[0], .given[1]
+        "{origin} has {}, but {} names are given",
+        counted(.found), joined(.given.iter().map(u32::to_string))
     )]
     LabelCounts {
         /// The file.
         origin: String,
-        /// Labels in the tensors.
-        found: [usize; 2],
-        /// Names given.
-        given: [usize; 2],
+        /// Labels of each kind in the tensors.
+        found: Combination,
+        /// Names given of each kind.
+        given: Combination,
     },
     /// A `config.json` that cannot be understood.
     #[error("{} is no model configuration", .path.display())]
@@ -93,6 +95,9 @@ pub enum Error {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// Labels that are not fit for a model.
+    #[error(transparent)]
+    Labels(#[from] cccm_labels::Error),
     /// A schedule or student section out of range.
     #[error(transparent)]
     Sched(#[from] cccm_sched::Error),
@@ -108,5 +113,19 @@ impl Error {
 
     pub(crate) fn invalid(field: &'static str, got: impl std::fmt::Display, want: impl Into<String>) -> Self {
         Self::InvalidConfig { field, got: got.to_string(), want: want.into() }
+    }
+}
+
+/// Numbers of labels under the usual names of their kinds: `5 attributes and 10 objects`.
+pub(crate) fn counted(labels: &Combination) -> String {
+    joined(labels.iter().enumerate().map(|(place, count)| format!("{count} {}", plural(&usual_kind(place)))))
+}
+
+/// `a, b and c`.
+fn joined(words: impl Iterator<Item = String>) -> String {
+    let words: Vec<String> = words.collect();
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => words.concat(),
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use cccm_sched::{LabelKind, ScheduleConfig, StudentConfig};
+use cccm_labels::Vocabulary;
+use cccm_sched::{ScheduleConfig, StudentConfig};
 
+use crate::error::counted;
 use crate::infer::infer;
 use crate::{Error, ModelConfig, Result, Role, UNetConfig};
 
@@ -11,8 +13,8 @@ use crate::{Error, ModelConfig, Result, Role, UNetConfig};
 /// the published values stand in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hints {
-    /// Label kinds with their names in index order: attribute, object.
-    pub labels: Option<Vec<LabelKind>>,
+    /// Label kinds in the order the network takes them, with their names in index order.
+    pub labels: Option<Vocabulary>,
     /// Height and width of the images.
     pub image_px: Option<usize>,
     /// Groups of every normalisation. Published: 32.
@@ -56,12 +58,8 @@ impl Hints {
         let published = UNetConfig::PUBLISHED_NORM_GROUPS;
         let (unet, tables) = infer(shapes, self.norm_groups.unwrap_or(published), origin)?;
         let not_given = |what, found: String| Error::NotInTensors { origin: origin.to_owned(), what, found };
-        let [attributes, objects] = tables.labels;
         let labels = self.labels.clone().ok_or_else(|| {
-            not_given(
-                "names of the labels",
-                format!("; there are {attributes} attributes and {objects} objects"),
-            )
+            not_given("names of the labels", format!("; there are {}", counted(&tables.labels)))
         })?;
         let image_px = self.image_px.ok_or_else(|| {
             not_given("size of the images", format!(", a multiple of {}", unet.image_divisor()))

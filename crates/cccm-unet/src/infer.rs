@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use cccm_labels::{Combination, MAX_KINDS};
 use cccm_weights::check_shapes;
 
-use crate::names::{GUIDANCE_PROJECTION, LABELS, LayerNames, TIME_TABLE};
+use crate::names::{GUIDANCE_PROJECTION, LayerNames, TIME_TABLE, label_prefix};
 use crate::{Arch, Error, Result, Tables, UNet, UNetConfig};
 
 type Shapes = BTreeMap<String, Vec<usize>>;
@@ -22,8 +23,7 @@ pub(crate) fn infer(shapes: &Shapes, norm_groups: usize, origin: &str) -> Result
     let [model_channels, ..] = tensors.dims::<4>(&format!("{}.weight", names.head()))?;
     let levels = tensors.levels(names)?;
     let [timesteps, _] = tensors.dims(TIME_TABLE)?;
-    let label_rows = |kind: &str| tensors.dims(&format!("{kind}_embedding.embedding_table.weight"));
-    let ([attributes, _], [objects, _]) = (label_rows(LABELS[0])?, label_rows(LABELS[1])?);
+    let labels = tensors.labels()?;
     let guidance = shapes.contains_key(GUIDANCE_PROJECTION).then(|| tensors.dims::<2>(GUIDANCE_PROJECTION));
     let guidance_dim = guidance.transpose()?.map(|[_, width]| width);
     let channel_mult = levels.iter().map(|level| level.channels / model_channels.max(1)).collect();
@@ -36,8 +36,6 @@ pub(crate) fn infer(shapes: &Shapes, norm_groups: usize, origin: &str) -> Result
         guidance_dim,
         dropout: if guidance_dim.is_some() { 0.0 } else { UNetConfig::PUBLISHED_DROPOUT },
     };
-    // The last row of a table is the null token.
-    let labels = [attributes, objects].map(|rows| rows.saturating_sub(1));
     let tables = Tables { labels, timesteps };
     check_shapes(&UNet::specs(&cfg, tables)?, shapes, origin)?;
     Ok((cfg, tables))
@@ -85,6 +83,23 @@ impl Tensors<'_> {
         Ok(levels)
     }
 
+    /// The number of labels of each kind.
+    fn labels(&self) -> Result<Combination> {
+        let layers = |kind: usize| format!("{}_embedding", label_prefix(kind));
+        let is_there = |kind: &usize| {
+            let prefix = layers(*kind) + ".";
+            self.shapes.range(prefix.clone()..).next().is_some_and(|(name, _)| name.starts_with(&prefix))
+        };
+        let kinds = (0..MAX_KINDS).rev().find(is_there).map_or(1, |last| last + 1);
+        let count = |kind| {
+            let [rows, _] = self.dims(&format!("{}.embedding_table.weight", layers(kind)))?;
+            // The last row is the null token.
+            u32::try_from(rows.saturating_sub(1))
+                .map_err(|_| self.unknown(format!("a table of {rows} labels")))
+        };
+        Ok(Combination::new((0..kinds).map(count).collect::<Result<Vec<_>>>()?))
+    }
+
     fn dims<const D: usize>(&self, name: &str) -> Result<[usize; D]> {
         let shape = self.shapes.get(name).ok_or_else(|| self.unknown(format!("there is no `{name}`")))?;
         let dims = <[usize; D]>::try_from(shape.as_slice());
@@ -109,21 +124,23 @@ mod tests {
     #[test]
     fn every_size_is_read_off_the_tensors() -> Result<()> {
         let small = UNetConfig { model_channels: 8, norm_groups: 4, ..UNetConfig::colored_mnist_32() };
-        let tables = Tables { labels: [3, 7], timesteps: 200 };
-        for arch in [Arch::Unetic, Arch::Unet] {
-            for channel_mult in [vec![1], vec![1, 2, 4, 4], vec![2, 1], vec![3, 3, 1]] {
-                for (num_res_blocks, guidance_dim) in [(1, None), (2, Some(16)), (3, None)] {
-                    let cfg = UNetConfig {
-                        arch,
-                        channel_mult: channel_mult.clone(),
-                        num_res_blocks,
-                        ..small.clone()
-                    };
-                    let cfg = match guidance_dim {
-                        Some(_) => UNetConfig { guidance_dim, dropout: 0.0, ..cfg },
-                        None => cfg,
-                    };
-                    assert_eq!(infer(&shapes(&cfg, tables), 4, "x")?, (cfg, tables));
+        for labels in [&[3, 7][..], &[5], &[2, 3, 4], &[1, 2, 3, 4]] {
+            let tables = Tables { labels: Combination::new(labels.iter().copied()), timesteps: 200 };
+            for arch in [Arch::Unetic, Arch::Unet] {
+                for channel_mult in [vec![1], vec![1, 2, 4, 4], vec![2, 1], vec![3, 3, 1]] {
+                    for (num_res_blocks, guidance_dim) in [(1, None), (2, Some(16)), (3, None)] {
+                        let cfg = UNetConfig {
+                            arch,
+                            channel_mult: channel_mult.clone(),
+                            num_res_blocks,
+                            ..small.clone()
+                        };
+                        let cfg = match guidance_dim {
+                            Some(_) => UNetConfig { guidance_dim, dropout: 0.0, ..cfg },
+                            None => cfg,
+                        };
+                        assert_eq!(infer(&shapes(&cfg, tables), 4, "x")?, (cfg, tables));
+                    }
                 }
             }
         }

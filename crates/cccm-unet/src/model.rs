@@ -1,11 +1,11 @@
 //! `config.json`: what the weights beside it are.
 
-use std::collections::BTreeSet;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
 use candle_core::Device;
-use cccm_sched::{LabelKind, ScheduleConfig, StudentConfig};
+use cccm_labels::Vocabulary;
+use cccm_sched::{ScheduleConfig, StudentConfig};
 use cccm_weights::{Parameters, WeightFile};
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +34,8 @@ pub struct ModelConfig {
     pub unet: UNetConfig,
     /// Height and width of the images.
     pub image_px: usize,
-    /// Label kinds in the order the network takes them: attribute, object.
-    pub labels: Vec<LabelKind>,
+    /// Label kinds in the order the network takes them.
+    pub labels: Vocabulary,
     /// Noise schedule of the training.
     #[serde(default)]
     pub schedule: ScheduleConfig,
@@ -51,12 +51,7 @@ impl ModelConfig {
     pub const MOST_BYTES: u64 = 4 << 20;
 
     /// A teacher's config.
-    pub fn teacher(
-        unet: UNetConfig,
-        image_px: usize,
-        labels: Vec<LabelKind>,
-        schedule: ScheduleConfig,
-    ) -> Self {
+    pub fn teacher(unet: UNetConfig, image_px: usize, labels: Vocabulary, schedule: ScheduleConfig) -> Self {
         Self { format: Self::FORMAT, role: Role::Teacher, unet, image_px, labels, schedule, student: None }
     }
 
@@ -70,23 +65,17 @@ impl ModelConfig {
     /// Rows of the network's embedding tables.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] unless there are two label kinds.
+    /// [`Error::Labels`] when there are too few or too many label kinds, or names are not fit.
     pub fn tables(&self) -> Result<Tables> {
-        let [attribute, object] = self.labels.as_slice() else {
-            return Err(Error::invalid(
-                "labels",
-                format!("{} kinds", self.labels.len()),
-                "attribute and object",
-            ));
-        };
-        let labels = [attribute.names.len(), object.names.len()];
-        Ok(Tables { labels, timesteps: self.schedule.train_timesteps })
+        self.labels.validate()?;
+        Ok(Tables { labels: self.labels.null(), timesteps: self.schedule.train_timesteps })
     }
 
     /// Checks every field, and that they agree.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] for the first value out of range; [`Error::Sched`] for one of the schedule's.
+    /// [`Error::InvalidConfig`] for the first value out of range; [`Error::Sched`] for one of the schedule's, [`Error::Labels`] for
+    /// one of the labels.
     pub fn validate(&self) -> Result<()> {
         if self.format != Self::FORMAT {
             let want = format!("{}; a newer version of this program may know it", Self::FORMAT);
@@ -95,7 +84,6 @@ impl ModelConfig {
         self.unet.validate()?;
         self.unet.validate_image_px(self.image_px)?;
         self.tables()?.validate()?;
-        self.labels.iter().try_for_each(check_labels)?;
         self.schedule.validate()?;
         match (self.role, &self.student, self.unet.guidance_dim) {
             (Role::Teacher, None, None) => Ok(()),
@@ -175,51 +163,12 @@ impl ModelConfig {
     }
 }
 
-/// Names as they may stand in lists, in commands and on a terminal: distinct, not empty, of a few words without control
-/// characters. An error has one of them, not all.
-fn check_labels(kind: &LabelKind) -> Result<()> {
-    const MOST_CHARS: usize = 200;
-    let LabelKind { kind, names } = kind;
-    let shown = |name: &str| name.chars().take(MOST_CHARS).flat_map(char::escape_debug).collect::<String>();
-    let mut seen = BTreeSet::new();
-    for name in std::iter::once(kind).chain(names) {
-        let want = if name.is_empty() {
-            "a name that is not empty"
-        } else if name.chars().count() > MOST_CHARS {
-            "a name of at most 200 characters"
-        } else if name.chars().any(is_obeyed) {
-            "a name without characters that terminals obey"
-        } else {
-            continue;
-        };
-        let got = format!("`{}` of kind `{}`", shown(name), shown(kind));
-        return Err(Error::invalid("labels", got, want));
-    }
-    match names.iter().find(|name| !seen.insert(name.as_str())) {
-        Some(twice) => {
-            let got = format!("`{}` of kind `{}`, twice", shown(twice), shown(kind));
-            Err(Error::invalid("labels", got, "a list of distinct names"))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Whether a terminal does something else with a character than show it: controls, line ends, changes of direction.
-fn is_obeyed(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn teacher() -> ModelConfig {
-        let kind = |kind: &str, names: &[&str]| LabelKind {
-            kind: kind.into(),
-            names: names.iter().map(ToString::to_string).collect(),
-        };
-        let labels = vec![kind("attribute", &["red", "blue"]), kind("object", &["0", "1", "2"])];
+        let labels = Vocabulary::of_pairs(vec!["red", "blue"], vec!["0", "1", "2"]).unwrap();
         let unet =
             UNetConfig { model_channels: 8, channel_mult: vec![1, 2], ..UNetConfig::colored_mnist_32() };
         ModelConfig::teacher(unet, 8, labels, ScheduleConfig::default())
@@ -238,24 +187,23 @@ pub(crate) mod tests {
         assert_eq!(field(ModelConfig { student: None, ..student }), "role");
         assert_eq!(field(ModelConfig { format: 2, ..teacher() }), "format");
         assert_eq!(field(ModelConfig { image_px: 9, ..teacher() }), "image_px");
-        let mut twice = teacher();
-        twice.labels[0].names[1] = "red".into();
-        assert_eq!(field(twice), "labels");
-        for name in ["", "a\nb", "\u{1b}[2J", "a\u{202e}b", &"x".repeat(201)] {
-            let mut bad = teacher();
-            bad.labels[1].names[2] = name.into();
-            assert_eq!(field(bad), "labels");
-        }
     }
 
     #[test]
-    fn an_error_does_not_repeat_a_long_list() {
-        let mut config = teacher();
-        config.labels[0].names = (0..5000).map(|i| format!("{i}{}", "x".repeat(190))).collect();
-        let twice = config.labels[0].names[7].clone();
-        config.labels[0].names.push(twice);
-        let error = config.validate().unwrap_err().to_string();
-        assert!(error.len() < 1000 && error.contains("`7xxx"), "{} bytes", error.len());
+    fn names_of_labels_are_checked() {
+        let read = |object: &str| {
+            let mut json = serde_json::to_value(teacher()).unwrap();
+            json["labels"][1]["names"][2] = object.into();
+            ModelConfig::parse(json.to_string().as_bytes(), Path::new("config.json"))
+        };
+        read("3").unwrap();
+        for name in ["0", "", "a\nb", "\u{1b}[2J", "a\u{202e}b", &"x".repeat(201)] {
+            assert!(matches!(read(name), Err(Error::Labels(_))), "{name:?}");
+        }
+        let mut none = serde_json::to_value(teacher()).unwrap();
+        none["labels"] = serde_json::json!([]);
+        let error = ModelConfig::parse(none.to_string().as_bytes(), Path::new("config.json")).unwrap_err();
+        assert!(matches!(error, Error::Labels(_)), "{error}");
     }
 
     #[test]

@@ -287,6 +287,7 @@ fn pending(path: &Path, bytes: &[u8]) -> Result<Pending> {
 mod tests {
     use super::*;
     use crate::model::tests::teacher;
+    use cccm_labels::Vocabulary;
     use cccm_sched::{Streams, StudentConfig};
 
     fn parameters(config: &ModelConfig, seed: u64) -> Result<Parameters> {
@@ -295,8 +296,8 @@ mod tests {
 
     /// A model of its own labels and weights.
     fn model(label: &str, seed: u64) -> Result<(ModelConfig, Parameters)> {
-        let mut config = teacher();
-        config.labels[0].names[0] = label.to_owned();
+        let labels = Vocabulary::of_pairs(vec![label, "blue"], vec!["0", "1", "2"])?;
+        let config = ModelConfig { labels, ..teacher() };
         let parameters = parameters(&config, seed)?;
         Ok((config, parameters))
     }

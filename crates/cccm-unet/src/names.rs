@@ -6,8 +6,15 @@ use crate::Arch;
 pub(crate) const TIME_TABLE: &str = "time_embedding.emb_layer.weight";
 /// The guidance input of a student, which its teacher lacks.
 pub(crate) const GUIDANCE_PROJECTION: &str = "time_embedding.cond_proj.weight";
-/// Prefixes of the two label kinds, attribute and object.
-pub(crate) const LABELS: [&str; 2] = ["atr", "obj"];
+
+/// What the names of a label kind's tensors begin with, counted from 0: `atr` and `obj` as published, then `label3` and so on.
+pub(crate) fn label_prefix(kind: usize) -> String {
+    match kind {
+        0 => "atr".to_owned(),
+        1 => "obj".to_owned(),
+        _ => format!("label{}", kind + 1),
+    }
+}
 
 /// Names of the layers in the order they run, per architecture.
 #[derive(Clone, Copy)]

@@ -6,7 +6,7 @@ use cccm_kernels::{ImageLayout, add, cat_channels, dropout, recompute};
 use cccm_sched::Draws;
 
 use crate::layers::{Conv, Linear, NormSilu};
-use crate::names::LABELS;
+use crate::names::label_prefix;
 use crate::{Arch, UNetConfig};
 
 /// What every block of a network sees besides its features. All embeddings are behind their SiLU, which every
@@ -15,8 +15,8 @@ use crate::{Arch, UNetConfig};
 pub(crate) struct BlockInputs<'a> {
     /// Time, in `unet` with the labels added.
     pub(crate) time: Tensor,
-    /// Attribute and object.
-    pub(crate) labels: [Tensor; 2],
+    /// Labels, kind by kind; none in `unet`.
+    pub(crate) labels: Vec<Tensor>,
     /// Source of dropout masks, while training.
     pub(crate) draws: Option<&'a Draws>,
     /// What backward has of a block's inside.
@@ -49,25 +49,30 @@ pub(crate) struct ResBlock {
     shortcut: Option<Conv>,
 }
 
-/// How `unetic` blocks take labels: both projected to half the channels, mixed in by a 1×1 convolution.
+/// How `unetic` blocks take labels: each kind projected to its share of the channels, mixed in by a 1×1 convolution.
 #[derive(Clone, Debug)]
 struct LabelMix {
-    projections: [Linear; 2],
+    projections: Vec<Linear>,
     bottleneck: Conv,
 }
 
 impl ResBlock {
+    /// - `labels`: how many kinds there are
     pub(crate) fn new(
         cfg: &UNetConfig,
-        in_channels: usize,
-        out_channels: usize,
+        labels: usize,
+        (in_channels, out_channels): (usize, usize),
         vb: VarBuilder<'_>,
     ) -> Result<Self> {
         let (dim, groups) = (cfg.embedding_dim(), cfg.norm_groups);
         let label_mix = || -> Result<LabelMix> {
-            let projection = |kind| Linear::new(dim, out_channels / 2, vb.pp(format!("{kind}_proj.1")));
+            let projection = |kind: usize| {
+                // The first kinds take what does not divide evenly.
+                let width = out_channels / labels + usize::from(kind < out_channels % labels);
+                Linear::new(dim, width, vb.pp(format!("{}_proj.1", label_prefix(kind))))
+            };
             Ok(LabelMix {
-                projections: [projection(LABELS[0])?, projection(LABELS[1])?],
+                projections: (0..labels).map(projection).collect::<Result<_>>()?,
                 bottleneck: Conv::new(out_channels * 2, out_channels, 1, 1, vb.pp("bottleneck"))?,
             })
         };
@@ -96,22 +101,24 @@ impl ResBlock {
             return self.compute(x, skip, inputs);
         }
         let (block, draws, layout) = (self.clone(), inputs.draws.cloned(), inputs.layout);
+        let labels = inputs.labels.len();
         let compute = move |tensors: &[Tensor]| {
-            let ([time, atr, obj, x], skip) = tensors.split_first_chunk().context("too few tensors")?;
-            let labels = [atr.clone(), obj.clone()];
-            let keep = Keep::Everything;
+            let (time, rest) = tensors.split_first().context("too few tensors")?;
+            let (labels, images) = rest.split_at_checked(labels).context("too few tensors")?;
+            let (x, skip) = images.split_first().context("too few tensors")?;
+            let (labels, keep) = (labels.to_vec(), Keep::Everything);
             let inputs = BlockInputs { time: time.clone(), labels, draws: draws.as_ref(), keep, layout };
             block.compute(x, skip.first(), &inputs)
         };
-        let [atr, obj] = &inputs.labels;
-        let tensors: Vec<_> = [&inputs.time, atr, obj, x].into_iter().chain(skip).cloned().collect();
+        let tensors = std::iter::once(&inputs.time).chain(&inputs.labels).chain([x]).chain(skip);
+        let tensors: Vec<_> = tensors.cloned().collect();
         recompute(compute, &tensors, &self.parameters())
     }
 
     /// Everything that [`Self::compute`] uses beside its inputs.
     fn parameters(&self) -> Vec<Tensor> {
-        let mix = self.label_mix.iter().flat_map(|LabelMix { projections: [atr, obj], bottleneck }| {
-            [atr.parameters(), obj.parameters(), bottleneck.parameters()]
+        let mix = self.label_mix.iter().flat_map(|LabelMix { projections, bottleneck }| {
+            projections.iter().map(Linear::parameters).chain([bottleneck.parameters()])
         });
         let shortcut = self.shortcut.iter().map(Conv::parameters);
         [self.norm_1.parameters(), self.conv_1.parameters(), self.time_proj.parameters()]
@@ -141,10 +148,11 @@ impl ResBlock {
         let time = self.time_proj.forward(&inputs.time)?;
         let h = match &self.label_mix {
             None => self.conv_1.forward_shifted(&h, &time, layout)?,
-            Some(LabelMix { projections: [attribute, object], bottleneck }) => {
+            Some(LabelMix { projections, bottleneck }) => {
                 let h = self.conv_1.forward(&h, layout)?;
-                let [atr, obj] = &inputs.labels;
-                let map = Tensor::cat(&[attribute.forward(atr)?, object.forward(obj)?], 1)?;
+                let labels = projections.iter().zip(&inputs.labels);
+                let parts = labels.map(|(projection, label)| projection.forward(label));
+                let map = Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 1)?;
                 bottleneck.forward_with_map(&h, &map, &time, layout)?
             }
         };

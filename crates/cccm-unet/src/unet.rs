@@ -3,12 +3,13 @@
 use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use cccm_kernels::{ImageLayout, recompute, upsample_nearest_2x};
+use cccm_labels::Combination;
 use cccm_sched::{Conditions, Denoiser, Draws};
 use cccm_weights::Parameters;
 
 use crate::embed::{LabelEmbedding, TimeEmbedding};
 use crate::layers::{Conv, NormSilu};
-use crate::names::{LABELS, LayerNames};
+use crate::names::{LayerNames, label_prefix};
 use crate::resblock::{BlockInputs, Keep, ResBlock};
 use crate::{Arch, Tables, UNetConfig};
 
@@ -17,13 +18,12 @@ const IMAGE_CHANNELS: usize = 3;
 
 /// A label-conditioned diffusion U-Net; teacher or student, as its config has it.
 ///
-/// As a [`Denoiser`] it takes two label kinds, attribute and object, with indices up to and including the null
-/// token, and images whose sides [`UNetConfig::image_divisor`] divides.
+/// As a [`Denoiser`] it takes its label kinds in order, with indices up to and including the null token, and images whose sides [`UNetConfig::image_divisor`] divides.
 #[derive(Clone, Debug)]
 pub struct UNet {
     arch: Arch,
     time: TimeEmbedding,
-    labels: [LabelEmbedding; 2],
+    labels: Vec<LabelEmbedding>,
     tables: Tables,
     pub(crate) head: Conv,
     pub(crate) down: Vec<Layer>,
@@ -89,15 +89,16 @@ impl UNet {
     }
 
     /// Null token of each label kind, as [`Conditions::unconditional`] takes them.
-    pub fn null_labels(&self) -> [u32; 2] {
-        self.tables.labels.map(|count| count as u32)
+    pub fn null_labels(&self) -> Combination {
+        self.tables.labels
     }
 
     fn build(cfg: &UNetConfig, tables: Tables, vb: &VarBuilder<'_>) -> Result<Self> {
         let names = LayerNames(cfg.arch);
-        let label = |kind: usize| {
-            LabelEmbedding::new(tables.labels[kind], cfg, vb.pp(format!("{}_embedding", LABELS[kind])))
+        let label = |(kind, count): (usize, &u32)| {
+            LabelEmbedding::new(*count as usize, cfg, vb.pp(format!("{}_embedding", label_prefix(kind))))
         };
+        let labels = tables.labels.len();
         let levels = &cfg.channel_mult;
         let first = cfg.model_channels;
 
@@ -107,12 +108,8 @@ impl UNet {
         for (level, mult) in levels.iter().enumerate() {
             for _ in 0..cfg.num_res_blocks {
                 let out = first * mult;
-                down.push(Layer::Block(Box::new(ResBlock::new(
-                    cfg,
-                    channels,
-                    out,
-                    vb.pp(names.down(down.len())),
-                )?)));
+                let vb = vb.pp(names.down(down.len()));
+                down.push(Layer::Block(Box::new(ResBlock::new(cfg, labels, (channels, out), vb)?)));
                 channels = out;
                 skips.push(channels);
             }
@@ -122,15 +119,15 @@ impl UNet {
                 skips.push(channels);
             }
         }
-        let middle = |index| ResBlock::new(cfg, channels, channels, vb.pp(names.middle(index)));
+        let middle = |index| ResBlock::new(cfg, labels, (channels, channels), vb.pp(names.middle(index)));
         let middle = [middle(0)?, middle(1)?];
 
-        let (up, channels) = Self::build_up(cfg, channels, skips, vb)?;
+        let (up, channels) = Self::build_up(cfg, labels, channels, skips, vb)?;
         let tail = vb.pp(names.tail());
         Ok(Self {
             arch: cfg.arch,
             time: TimeEmbedding::new(tables.timesteps, cfg, vb.pp("time_embedding"))?,
-            labels: [label(0)?, label(1)?],
+            labels: tables.labels.iter().enumerate().map(label).collect::<Result<_>>()?,
             tables,
             head: Conv::new(IMAGE_CHANNELS, first, 3, 1, vb.pp(names.head()))?,
             down,
@@ -146,10 +143,12 @@ impl UNet {
     }
 
     /// The way up, and the channels at its end.
+    /// - `labels`: how many kinds there are
     /// - `channels`: at its start
     /// - `skips`: channels of what the way down left for it, the last first to be taken
     fn build_up(
         cfg: &UNetConfig,
+        labels: usize,
         mut channels: usize,
         mut skips: Vec<usize>,
         vb: &VarBuilder<'_>,
@@ -161,7 +160,7 @@ impl UNet {
             for _ in 0..=cfg.num_res_blocks {
                 let (skip, out) = (skips.pop().unwrap_or_default(), cfg.model_channels * mult);
                 let vb = vb.pp(names.up_block(blocks, upsamplers));
-                up.push(Layer::Block(Box::new(ResBlock::new(cfg, channels + skip, out, vb)?)));
+                up.push(Layer::Block(Box::new(ResBlock::new(cfg, labels, (channels + skip, out), vb)?)));
                 channels = out;
                 blocks += 1;
             }
@@ -204,23 +203,18 @@ impl UNet {
         layout: ImageLayout,
     ) -> Result<BlockInputs<'a>> {
         let time = self.time.forward(t, conds.w.as_ref())?;
-        let [atr, obj] = conds.labels.as_slice() else {
-            bail!("the network takes 2 label kinds, attribute and object, but got {}", conds.labels.len())
+        let (got, want) = (conds.labels.len(), self.labels.len());
+        if got != want {
+            bail!("the network takes labels of {want} kinds, but got {got}")
+        }
+        let labels =
+            self.labels.iter().zip(&conds.labels).map(|(embedding, labels)| embedding.forward(labels));
+        let labels: Vec<Tensor> = labels.collect::<Result<_>>()?;
+        let (time, labels) = match self.arch {
+            Arch::Unetic => (time, labels.iter().map(Tensor::silu).collect::<Result<_>>()?),
+            Arch::Unet => (labels.iter().try_fold(time, |sum, label| sum + label)?, Vec::new()),
         };
-        let (atr, obj) = (self.labels[0].forward(atr)?, self.labels[1].forward(obj)?);
-        let keep = self.keep;
-        Ok(match self.arch {
-            Arch::Unetic => {
-                BlockInputs { time: time.silu()?, labels: [atr.silu()?, obj.silu()?], draws, keep, layout }
-            }
-            Arch::Unet => BlockInputs {
-                time: ((time + &atr)? + &obj)?.silu()?,
-                labels: [atr, obj],
-                draws,
-                keep,
-                layout,
-            },
-        })
+        Ok(BlockInputs { time: time.silu()?, labels, draws, keep: self.keep, layout })
     }
 }
 

@@ -20,19 +20,20 @@ impl TrainBatches {
         match self.loader.skipped() {
             0 => {}
             skipped => {
-                tracing::warn!("{skipped} images could not be decoded, and others of their pairs stood in");
+                tracing::warn!(
+                    "{skipped} images could not be decoded, and others of the same labels stood in"
+                );
             }
         }
     }
 
     fn convert(&self, batch: Batch) -> candle_core::Result<TrainBatch> {
-        let Batch { x_0, attributes, objects, start, total, .. } = batch;
+        let Batch { x_0, labels, start, total, .. } = batch;
         // An empty part has no storage that a GPU could hold.
         let device = if x_0.dim(0)? == 0 { &Device::Cpu } else { &self.device };
-        let labels = [attributes, objects].map(|labels| labels.to_device(device));
         Ok(TrainBatch {
             x_0: x_0.to_device(device)?,
-            labels: labels.into_iter().collect::<Result<_, _>>()?,
+            labels: labels.iter().map(|labels| labels.to_device(device)).collect::<Result<_, _>>()?,
             part: Part::From { start, total },
         })
     }

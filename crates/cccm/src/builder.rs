@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cccm_data::Pair;
+use cccm_data::Combination;
 use cccm_run::{
     Changes, Part, Resumed, RunDir, Settings, Start, TrainSettings, TrainTeacherSettings, check_each, resolve,
 };
@@ -52,8 +52,8 @@ pub struct Finished<S> {
     pub run: RunDir,
     /// What the model is.
     pub config: ModelConfig,
-    /// The pairs that no training image showed.
-    pub held_out: BTreeSet<Pair>,
+    /// The combinations that no training image showed.
+    pub held_out: BTreeSet<Combination>,
     /// Everything it went by.
     pub settings: S,
 }

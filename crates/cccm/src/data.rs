@@ -4,24 +4,26 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use cccm_data::{
-    ColoredMnist, Dataset, Digits, FolderConfig, FolderDataset, MnistSplit, OnBadImage, Pair, PairFilter,
-    Preset, Shapes, ShapesConfig, Vocabulary,
+    ColoredMnist, CombinationFilter, Dataset, Digits, FolderConfig, FolderDataset, MnistSplit, OnBadImage,
+    Preset, Shapes, ShapesConfig, discover,
 };
+use cccm_labels::{Combination, KnownLabels, Vocabulary};
 use cccm_run::{BUILTIN_DIGITS, DataSettings};
-use cccm_sched::LabelKind;
 use cccm_unet::Hints;
 
 const BUILTIN_SHAPES: &str = "builtin:shapes";
+const BUILTIN_SIZED_SHAPES: &str = "builtin:sized-shapes";
 
 /// Where images come from.
 pub(crate) enum Place<'a> {
     BuiltinDigits,
-    BuiltinShapes,
+    /// Drawn figures under these labels.
+    BuiltinShapes(Preset),
     /// The folder of the four MNIST files.
     Mnist(&'a Path),
-    /// Folders named after pairs.
+    /// Folders named after combinations.
     Folder(&'a Path),
 }
 
@@ -29,9 +31,12 @@ impl<'a> Place<'a> {
     pub(crate) fn of(args: &'a DataSettings) -> Result<Self> {
         match args.data.as_deref().unwrap_or(BUILTIN_DIGITS) {
             BUILTIN_DIGITS => Ok(Self::BuiltinDigits),
-            BUILTIN_SHAPES => Ok(Self::BuiltinShapes),
+            BUILTIN_SHAPES => Ok(Self::BuiltinShapes(Preset::Shapes)),
+            BUILTIN_SIZED_SHAPES => Ok(Self::BuiltinShapes(Preset::SizedShapes)),
             data if data.starts_with("builtin:") => {
-                bail!("no built-in data `{data}`: there are {BUILTIN_DIGITS} and {BUILTIN_SHAPES}")
+                bail!(
+                    "no built-in data `{data}`: there are {BUILTIN_DIGITS}, {BUILTIN_SHAPES}, {BUILTIN_SIZED_SHAPES}"
+                )
             }
             folder if holds_mnist(Path::new(folder)) => Ok(Self::Mnist(Path::new(folder))),
             folder => Ok(Self::Folder(Path::new(folder))),
@@ -39,12 +44,12 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Training images, and the pairs kept out of them.
+/// Training images, and the combinations kept out of them.
 pub struct TrainingImages {
     /// The images.
     pub dataset: Arc<dyn Dataset>,
-    /// The pairs kept out.
-    pub held_out: BTreeSet<Pair>,
+    /// The combinations kept out.
+    pub held_out: BTreeSet<Combination>,
 }
 
 impl TrainingImages {
@@ -61,7 +66,7 @@ impl TrainingImages {
                 let (images, labels) = (cccm_assets::MNIST_TRAIN_IMAGES, cccm_assets::MNIST_TRAIN_LABELS);
                 Self::colored_mnist(args, Digits::from_idx(images, labels)?, image_px)
             }
-            Place::BuiltinShapes => Self::shapes(args, image_px),
+            Place::BuiltinShapes(preset) => Self::shapes(args, preset, image_px),
             Place::Mnist(folder) => {
                 Self::colored_mnist(args, Digits::from_dir(folder, MnistSplit::Train)?, image_px)
             }
@@ -71,34 +76,56 @@ impl TrainingImages {
 
     fn colored_mnist(args: &DataSettings, digits: Digits, image_px: usize) -> Result<Self> {
         let held_out = mnist_held_out(args, &fixed_vocabulary(args, Preset::ColoredMnist)?)?;
-        let dataset = ColoredMnist::new(digits, image_px, &PairFilter::Except(held_out.clone()))?;
+        let dataset = ColoredMnist::new(digits, image_px, &CombinationFilter::Except(held_out.clone()))?;
         Ok(Self { dataset: Arc::new(dataset), held_out })
     }
 
-    fn shapes(args: &DataSettings, image_px: usize) -> Result<Self> {
-        const IMAGES_PER_PAIR: usize = 500;
-        let held_out = held_out(args, &fixed_vocabulary(args, Preset::Shapes)?)?;
-        let pairs = PairFilter::Except(held_out.clone());
+    fn shapes(args: &DataSettings, preset: Preset, image_px: usize) -> Result<Self> {
+        const IMAGES_PER_COMBINATION: usize = 500;
+        let held_out = held_out(args, &fixed_vocabulary(args, preset)?)?;
+        let combinations = CombinationFilter::Except(held_out.clone());
         // Which pictures there are belongs to the dataset: another --seed trains on the same ones.
-        let config = ShapesConfig { image_px, images_per_pair: IMAGES_PER_PAIR, seed: 0, pairs };
+        let config = ShapesConfig {
+            image_px,
+            images_per_combination: IMAGES_PER_COMBINATION,
+            seed: 0,
+            sized: preset == Preset::SizedShapes,
+            combinations,
+        };
         Ok(Self { dataset: Arc::new(Shapes::new(&config)?), held_out })
     }
 
     fn folder(args: &DataSettings, root: &Path, known: Option<&Vocabulary>, image_px: usize) -> Result<Self> {
-        let vocabulary = match (named_vocabulary(args)?, known) {
-            (Some(named), _) => named,
+        let vocabulary = match (args.labels()?, known) {
+            (Some(KnownLabels::Kinds(kinds)), Some(known)) => {
+                let theirs = known.kinds().iter().map(|kind| &kind.kind);
+                if !theirs.eq(&kinds) {
+                    bail!("--kind says {}, but the model's labels are {}", kinds.join(", "), known.form());
+                }
+                known.clone()
+            }
             (None, Some(known)) => known.clone(),
-            (None, None) => Vocabulary::discover(root)?,
+            (named, _) => found_labels(root, &named.unwrap_or_default())?,
         };
         let held_out = held_out(args, &vocabulary)?;
         let config = FolderConfig {
             vocabulary,
             image_px,
-            pairs: PairFilter::Except(held_out.clone()),
+            combinations: CombinationFilter::Except(held_out.clone()),
             on_bad_image: on_bad_image(args),
         };
         Ok(Self { dataset: Arc::new(FolderDataset::open(root, &config)?), held_out })
     }
+}
+
+/// The labels that folders spell.
+fn found_labels(root: &Path, known: &KnownLabels) -> Result<Vocabulary> {
+    discover(root, known).map_err(|error| match error {
+        cccm_data::Error::NoVocabulary { .. } => {
+            anyhow!("{error}: by --kind, by --preset, or by --attributes and --objects")
+        }
+        other => other.into(),
+    })
 }
 
 /// What to do about images that cannot be decoded.
@@ -106,48 +133,19 @@ pub(crate) fn on_bad_image(args: &DataSettings) -> OnBadImage {
     if args.skip_bad_images == Some(true) { OnBadImage::Skip } else { OnBadImage::Stop }
 }
 
-/// The label kinds of a vocabulary, as a model's config has them.
-pub fn label_kinds(vocabulary: &Vocabulary) -> Vec<LabelKind> {
-    [("attribute", &vocabulary.attributes), ("object", &vocabulary.objects)]
-        .map(|(kind, names)| LabelKind { kind: kind.to_owned(), names: names.clone() })
-        .into()
-}
-
-/// The vocabulary of a model's label kinds.
-///
-/// # Errors
-/// When they are not two.
-pub fn vocabulary_of(labels: &[LabelKind]) -> Result<Vocabulary> {
-    match labels {
-        [attribute, object] => Ok(Vocabulary::new(attribute.names.clone(), object.names.clone())?),
-        _ => bail!("the model has {} label kinds, but must have two", labels.len()),
-    }
-}
-
-/// The vocabulary that the flags name, if they do.
-pub(crate) fn named_vocabulary(args: &DataSettings) -> Result<Option<Vocabulary>> {
-    Ok(match (args.preset, &args.attributes, &args.objects) {
-        (Some(preset), ..) => Some(preset.vocabulary()),
-        (None, Some(attributes), Some(objects)) => {
-            Some(Vocabulary::new(attributes.clone(), objects.clone())?)
-        }
-        _ => None,
-    })
-}
-
 /// The vocabulary of data that come with one, which the flags must not contradict.
 pub(crate) fn fixed_vocabulary(args: &DataSettings, preset: Preset) -> Result<Vocabulary> {
     let vocabulary = preset.vocabulary();
-    if named_vocabulary(args)?.is_some_and(|named| named != vocabulary) {
+    if args.labels()?.is_some_and(|named| named != KnownLabels::All(vocabulary.clone())) {
         bail!(
-            "these images have the labels of the preset `{preset}`: leave out --preset, --attributes and --objects"
+            "these images have the labels of the preset `{preset}`: leave out --preset, --attributes, --objects and --kind"
         );
     }
     Ok(vocabulary)
 }
 
-/// The pairs that the flags hold out.
-pub(crate) fn held_out(args: &DataSettings, vocabulary: &Vocabulary) -> Result<BTreeSet<Pair>> {
+/// The combinations that the flags hold out.
+pub(crate) fn held_out(args: &DataSettings, vocabulary: &Vocabulary) -> Result<BTreeSet<Combination>> {
     match args.ignored.as_deref() {
         None => Ok(BTreeSet::new()),
         Some([none]) if none == "none" => Ok(BTreeSet::new()),
@@ -156,7 +154,7 @@ pub(crate) fn held_out(args: &DataSettings, vocabulary: &Vocabulary) -> Result<B
 }
 
 /// The same, where by default it is those held out by custom.
-pub(crate) fn mnist_held_out(args: &DataSettings, vocabulary: &Vocabulary) -> Result<BTreeSet<Pair>> {
+pub(crate) fn mnist_held_out(args: &DataSettings, vocabulary: &Vocabulary) -> Result<BTreeSet<Combination>> {
     if args.ignored.is_some() { held_out(args, vocabulary) } else { Ok(ColoredMnist::held_out()) }
 }
 
@@ -165,9 +163,9 @@ pub fn preset_hints(preset: Preset) -> Hints {
     let image_px = match preset {
         Preset::Celeba => Some(128),
         Preset::ColoredMnist => Some(64),
-        Preset::Zappos50k | Preset::Shapes => None,
+        Preset::Zappos50k | Preset::Shapes | Preset::SizedShapes => None,
     };
-    Hints { labels: Some(label_kinds(&preset.vocabulary())), image_px, ..Hints::default() }
+    Hints { labels: Some(preset.vocabulary()), image_px, ..Hints::default() }
 }
 
 fn holds_mnist(folder: &Path) -> bool {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use cccm_data::Vocabulary;
 use cccm_distill::{Averaging, DistillConfig, Distillation, LabelSpace, MovingAverage, Networks};
+use cccm_labels::Vocabulary;
 use cccm_run::{Settings, TrainSettings, digest_of_model, required};
 use cccm_sample::{FewStepConfig, FewStepSampler};
 use cccm_sched::{NoiseSchedule, Streams, Thresholding};
@@ -12,7 +12,7 @@ use cccm_unet::{ModelConfig, Parameters, Role, UNet, UNetConfig};
 use toml::Table;
 
 use crate::builder::{Launch, Outcome, TrainedBy};
-use crate::data::{TrainingImages, vocabulary_of};
+use crate::data::TrainingImages;
 use crate::places::{BUILTIN_TEACHER, load, without_links};
 use crate::team::Team;
 use crate::training::Training;
@@ -33,8 +33,7 @@ impl TrainedBy for TrainSettings {
         let place = args.distill.teacher.as_deref().unwrap_or(BUILTIN_TEACHER);
         let (teacher_config, teacher_parameters) = load(place, device)?;
         check_teacher(&args, place, &teacher_config)?;
-        let labels = vocabulary_of(&teacher_config.labels)?;
-        let source = training_images(&args, place, &labels, teacher_config.image_px)?;
+        let source = training_images(&args, place, &teacher_config.labels, teacher_config.image_px)?;
 
         let student_config = student_config(&args, &config, &teacher_config)?;
         let streams = Streams::new(required(args.run.seed, "seed")?);
@@ -56,7 +55,7 @@ impl TrainedBy for TrainSettings {
         let networks = Networks { student: &student, target: &target, teacher: &teacher };
         let schedule = NoiseSchedule::new(&teacher_config.schedule)?;
         let labels = LabelSpace {
-            null_labels: teacher.null_labels().to_vec(),
+            null_labels: teacher.null_labels(),
             combinations: args.distill.trajectory_combinations(&*source.dataset),
         };
         let objective = Distillation::new(&config, schedule, labels, networks)?;
@@ -159,21 +158,21 @@ fn training_images(
         format!("cannot use the data with the labels of the teacher {place}; --teacher names another")
     })?;
     let found = source.dataset.vocabulary();
-    if found != labels {
+    if !found.has_labels_of(labels) {
         bail!(
-            "the data's labels are not the teacher's, which the student inherits: {} × {} in the data ({}; {}), \
-             {} × {} in the teacher ({}; {})",
-            found.attributes.len(),
-            found.objects.len(),
-            found.attributes.join(" "),
-            found.objects.join(" "),
-            labels.attributes.len(),
-            labels.objects.len(),
-            labels.attributes.join(" "),
-            labels.objects.join(" "),
+            "the data's labels are not the teacher's, which the student inherits: {} in the data, {} in the teacher",
+            told(found),
+            told(labels)
         );
     }
     Ok(source)
+}
+
+/// Labels for a message: `2 × 3 (red blue; 0 1 2)`.
+fn told(labels: &Vocabulary) -> String {
+    let counts: Vec<String> = labels.counts().iter().map(usize::to_string).collect();
+    let names: Vec<String> = labels.kinds().iter().map(|kind| kind.names.join(" ")).collect();
+    format!("{} ({})", counts.join(" × "), names.join("; "))
 }
 
 /// Refuses what cannot be distilled as asked.
@@ -185,7 +184,7 @@ fn check_teacher(args: &TrainSettings, place: &str, config: &ModelConfig) -> Res
     if let Some(px) = args.data.img_size.filter(|px| *px != config.image_px) {
         differences.push(format!("--img-size is {px}, but the teacher draws {}", config.image_px));
     }
-    let found: Vec<usize> = config.labels.iter().map(|kind| kind.names.len()).collect();
+    let found = config.labels.counts();
     // The data have the teacher's labels, or are refused.
     for (flag, given) in [
         ("pretrained-nums-cond", &args.distill.pretrained_nums_cond),

@@ -17,26 +17,9 @@ pub enum Error {
         /// What was looked for, and what was found instead.
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// The model has no such label.
-    #[error("the model has no {kind} `{got}`{}; it has {}", did_you_mean(nearest.as_deref()), known.join(", "))]
-    UnknownLabel {
-        /// The kind of label.
-        kind: String,
-        /// The label that was asked for.
-        got: String,
-        /// The label that is spelt most alike, if any is.
-        nearest: Option<String>,
-        /// All labels of the kind.
-        known: Vec<String>,
-    },
-    /// The model has no such kind of labels.
-    #[error("the model has no labels of kind `{got}`; its kinds are {}", known.join(", "))]
-    UnknownKind {
-        /// The kind that was asked for.
-        got: String,
-        /// All kinds.
-        known: Vec<String>,
-    },
+    /// The model has no such label, or no such kind of labels.
+    #[error(transparent)]
+    Labels(#[from] cccm_labels::Error),
     /// There is no such setting, or it cannot have such a value.
     #[error("{0}")]
     Setting(String),
@@ -46,8 +29,4 @@ pub enum Error {
     /// Anything else; the source has the causes.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
-}
-
-fn did_you_mean(nearest: Option<&str>) -> String {
-    nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default()
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Context;
 use candle_core::{Device, Tensor};
-use cccm_render::{GridPicture, PixelRange, encode_png, rgb_image, write_png};
-use cccm_sched::LabelKind;
+use cccm_labels::{Combination, Vocabulary};
+use cccm_render::{GridPicture, Matrix, PixelRange, encode_png, rgb_image, write_png};
 use image::RgbImage;
 
 use crate::error::Result;
@@ -14,23 +14,25 @@ use crate::error::Result;
 #[derive(Clone, Debug)]
 pub struct Images {
     tensor: Tensor,
-    labels: Vec<Vec<u32>>,
-    kinds: Vec<LabelKind>,
+    labels: Vec<Combination>,
+    vocabulary: Vocabulary,
+    /// What of the vocabulary was asked for.
+    part: Vocabulary,
     per_combination: usize,
 }
 
 impl Images {
     /// - `tensor`: `(n, 3, px, px)`, about `[-1, 1]`
-    /// - `labels`: per image one index per kind
+    /// - `labels`: per image its combination; `part`: the vocabulary of those that were asked for
     /// - `per_combination`: images of each combination, which follow one another
     pub(crate) fn new(
         tensor: &Tensor,
-        labels: Vec<Vec<u32>>,
-        kinds: &[LabelKind],
+        labels: Vec<Combination>,
+        (vocabulary, part): (&Vocabulary, Vocabulary),
         per_combination: usize,
     ) -> Result<Self> {
         let tensor = tensor.to_device(&Device::Cpu).context("cannot read the images from the device")?;
-        Ok(Self { tensor, labels, kinds: kinds.to_vec(), per_combination })
+        Ok(Self { tensor, labels, vocabulary: vocabulary.clone(), part, per_combination })
     }
 
     /// How many there are.
@@ -50,7 +52,7 @@ impl Images {
 
     /// The labels that an image was sampled for, by name, one of every kind.
     pub fn labels(&self, image: usize) -> Vec<&str> {
-        let names = self.labels[image].iter().zip(&self.kinds);
+        let names = self.labels[image].iter().zip(self.vocabulary.kinds());
         names.map(|(index, kind)| kind.names.get(*index as usize).map_or("", String::as_str)).collect()
     }
 
@@ -71,28 +73,27 @@ impl Images {
         Ok(encode_png(&self.rgb8(image)?, &[])?)
     }
 
-    /// All of them as one labelled picture: a row for every value of the first kind of labels and a column for every combination
-    /// of the others, or, of several images for each combination, a row for every combination.
+    /// All of them as one labelled picture: a row for every value of the first kind of labels and a column for every value of the
+    /// second, with a page for each combination of further kinds; or, of several images for each combination, a row for every
+    /// combination.
     ///
     /// # Errors
     /// When there are no images.
     pub fn grid(&self) -> Result<RgbImage> {
-        let text = |labels: &[&str]| labels.join(" ");
-        let firsts = (0..self.len()).step_by(self.per_combination);
-        let combinations: Vec<Vec<&str>> = firsts.map(|image| self.labels(image)).collect();
-        let grid = if self.per_combination > 1 {
-            let row_labels = combinations.iter().map(|labels| text(labels)).collect();
-            GridPicture { columns: self.per_combination, row_labels, ..GridPicture::default() }
-        } else {
-            let first = |labels: &Vec<&str>| labels.first().copied().unwrap_or_default().to_owned();
-            let row_labels: Vec<String> =
-                combinations.chunk_by(|a, b| first(a) == first(b)).map(|row| first(&row[0])).collect();
-            let columns = self.len().div_ceil(row_labels.len().max(1));
-            let rest = |labels: &Vec<&str>| text(labels.get(1..).unwrap_or_default());
-            let column_labels = combinations.iter().take(columns).map(rest).collect();
-            GridPicture { columns, column_labels, row_labels, ..GridPicture::default() }
+        if self.per_combination > 1 {
+            let firsts = (0..self.len()).step_by(self.per_combination);
+            let row_labels = firsts.map(|image| self.labels(image).join(" ")).collect();
+            let grid = GridPicture { columns: self.per_combination, row_labels, ..GridPicture::default() };
+            return Ok(grid.draw(&self.tensor, PixelRange::Symmetric)?);
+        }
+        let matrix = Matrix {
+            vocabulary: &self.part,
+            per_combination: 1,
+            row_label: &|name, _| name.to_owned(),
+            title: None,
+            framed: None,
         };
-        Ok(grid.draw(&self.tensor, PixelRange::Symmetric)?)
+        Ok(matrix.draw(&self.tensor, PixelRange::Symmetric)?)
     }
 
     /// Writes a PNG file with all folders above it: of one image that image, of several their [`Self::grid`].

@@ -1,12 +1,12 @@
-//! The matrix of all pairs as one picture.
+//! The matrix of all combinations as one picture.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, bail};
 use candle_core::Tensor;
-use cccm_data::{Pair, Vocabulary};
-use cccm_render::{GridPicture, Marks, PixelRange, write_png};
+use cccm_labels::{Combination, Vocabulary};
+use cccm_render::{Matrix, PixelRange, write_png};
 
 /// Refuses more pictures than one file is made of, before any is drawn.
 ///
@@ -22,26 +22,25 @@ pub fn check_fits(pictures: usize, image_px: usize) -> Result<()> {
     Ok(())
 }
 
-/// Writes images of all pairs of a vocabulary as a labelled matrix, held-out pairs framed.
+/// Writes images of all combinations of a vocabulary as a labelled matrix, held-out combinations framed.
 pub(crate) fn write_matrix(
     path: &Path,
     images: &Tensor,
     vocabulary: &Vocabulary,
-    held_out: &BTreeSet<Pair>,
+    held_out: &BTreeSet<Combination>,
     title: &str,
 ) -> Result<()> {
-    let framed =
-        vocabulary.pairs().enumerate().filter(|(_, pair)| held_out.contains(pair)).map(|(index, _)| index);
-    let marks =
-        Marks { images: framed.collect(), meaning: "framed: pairs that no training image shows".to_owned() };
-    let picture = GridPicture {
-        columns: vocabulary.objects.len(),
-        column_labels: vocabulary.objects.clone(),
-        row_labels: vocabulary.attributes.clone(),
-        title: Some(title.to_owned()),
-        marks: (!held_out.is_empty()).then_some(marks),
+    let combinations: Vec<Combination> = vocabulary.combinations().collect();
+    let is_held_out = |place: usize| held_out.contains(&combinations[place]);
+    let meaning = format!("framed: {}s that no training image shows", vocabulary.noun());
+    let matrix = Matrix {
+        vocabulary,
+        per_combination: 1,
+        row_label: &|name, _| name.to_owned(),
+        title: Some(title),
+        framed: (!held_out.is_empty()).then_some((&is_held_out, &meaning)),
     };
-    write_png(path, &picture.draw(images, PixelRange::Symmetric)?, &[("Description", title)])
+    write_png(path, &matrix.draw(images, PixelRange::Symmetric)?, &[("Description", title)])
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use candle_core::{DType, Device};
+use cccm_labels::{Combination, Vocabulary};
 use cccm_run::{GuidanceSettings, digest_of_model};
 use cccm_sample::BatchSampler;
-use cccm_sched::{LabelKind, Streams};
+use cccm_sched::Streams;
 use cccm_unet::{ModelConfig, Parameters, UNet};
 
 use crate::error::{Error, Result};
@@ -91,46 +92,20 @@ impl SampleRequest {
     /// All combinations of the labels that are asked for, in the order of their indices: the last kind changes first.
     ///
     /// # Errors
-    /// [`Error::UnknownKind`], [`Error::UnknownLabel`].
-    pub fn combinations(&self, kinds: &[LabelKind]) -> Result<Vec<Vec<u32>>> {
-        let mut wanted: Vec<Vec<u32>> =
-            kinds.iter().map(|kind| (0..kind.names.len() as u32).collect()).collect();
+    /// [`Error::Labels`] for a kind or a label that the model does not have.
+    pub fn combinations(&self, labels: &Vocabulary) -> Result<Vec<Combination>> {
+        Ok(labels.narrowed(&self.chosen(labels)?).1)
+    }
+
+    /// Per kind the one label that is asked for, if one is.
+    fn chosen(&self, labels: &Vocabulary) -> Result<Vec<Option<u32>>> {
+        let mut chosen = vec![None; labels.kinds().len()];
         for (kind, name) in &self.labels {
-            let place =
-                kinds.iter().position(|known| known.kind == *kind).ok_or_else(|| Error::UnknownKind {
-                    got: kind.clone(),
-                    known: kinds.iter().map(|known| known.kind.clone()).collect(),
-                })?;
-            wanted[place] = vec![index_of(&kinds[place], name)?];
+            let (place, kind) = labels.kind(kind)?;
+            chosen[place] = Some(kind.index_of(name)?);
         }
-        let all = wanted.iter().fold(vec![Vec::new()], |combinations: Vec<Vec<u32>>, labels| {
-            let longer = |combination: &Vec<u32>| {
-                let combination = combination.clone();
-                labels.iter().map(move |label| [combination.as_slice(), &[*label]].concat())
-            };
-            combinations.iter().flat_map(longer).collect()
-        });
-        Ok(all)
+        Ok(chosen)
     }
-}
-
-/// Thousandths of likeness below which two names have nothing in common.
-const LEAST_LIKENESS: u32 = 500;
-
-fn index_of(kind: &LabelKind, name: &str) -> Result<u32> {
-    if let Some(index) = kind.names.iter().position(|known| known == name) {
-        return Ok(index as u32);
-    }
-    let likeness = |known: &&String| {
-        (strsim::normalized_damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase()) * 1000.0) as u32
-    };
-    let nearest = kind.names.iter().max_by_key(likeness).filter(|known| likeness(known) >= LEAST_LIKENESS);
-    Err(Error::UnknownLabel {
-        kind: kind.kind.clone(),
-        got: name.to_owned(),
-        nearest: nearest.cloned(),
-        known: kind.names.clone(),
-    })
 }
 
 impl Model {
@@ -170,7 +145,7 @@ impl Model {
     }
 
     /// The kinds of labels, each with its names in the order of their indices.
-    pub fn labels(&self) -> &[LabelKind] {
+    pub fn labels(&self) -> &Vocabulary {
         &self.config.labels
     }
 
@@ -203,7 +178,7 @@ impl Model {
     /// Samples images.
     ///
     /// # Errors
-    /// [`Error::UnknownKind`], [`Error::UnknownLabel`], and for what the model cannot be sampled with.
+    /// [`Error::Labels`] for a kind or a label that it does not have, and for what the model cannot be sampled with.
     pub fn sample(&self, request: &SampleRequest) -> Result<Images> {
         self.sample_watched(request, &|_, _| ControlFlow::Continue(()))
     }
@@ -218,9 +193,10 @@ impl Model {
         request: &SampleRequest,
         watch: &dyn Fn(usize, usize) -> ControlFlow<()>,
     ) -> Result<Images> {
-        let combinations = request.combinations(self.labels())?;
-        let each = |labels: Vec<u32>| std::iter::repeat_n(labels, request.count);
-        let labels: Vec<Vec<u32>> = combinations.into_iter().flat_map(each).collect();
+        let chosen = request.chosen(self.labels())?;
+        let (part, combinations) = self.labels().narrowed(&chosen);
+        let each = |labels: Combination| std::iter::repeat_n(labels, request.count);
+        let labels: Vec<Combination> = combinations.into_iter().flat_map(each).collect();
         check_fits(labels.len(), self.config.image_px)?;
         let ChosenSampler { sampler, .. } = self.sampler(request.choice.clone())?;
         let done = Cell::new(0);
@@ -237,6 +213,6 @@ impl Model {
                 cccm_sample::Error::Stopped => Error::Stopped,
                 other => Error::Other(other.into()),
             })?;
-        Images::new(&images, labels, self.labels(), request.count)
+        Images::new(&images, labels, (self.labels(), part), request.count)
     }
 }

@@ -1,4 +1,4 @@
-//! Real images of every pair: those to learn from and compare with, and others to test with.
+//! Real images of every combination: those to learn from and compare with, and others to test with.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,18 +6,19 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use cccm_data::{
-    ColoredMnist, Dataset, Digits, FolderConfig, FolderDataset, MnistSplit, Pair, PairFilter, Preset, Shapes,
-    ShapesConfig, Subset, Vocabulary,
+    ColoredMnist, CombinationFilter, Dataset, Digits, FolderConfig, FolderDataset, MnistSplit, Preset,
+    Shapes, ShapesConfig, Subset,
 };
+use cccm_labels::{Combination, KnownLabels, Vocabulary};
 use cccm_run::{CONFIG, DataSettings, PROVENANCE, SettingGroup, lay_over};
 use cccm_scores::RealImages;
 use toml::Table;
 
-use crate::data::{Place, fixed_vocabulary, held_out, mnist_held_out, named_vocabulary, on_bad_image};
+use crate::data::{Place, fixed_vocabulary, held_out, mnist_held_out, on_bad_image};
 
-/// Where the data have no images for testing, every tenth of a pair is one.
+/// Where the data have no images for testing, every tenth of a combination is one.
 const TEST_EVERY: usize = 10;
-/// Pictures of each pair of shapes, and the seed of those to test with; training has seed 0.
+/// Pictures of each combination of shapes, and the seed of those to test with; training has seed 0.
 const SHAPES_PER_PAIR: usize = 100;
 const SHAPES_TEST_SEED: u64 = 1;
 
@@ -29,16 +30,20 @@ pub fn open_real_images(args: &DataSettings, labels: &Vocabulary, image_px: usiz
     let place = Place::of(args)?;
     let found = match place {
         Place::BuiltinDigits | Place::Mnist(_) => fixed_vocabulary(args, Preset::ColoredMnist)?,
-        Place::BuiltinShapes => fixed_vocabulary(args, Preset::Shapes)?,
-        Place::Folder(_) => named_vocabulary(args)?.unwrap_or_else(|| labels.clone()),
+        Place::BuiltinShapes(preset) => fixed_vocabulary(args, preset)?,
+        Place::Folder(_) => match args.labels()? {
+            Some(KnownLabels::All(named)) => named,
+            Some(KnownLabels::Kinds(_)) | None => labels.clone(),
+        },
     };
-    if found != *labels {
+    if !found.has_labels_of(labels) {
+        let names = |of: &Vocabulary| {
+            of.kinds().iter().map(|kind| kind.names.join(" ")).collect::<Vec<_>>().join("; ")
+        };
         bail!(
-            "the data's labels ({}; {}) are not the model's ({}; {}): --data names the images it was trained on",
-            found.attributes.join(" "),
-            found.objects.join(" "),
-            labels.attributes.join(" "),
-            labels.objects.join(" "),
+            "the data's labels ({}) are not the model's ({}): --data names the images it was trained on",
+            names(&found),
+            names(labels)
         );
     }
     match place {
@@ -52,11 +57,11 @@ pub fn open_real_images(args: &DataSettings, labels: &Vocabulary, image_px: usiz
                 [MnistSplit::Train, MnistSplit::Test].map(|split| Digits::from_dir(folder, split));
             colored_mnist(args, labels, [train?, test?], image_px)
         }
-        Place::BuiltinShapes => {
+        Place::BuiltinShapes(preset) => {
             let shapes = |seed| -> Result<Arc<dyn Dataset>> {
-                let images_per_pair = SHAPES_PER_PAIR;
-                let pairs = PairFilter::all();
-                let config = ShapesConfig { image_px, images_per_pair, seed, pairs };
+                let images_per_combination = SHAPES_PER_PAIR;
+                let (sized, combinations) = (preset == Preset::SizedShapes, CombinationFilter::all());
+                let config = ShapesConfig { image_px, images_per_combination, seed, sized, combinations };
                 Ok(Arc::new(Shapes::new(&config)?))
             };
             let held_out = held_out(args, labels)?;
@@ -74,7 +79,7 @@ fn colored_mnist(
 ) -> Result<RealImages> {
     let held_out = mnist_held_out(args, labels)?;
     let [train, test] =
-        digits.map(|digits| ColoredMnist::new(digits, image_px, &PairFilter::all()).map(Arc::new));
+        digits.map(|digits| ColoredMnist::new(digits, image_px, &CombinationFilter::all()).map(Arc::new));
     Ok(fresh_test(train?, test?, held_out))
 }
 
@@ -83,7 +88,7 @@ fn folder(args: &DataSettings, root: &Path, labels: &Vocabulary, image_px: usize
     let config = FolderConfig {
         vocabulary: labels.clone(),
         image_px,
-        pairs: PairFilter::all(),
+        combinations: CombinationFilter::all(),
         on_bad_image: on_bad_image(args),
     };
     let learnt = Arc::new(FolderDataset::open(root, &config)?);
@@ -92,7 +97,11 @@ fn folder(args: &DataSettings, root: &Path, labels: &Vocabulary, image_px: usize
 }
 
 /// Of data whose images for testing nobody learns from.
-fn fresh_test(train: Arc<dyn Dataset>, test: Arc<dyn Dataset>, held_out: BTreeSet<Pair>) -> RealImages {
+fn fresh_test(
+    train: Arc<dyn Dataset>,
+    test: Arc<dyn Dataset>,
+    held_out: BTreeSet<Combination>,
+) -> RealImages {
     RealImages { learnt: Arc::clone(&train), train, test, held_out }
 }
 
@@ -118,7 +127,7 @@ pub fn data_of_run(model: &Path, given: &DataSettings) -> Result<DataSettings> {
     settings.retain(|name, _| DataSettings::SETTINGS.iter().any(|setting| setting.name == name));
     let given = Table::try_from(given)?;
     if given.contains_key("data") {
-        // Of images elsewhere, the model has still not seen these pairs.
+        // Of images elsewhere, the model has still not seen these combinations.
         settings.retain(|name, _| name == "ignored");
     }
     Ok(lay_over(settings, given).try_into()?)
@@ -126,6 +135,8 @@ pub fn data_of_run(model: &Path, given: &DataSettings) -> Result<DataSettings> {
 
 #[cfg(test)]
 mod tests {
+    use cccm_data::discover;
+
     use super::*;
 
     #[test]
@@ -154,7 +165,7 @@ mod tests {
             }
         }
         let data = DataSettings { data: Some(dir.path().display().to_string()), ..DataSettings::default() };
-        let real = open_real_images(&data, &Vocabulary::discover(dir.path())?, 8)?;
+        let real = open_real_images(&data, &discover(dir.path(), &KnownLabels::default())?, 8)?;
         assert_eq!((real.train.len(), real.test.len(), real.learnt.len()), (18, 2, 20));
         let shapes = DataSettings { data: Some("builtin:shapes".to_owned()), ..DataSettings::default() };
         let real = open_real_images(&shapes, &Preset::Shapes.vocabulary(), 8)?;

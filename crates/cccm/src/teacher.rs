@@ -11,7 +11,7 @@ use cccm_unet::{ModelConfig, UNet};
 use toml::Table;
 
 use crate::builder::{Launch, Outcome, TrainedBy};
-use crate::data::{TrainingImages, label_kinds};
+use crate::data::TrainingImages;
 use crate::sampling::TEACHER_THRESHOLDING;
 use crate::team::Team;
 use crate::training::Training;
@@ -37,7 +37,7 @@ impl TrainedBy for TrainTeacherSettings {
         unet.validate()?;
         unet.validate_image_px(args.data.img_size.unwrap_or(IMAGE_PX))?;
         let source = TrainingImages::open(&args.data, None, IMAGE_PX)?;
-        let labels = label_kinds(source.dataset.vocabulary());
+        let labels = source.dataset.vocabulary().clone();
         let config = ModelConfig::teacher(unet, source.dataset.image_px(), labels, args.network.schedule()?);
         config.validate()?;
 

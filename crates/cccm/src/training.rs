@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use cccm_data::{Loader, LoaderConfig, Pair, pair_counts};
+use cccm_data::{Combination, Loader, LoaderConfig, combination_counts};
 use cccm_distill::{
     CheckpointWriter, Ending, MovingAverage, Objective, Reporter, TrainConfig, Trainer, TrainerParts,
 };
@@ -128,7 +128,7 @@ impl Training<'_> {
         if let Some(resumed) = &resumed {
             self.restore(&mut trainer, resumed)?;
         }
-        check_fits(self.source.dataset.vocabulary().pairs().count(), self.config.image_px)
+        check_fits(self.source.dataset.vocabulary().combinations().count(), self.config.image_px)
             .context("the grids of this run show every pair")?;
         let loader = self.loader(images_per_step, trainer.position())?;
         let checkpoints_limit = required(self.optim.checkpoints_total_limit, "checkpoints_total_limit")?;
@@ -290,10 +290,12 @@ impl Training<'_> {
     }
 
     fn scorer(&self, progress: &dyn TrainingProgress) -> Result<Option<Scorer>> {
-        let Some(per_pair) = self.optim.eval_samples.filter(|samples| *samples > 0) else { return Ok(None) };
+        let Some(per_combination) = self.optim.eval_samples.filter(|samples| *samples > 0) else {
+            return Ok(None);
+        };
         let real = open_real_images(self.data, self.source.dataset.vocabulary(), self.config.image_px)?;
         let watch = |work| progress.other(work);
-        Ok(Some(Scorer::new(real, &self.config.labels, per_pair, &watch)?))
+        Ok(Some(Scorer::new(real, self.config.labels.kinds(), per_combination, &watch)?))
     }
 
     fn loader(&self, images_per_step: usize, (epoch, index): (u64, u64)) -> Result<Loader> {
@@ -322,11 +324,12 @@ impl Training<'_> {
             1 => String::new(),
             devices => format!(" of {images_per_step} images on {devices} devices"),
         };
+        let noun = self.source.dataset.vocabulary().noun();
         tracing::info!(
-            "{} parameters; {} images of {} pairs, {} pairs held out; {} steps{team}",
+            "{} parameters; {} images of {} {noun}s, {} {noun}s held out; {} steps{team}",
             self.trained.count(),
             self.source.dataset.len(),
-            pair_counts(&*self.source.dataset).len(),
+            combination_counts(&*self.source.dataset).len(),
             self.source.held_out.len(),
             trainer.total_steps(),
         );
@@ -341,10 +344,10 @@ impl Training<'_> {
         Ok(events)
     }
 
-    /// Every pair as both networks draw it, from the same noise.
+    /// Every combination as both networks draw it, from the same noise.
     fn draw_grids(&self, step: u64, run: &RunDir, stop: &Stop) -> Result<Vec<(&'static str, PathBuf)>> {
         let vocabulary = self.source.dataset.vocabulary();
-        let labels: Vec<Vec<u32>> = vocabulary.pairs().map(Pair::labels).collect();
+        let labels: Vec<Combination> = vocabulary.combinations().collect();
         let trained = self.objective.trained_name();
         let average = self.averages.last().map_or(trained, |average| average.name);
         let files = [(average, run.grid(step, None)), (trained, run.grid(step, Some(trained)))];

@@ -39,12 +39,15 @@ fn equal_requests_give_equal_images_of_the_labels_asked_for() {
 #[test]
 fn what_is_misspelt_is_named_with_the_nearest() {
     let refused = |request: SampleRequest| student().sample(&request).unwrap_err();
-    let Error::UnknownLabel { kind, nearest, known, .. } =
+    let Error::Labels(cccm_labels::Error::UnknownLabel { kind, nearest, known, .. }) =
         refused(SampleRequest::new().label("attribute", "blue"))
     else {
         panic!("another error");
     };
-    assert_eq!((kind.as_str(), nearest.as_deref(), known.len()), ("attribute", Some("blu"), 5));
+    assert_eq!(
+        (kind.as_str(), nearest.as_deref(), known.as_str()),
+        ("attribute", Some("blu"), "bw, red, grn, blu, ylw")
+    );
     let said = refused(SampleRequest::new().label("atribute", "red")).to_string();
     assert!(said.contains("`atribute`") && said.contains("attribute, object"), "{said}");
     let said = Distillation::default().set("max_step", 3).unwrap_err().to_string();

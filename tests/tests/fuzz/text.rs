@@ -2,22 +2,18 @@
 
 use std::path::Path;
 
-use cccm_data::{Flip, PairFilter, Preset, Vocabulary};
-use cccm_sched::{LabelKind, NoiseSchedule, PredictionType, ScheduleConfig, SolverGrid, StudentConfig};
+use cccm_data::{CombinationFilter, Flip, Preset};
+use cccm_labels::{LabelKind, Vocabulary};
+use cccm_sched::{NoiseSchedule, PredictionType, ScheduleConfig, SolverGrid, StudentConfig};
 use cccm_unet::{Hints, ModelConfig, UNetConfig};
 
 use crate::watch::outline;
-
-fn label_kinds(vocabulary: &Vocabulary) -> Vec<LabelKind> {
-    let kind = |kind: &str, names: &[String]| LabelKind { kind: kind.to_owned(), names: names.to_vec() };
-    vec![kind("attribute", &vocabulary.attributes), kind("object", &vocabulary.objects)]
-}
 
 /// A teacher, and a student that says all that one may.
 pub(crate) fn configs() -> Vec<Vec<u8>> {
     let schedule =
         ScheduleConfig { prediction_type: PredictionType::VPrediction, ..ScheduleConfig::default() };
-    let labels = label_kinds(&Preset::Celeba.vocabulary());
+    let labels = Preset::Celeba.vocabulary();
     let mut teacher = ModelConfig::teacher(UNetConfig::celeba_128(), 128, labels, schedule);
     let student = StudentConfig {
         few_step_timesteps: [(1, vec![999]), (3, vec![900, 500, 3])].into(),
@@ -70,19 +66,23 @@ pub(crate) fn read_config(bytes: &[u8]) -> String {
     }
 }
 
-/// Lines of labels and of folder names: `a`, `o` and `n` in front tell attributes, objects and names.
+/// What lines of labels begin with, kind by kind.
+const KINDS: [char; 3] = ['a', 'o', 's'];
+
+/// Lines of labels and of folder names: one of [`KINDS`] in front tells labels, and `n` names.
 pub(crate) fn labels() -> Vec<Vec<u8>> {
     let case = |vocabulary: &Vocabulary, names: &[&str]| {
         let line = |key: char| move |text: &str| format!("{key}{text}\n");
-        let attributes = vocabulary.attributes.iter().map(|name| line('a')(name));
-        let objects = vocabulary.objects.iter().map(|name| line('o')(name));
+        let kinds = KINDS.into_iter().zip(vocabulary.kinds());
+        let labels = kinds.flat_map(|(key, kind)| kind.names.iter().map(move |name| line(key)(name)));
         let names = names.iter().map(|name| line('n')(name));
-        attributes.chain(objects).chain(names).collect::<String>().into_bytes()
+        labels.chain(names).collect::<String>().into_bytes()
     };
-    let ambiguous = Vocabulary::new(["a", "a_b"], ["b_c", "c"]).unwrap();
+    let ambiguous = Vocabulary::of_pairs(["a", "a_b"], ["b_c", "c"]).unwrap();
     vec![
         case(&Preset::Celeba.vocabulary(), &["BlondHair_Male", "BlondHiar_Male", "Male"]),
         case(&Preset::Zappos50k.vocabulary(), &["thumbnails"]),
+        case(&Preset::SizedShapes.vocabulary(), &["red_Circle_small", "red_Circle", "red_small_Circle"]),
         case(&ambiguous, &["a_b_c", "a b_c", "a", ""]),
     ]
 }
@@ -91,34 +91,35 @@ pub(crate) fn labels() -> Vec<Vec<u8>> {
 pub(crate) fn read_labels(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let of = |key: char| text.split('\n').filter_map(move |line| line.strip_prefix(key));
-    let vocabulary = match Vocabulary::new(of('a'), of('o')) {
+    let kinds =
+        KINDS.into_iter().map(|key| LabelKind::new(key, of(key))).filter(|kind| !kind.names.is_empty());
+    let vocabulary = match Vocabulary::new(kinds) {
         Ok(vocabulary) => vocabulary,
         Err(error) => return outline(&error),
     };
     // What a folder may be called, a model may know.
-    let config = ModelConfig::teacher(
-        UNetConfig::celeba_128(),
-        128,
-        label_kinds(&vocabulary),
-        ScheduleConfig::default(),
-    );
+    let config =
+        ModelConfig::teacher(UNetConfig::celeba_128(), 128, vocabulary.clone(), ScheduleConfig::default());
     if let Err(error) = config.validate() {
-        let is_size = error.to_string().contains("pairs") || error.to_string().contains("of each kind");
+        let is_size =
+            error.to_string().contains("combinations") || error.to_string().contains("of each kind");
         assert!(is_size, "a model cannot know these labels: {error}");
     }
-    for pair in vocabulary.pairs().take(20) {
-        match vocabulary.parse_folder(&vocabulary.folder_name(pair)) {
-            Ok(found) => assert_eq!(found, pair),
-            Err(error) => assert!(matches!(error, cccm_data::Error::AmbiguousPair { .. }), "{error}"),
+    for combination in vocabulary.combinations().take(20) {
+        match vocabulary.parse_folder(&vocabulary.folder_name(&combination)) {
+            Ok(found) => assert_eq!(found, combination),
+            Err(error) => {
+                assert!(matches!(error, cccm_labels::Error::AmbiguousCombination { .. }), "{error}");
+            }
         }
     }
     let flip =
         Flip::except(&vocabulary, of('n').take(1)).map_or_else(|error| outline(&error), |_| String::new());
     match vocabulary.parse_folders(of('n')) {
-        Ok(pairs) => {
-            let filter = PairFilter::Except(pairs.clone());
-            assert!(pairs.iter().all(|pair| !filter.keeps(*pair)));
-            format!("{} pairs {flip}", pairs.len().min(5))
+        Ok(combinations) => {
+            let filter = CombinationFilter::Except(combinations.clone());
+            assert!(combinations.iter().all(|combination| !filter.keeps(*combination)));
+            format!("{} pairs {flip}", combinations.len().min(5))
         }
         Err(error) => format!("{} {flip}", outline(&error)),
     }

@@ -31,7 +31,7 @@ impl Case {
         }))?;
         Ok(Self {
             unet,
-            tables: Tables::new([field("num_atr"), field("num_obj")]),
+            tables: Tables::new([field("num_atr") as u32, field("num_obj") as u32]),
             batch: field("batch"),
             px: field("img_size"),
             key: format!("seed{}", field("seed")),
@@ -62,9 +62,9 @@ impl Case {
     }
 
     pub(crate) fn labels(&self) -> anyhow::Result<Vec<Tensor>> {
-        let kinds = ["atr", "obj"].into_iter().zip(self.tables.labels);
-        let label = |(name, count): (&str, usize)| {
-            Ok(tensor(self.ints(name, self.batch, 0, count as u32))?.to_device(&self.device)?)
+        let kinds = ["atr", "obj"].into_iter().zip(self.tables.labels.iter());
+        let label = |(name, count): (&str, &u32)| {
+            Ok(tensor(self.ints(name, self.batch, 0, *count))?.to_device(&self.device)?)
         };
         kinds.map(label).collect()
     }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use candle_core::Device;
-use cccm_sched::{Denoiser, LabelKind};
+use cccm_labels::{LabelKind, Vocabulary};
+use cccm_sched::Denoiser;
 use cccm_tests::{Tolerance, assert_close, fixtures};
 use cccm_unet::{Arch, Hints, ModelConfig, ModelFiles, Parameters, Role, UNet, convert, load_checkpoint};
 
@@ -17,16 +18,16 @@ fn checkpoint(name: &str) -> PathBuf {
     fixtures().join(name)
 }
 
+/// - `objects`: how many there are names for
+fn hints_of(objects: u8) -> Hints {
+    let kind =
+        |kind: &str, count: u8| LabelKind::new(kind, (0..count).map(|index| format!("{kind}-{index}")));
+    let labels = Vocabulary::unchecked([kind("attribute", 3), kind("object", objects)]);
+    Hints { labels: Some(labels), image_px: Some(16), ..Hints::default() }
+}
+
 fn hints() -> Hints {
-    let kind = |kind: &str, count: u8| LabelKind {
-        kind: kind.to_owned(),
-        names: (0..count).map(|index| format!("{kind}-{index}")).collect(),
-    };
-    Hints {
-        labels: Some(vec![kind("attribute", 3), kind("object", 4)]),
-        image_px: Some(16),
-        ..Hints::default()
-    }
+    hints_of(4)
 }
 
 /// Predictions with and without labels.
@@ -88,9 +89,7 @@ fn hints_that_do_not_fit_are_refused() {
     );
     let no_size = load(&Hints { image_px: None, ..hints() });
     assert!(no_size.ends_with("do not tell the size of the images, a multiple of 1"), "{no_size}");
-    let mut labels = hints().labels.unwrap_or_default();
-    labels[1].names.pop();
-    let fewer = load(&Hints { labels: Some(labels), ..hints() });
+    let fewer = load(&hints_of(3));
     assert!(fewer.ends_with("has 3 attributes and 4 objects, but 3 and 3 names are given"), "{fewer}");
     let groups = load(&Hints { norm_groups: Some(5), ..hints() });
     assert!(groups.contains("`norm_groups` is 5"), "{groups}");

@@ -85,6 +85,7 @@ fn arg(setting: &'static Setting) -> Arg {
         Values::One => arg.action(ArgAction::Set),
         Values::Exactly(count) => arg.action(ArgAction::Set).num_args(count),
         Values::Several => arg.action(ArgAction::Set).num_args(1..),
+        Values::Gathered => arg.action(ArgAction::Append).num_args(1..),
         Values::List => arg.action(ArgAction::Set).value_delimiter(','),
     };
     let parse = |text: &str| {
@@ -107,7 +108,7 @@ fn typed<T: DeserializeOwned>(
         let Some(mut values) = matches.get_many::<Value>(setting.name) else { continue };
         let value = match setting.values {
             Values::Switch | Values::One => values.next().cloned(),
-            Values::Exactly(_) | Values::Several | Values::List => {
+            Values::Exactly(_) | Values::Several | Values::Gathered | Values::List => {
                 Some(Value::Array(values.cloned().collect()))
             }
         };

@@ -2,27 +2,21 @@
 
 #![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
 
-use anyhow::Result;
-use cccm::{label_kinds, preset_hints};
-use cccm_data::{Preset, Vocabulary};
+use anyhow::{Result, bail};
+use cccm::preset_hints;
+use cccm_data::Preset;
+use cccm_labels::KnownLabels;
 use cccm_sched::{BetaSchedule, ScheduleConfig, StudentConfig};
 use cccm_unet::Hints;
+
+use super::LabelArgs;
 
 /// What the tensors of a checkpoint do not tell. Sizes of the network, numbers of labels and timesteps are read off them.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "What tensors do not tell")]
 pub(crate) struct HintArgs {
-    /// Labels by name: celeba, zappos50k, colored-mnist, shapes; of published teachers the image size too
-    #[arg(long, value_name = "NAME")]
-    pub(crate) preset: Option<Preset>,
-
-    /// Attributes in index order, instead of a preset
-    #[arg(long, value_name = "NAME", num_args = 1.., requires = "objects", conflicts_with = "preset")]
-    pub(crate) attributes: Option<Vec<String>>,
-
-    /// Objects in index order, instead of a preset
-    #[arg(long, value_name = "NAME", num_args = 1.., requires = "attributes")]
-    pub(crate) objects: Option<Vec<String>>,
+    #[command(flatten)]
+    pub(crate) labels: LabelArgs,
 
     /// Side of the images, in pixels [default: the preset's]
     #[arg(long, value_name = "PX")]
@@ -48,12 +42,13 @@ pub(crate) struct HintArgs {
 impl HintArgs {
     /// These flags as the library takes them.
     pub(crate) fn hints(&self) -> Result<Hints> {
-        let preset = self.preset.map(preset_hints).unwrap_or_default();
-        let labels = match (&self.attributes, &self.objects) {
-            (Some(attributes), Some(objects)) => {
-                Some(label_kinds(&Vocabulary::new(attributes.clone(), objects.clone())?))
+        let preset = self.labels.preset.map(preset_hints).unwrap_or_default();
+        let labels = match self.labels.known()? {
+            Some(KnownLabels::Kinds(_)) => {
+                bail!("--kind needs the labels here, as in --kind colour=red,green")
             }
-            _ => None,
+            Some(KnownLabels::All(vocabulary)) => Some(vocabulary),
+            None => None,
         };
         let schedule = self
             .beta_schedule
@@ -88,21 +83,21 @@ pub(crate) fn hinted(error: cccm_unet::Error, hint: &str) -> anyhow::Error {
     anyhow::anyhow!("{:#}\nhint: {hint}", anyhow::Error::from(error))
 }
 
+/// The flags that name labels one by one.
+const SPELT_OUT: &str = "--attributes … --objects … in the order of the training, or for other kinds of labels --kind NAME=LABEL,… for each";
+
 /// Names the flags that mend an error of the library about hints.
 pub(crate) fn with_hint(error: cccm_unet::Error) -> anyhow::Error {
     let hint = match &error {
         cccm_unet::Error::NotInTensors { what, .. } if what.contains("labels") => {
-            "give --preset NAME, or --attributes … --objects … in the order of the training".to_owned()
+            format!("give --preset NAME, or {SPELT_OUT}")
         }
         cccm_unet::Error::NotInTensors { .. } => "give --img-size PX".to_owned(),
         cccm_unet::Error::LabelCounts { found, .. } => {
-            let fits = |preset: &Preset| {
-                let vocabulary = preset.vocabulary();
-                [vocabulary.attributes.len(), vocabulary.objects.len()] == *found
-            };
+            let fits = |preset: &Preset| preset.vocabulary().null() == *found;
             match Preset::ALL.into_iter().find(fits) {
                 Some(preset) => format!("--preset {preset} has as many"),
-                None => "give --attributes … --objects … in the order of the training".to_owned(),
+                None => format!("give {SPELT_OUT}"),
             }
         }
         cccm_unet::Error::InvalidConfig { field: "norm_groups", .. } => "give --norm-groups N".to_owned(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use cccm_eval::ClassifierTraining;
-use cccm_sched::LabelKind;
+use cccm_labels::LabelKind;
 use cccm_scores::{Judge, Keep, RealImages, Watch};
 use toml::Table;
 

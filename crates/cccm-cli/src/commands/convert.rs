@@ -46,7 +46,7 @@ impl ConvertArgs {
         let files = target(to)?;
         let hints = self.hints.hints()?.or(beside(from)?);
         let config = cccm_unet::convert(from, &hints, &files).map_err(with_hint)?;
-        let labels: Vec<_> = config.labels.iter().map(|kind| kind.names.len().to_string()).collect();
+        let labels: Vec<_> = config.labels.counts().iter().map(usize::to_string).collect();
         tracing::info!(
             "{:?} of {} channels, multiples {:?}, {} blocks per level; {} labels; {} px",
             config.role,

@@ -9,9 +9,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use cccm::{
     ChosenSampler, Model, SamplerChoice, data_of_run, file_at, open_device, open_real_images, use_threads,
-    vocabulary_of,
 };
-use cccm_data::{Pair, Vocabulary};
+use cccm_data::{Combination, Vocabulary};
 use cccm_eval::Inception;
 use cccm_run::{DataSettings, Dtype, GuidanceSettings};
 use cccm_sample::BatchSampler;
@@ -116,7 +115,7 @@ impl EvalArgs {
         let device = open_device(self.device.as_deref())?;
         let model = Model::open_on(&self.checkpoint, &device)?.computing_in(self.dtype.into());
         let config = model.config();
-        let labels = vocabulary_of(&config.labels)?;
+        let labels = config.labels.clone();
         let display = WorkDisplay::default();
         let watch = |progress| display.show(progress);
         let real = open_real_images(
@@ -126,16 +125,16 @@ impl EvalArgs {
         )?;
         tracing::info!(
             "{} pairs, {} of them unseen in training",
-            labels.pairs().count(),
+            labels.combinations().count(),
             real.held_out.len()
         );
         let choices = self.choices(&model)?;
 
-        let judge = self.judge.judge(&real, &config.labels, interrupt, &watch)?;
+        let judge = self.judge.judge(&real, config.labels.kinds(), interrupt, &watch)?;
         let data_digest = real.train.digest()?;
         let features = self.features(&judge)?;
         let reference = Reference::new(real, judge, features, self.real_samples as usize, &watch)?;
-        let pairs: Vec<Pair> = labels.pairs().collect();
+        let combinations: Vec<Combination> = labels.combinations().collect();
         let evaluation = Evaluation {
             args: self,
             model_digest: model.digest()?,
@@ -144,7 +143,7 @@ impl EvalArgs {
             real_scores: reference.score_of_real(self.samples as usize)?,
             reference,
             data_digest,
-            pairs: pairs.repeat(self.samples as usize),
+            combinations: combinations.repeat(self.samples as usize),
             folder: self.folder(),
             interrupt,
             display,
@@ -241,7 +240,7 @@ struct Evaluation<'a> {
     real_scores: Scores,
     data_digest: String,
     /// The pair of every picture.
-    pairs: Vec<Pair>,
+    combinations: Vec<Combination>,
     folder: PathBuf,
     interrupt: &'a Interrupt,
     display: WorkDisplay,
@@ -265,7 +264,7 @@ impl Evaluation<'_> {
         let folder = self.folder.join(format!("steps-{}", choice.steps));
         let watch = |progress| self.display.show(progress);
         let samples =
-            Samples::draw(&batches, self.pairs.clone(), &settings, &folder.join("samples"), &watch)?;
+            Samples::draw(&batches, self.combinations.clone(), &settings, &folder.join("samples"), &watch)?;
         let title = format!("{}, {steps}, guidance scale {}", args.checkpoint, choice.guidance_scale);
         write_page(&folder.join("pictures.png"), &samples, reference.judge(), labels, &title)?;
         let nearest = reference.nearest(&samples)?;
@@ -274,11 +273,11 @@ impl Evaluation<'_> {
             cccm: env!("CARGO_PKG_VERSION").to_owned(),
             checkpoint: args.checkpoint.clone(),
             role: model.config().role,
-            labels: model.labels().to_vec(),
+            labels: model.labels().kinds().to_vec(),
             settings,
             flags: args.flags()?,
             evaluations_per_image: choice.sampler.evaluations(),
-            secs_per_image: samples.secs / self.pairs.len() as f64,
+            secs_per_image: samples.secs / self.combinations.len() as f64,
             data: self.data_digest.clone(),
             features: reference.features().to_owned(),
             classifier_accuracy: reference.judge().accuracy.clone(),

@@ -2,17 +2,16 @@
 
 #![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
 
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
-use cccm::{ChosenSampler, Model, SamplerChoice, check_fits, open_device, use_threads, vocabulary_of};
-use cccm_data::{Pair, Vocabulary};
-use cccm_render::{GridPicture, PixelRange, rgb_image, write_png};
+use cccm::{ChosenSampler, Model, SamplerChoice, check_fits, open_device, use_threads};
+use cccm_labels::{Combination, Vocabulary};
+use cccm_render::{GridPicture, Matrix, PixelRange, rgb_image, write_png};
 use cccm_run::{Dtype, GuidanceSettings};
 use cccm_sample::BatchSampler;
 use cccm_sched::{GuidanceConfig, Streams};
@@ -25,8 +24,8 @@ use crate::signals::Interrupt;
 
 /// Draw pictures with a student or a teacher
 ///
-/// One pair with --attribute and --object; without, the matrix of all pairs, or one row or column of it. Prints one line
-/// of JSON per file.
+/// One combination, with a label of each kind by --attribute and --object, or by --label; without, the matrix of all, or of those
+/// with the labels that are given. Prints one line of JSON per file.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SampleArgs {
     /// The model: a run, a model directory, a checkpoint, a file, hf://OWNER/NAME/FILE, builtin:teacher or builtin:student
@@ -40,6 +39,10 @@ pub(crate) struct SampleArgs {
     /// Object to draw, by name
     #[arg(long, value_name = "NAME")]
     object: Option<String>,
+
+    /// Label to draw of a kind, as colour=red; once for each kind
+    #[arg(long, value_name = "KIND=LABEL", value_parser = kind_and_label)]
+    label: Vec<(String, String)>,
 
     /// Steps per image: evaluations of a student, guided solver steps of a teacher [default: 4; teacher: 50]
     #[arg(long, value_name = "N", alias = "num-inference-steps")]
@@ -56,7 +59,7 @@ pub(crate) struct SampleArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 
-    /// Pictures of each pair
+    /// Pictures of each combination
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
 
@@ -132,8 +135,8 @@ impl SampleArgs {
         use_threads(self.threads)?;
         let device = open_device(self.device.as_deref())?;
         let model = Model::open_on(&self.checkpoint, &device)?.computing_in(self.dtype.into());
-        let vocabulary = vocabulary_of(model.labels())?;
-        let selection = self.select(&vocabulary)?;
+        let vocabulary = model.labels();
+        let (part, selection) = vocabulary.narrowed(&self.chosen(vocabulary)?);
         let choice = SamplerChoice {
             steps: self.steps,
             guidance_scale: self.guidance_scale,
@@ -166,7 +169,8 @@ impl SampleArgs {
         let job = Job {
             args: &self,
             batches,
-            vocabulary: &vocabulary,
+            vocabulary,
+            part: &part,
             selection: &selection,
             origin,
             interrupt: interrupt.as_ref(),
@@ -174,26 +178,35 @@ impl SampleArgs {
         if single_file { job.file(&path, out).map(|()| ExitCode::SUCCESS) } else { job.directory(&path, out) }
     }
 
-    /// The pairs to draw: of all, those with the attribute and the object given.
-    fn select(&self, vocabulary: &Vocabulary) -> Result<Vec<Pair>> {
-        let (any_attribute, any_object) = (&vocabulary.attributes[0], &vocabulary.objects[0]);
-        let given = vocabulary.pair(
-            self.attribute.as_ref().unwrap_or(any_attribute),
-            self.object.as_ref().unwrap_or(any_object),
-        )?;
-        let wanted = |pair: &Pair| {
-            (self.attribute.is_none() || pair.attribute == given.attribute)
-                && (self.object.is_none() || pair.object == given.object)
-        };
-        Ok(vocabulary.pairs().filter(wanted).collect())
+    /// Per kind the one label that is given, if one is. --attribute is of the first kind and --object of the second, whatever
+    /// they are called.
+    fn chosen(&self, vocabulary: &Vocabulary) -> Result<Vec<Option<u32>>> {
+        let kinds = vocabulary.kinds();
+        let mut chosen = vec![None; kinds.len()];
+        let by_flag = [("--attribute", &self.attribute), ("--object", &self.object)];
+        for (place, (flag, name)) in by_flag.into_iter().enumerate() {
+            let Some(name) = name else { continue };
+            let Some(kind) = kinds.get(place) else {
+                bail!("{flag} is of a second kind of labels, but this model has {} alone", kinds[0].kind)
+            };
+            chosen[place] = Some(kind.index_of(name)?);
+        }
+        for (kind, name) in &self.label {
+            let (place, kind) = vocabulary.kind(kind)?;
+            let label = kind.index_of(name)?;
+            if chosen[place].replace(label).is_some() {
+                bail!("the label of kind `{}` is given twice", kind.kind);
+            }
+        }
+        Ok(chosen)
     }
 
+    /// Named after the labels that are given.
     fn default_out(&self) -> PathBuf {
-        match (&self.attribute, &self.object) {
-            (Some(attribute), Some(object)) => format!("{attribute}_{object}.png").into(),
-            (Some(one), None) | (None, Some(one)) => format!("{one}.png").into(),
-            (None, None) => "matrix.png".into(),
-        }
+        let by_flag = [&self.attribute, &self.object].into_iter().flatten();
+        let given: Vec<&str> =
+            by_flag.chain(self.label.iter().map(|(_, name)| name)).map(String::as_str).collect();
+        if given.is_empty() { "matrix.png".into() } else { format!("{}.png", given.join("_")).into() }
     }
 
     fn enlarge(&self, image: &Tensor) -> Result<image::RgbImage> {
@@ -208,7 +221,9 @@ struct Job<'a> {
     args: &'a SampleArgs,
     batches: BatchSampler<'a>,
     vocabulary: &'a Vocabulary,
-    selection: &'a [Pair],
+    /// What of it was asked for.
+    part: &'a Vocabulary,
+    selection: &'a [Combination],
     origin: Origin<'a>,
     /// Where a stop leaves whole files behind.
     interrupt: Option<&'a Interrupt>,
@@ -217,79 +232,87 @@ struct Job<'a> {
 impl Job<'_> {
     /// One picture, or a grid of all.
     fn file(&self, path: &Path, out: &mut dyn Write) -> Result<()> {
-        let pairs = self.pairs();
-        let px = self.batches.image_px * if pairs.len() == 1 { self.args.scale as usize } else { 1 };
-        check_fits(pairs.len(), px).context("name a directory by --out")?;
+        let combinations = self.combinations();
+        let px = self.batches.image_px * if combinations.len() == 1 { self.args.scale as usize } else { 1 };
+        check_fits(combinations.len(), px).context("name a directory by --out")?;
         let started = Instant::now();
-        let bar = ProgressBar::new(pairs.len() as u64);
-        let images = self.batches.images(0, &labels(&pairs), &mut |done| bar.set_position(done as u64))?;
+        let bar = ProgressBar::new(combinations.len() as u64);
+        let images = self.batches.images(0, &combinations, &mut |done| bar.set_position(done as u64))?;
         bar.finish_and_clear();
         let secs = started.elapsed().as_secs_f64();
-        let picture = if pairs.len() == 1 {
-            self.args.enlarge(&images.get(0)?)?
-        } else {
-            let grid = grid_picture(self.vocabulary, self.selection, self.args.count as usize);
-            grid.draw(&images, PixelRange::Symmetric)?
-        };
+        let picture =
+            if combinations.len() == 1 { self.args.enlarge(&images.get(0)?)? } else { self.grid(&images)? };
         self.record(path, self.selection, secs).write(&picture, out)
     }
 
     /// A file for each picture. They are drawn and written part by part: there may be more than fit into memory.
     fn directory(&self, path: &Path, out: &mut dyn Write) -> Result<ExitCode> {
-        let pairs = self.pairs();
+        let combinations = self.combinations();
         let batch = self.batches.batch();
-        let bar = ProgressBar::new(pairs.len() as u64);
-        for (number, part) in pairs.chunks(batch).enumerate() {
+        let bar = ProgressBar::new(combinations.len() as u64);
+        for (number, part) in combinations.chunks(batch).enumerate() {
             let first = number * batch;
             let started = Instant::now();
-            let drawn = self.batches.images(first, &labels(part), &mut |done| {
+            let drawn = self.batches.images(first, part, &mut |done| {
                 bar.set_position((first + done) as u64);
             });
             let raised = self.interrupt.filter(|interrupt| interrupt.is_raised());
             if let (Err(_), Some(interrupt)) = (&drawn, raised) {
                 bar.finish_and_clear();
-                tracing::info!("stopped: {first} of {} pictures are in {}", pairs.len(), path.display());
+                tracing::info!(
+                    "stopped: {first} of {} pictures are in {}",
+                    combinations.len(),
+                    path.display()
+                );
                 return Ok(interrupt.exit_code());
             }
             let (images, secs) = (drawn?, started.elapsed().as_secs_f64());
-            for (index, pair) in part.iter().enumerate() {
+            for (index, combination) in part.iter().enumerate() {
                 let picture = self.args.enlarge(&images.get(index)?)?;
                 let number = (first + index) % self.args.count as usize;
-                let file = path.join(format!("{}-{number:04}.png", self.vocabulary.folder_name(*pair)));
-                self.record(&file, &[*pair], secs).write(&picture, out)?;
+                let file = path.join(format!("{}-{number:04}.png", self.vocabulary.folder_name(combination)));
+                self.record(&file, &[*combination], secs).write(&picture, out)?;
             }
         }
         bar.finish_and_clear();
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The pair of every picture.
-    fn pairs(&self) -> Vec<Pair> {
+    /// Labelled rows and columns: the first kind by the second, or for several pictures of each combination, combinations by number.
+    fn grid(&self, images: &Tensor) -> Result<image::RgbImage> {
         let count = self.args.count as usize;
-        self.selection.iter().flat_map(|pair| std::iter::repeat_n(*pair, count)).collect()
+        if count > 1 {
+            let row_labels =
+                self.selection.iter().map(|labels| self.vocabulary.folder_name(labels)).collect();
+            let grid = GridPicture { columns: count, row_labels, ..GridPicture::default() };
+            return grid.draw(images, PixelRange::Symmetric);
+        }
+        let matrix = Matrix {
+            vocabulary: self.part,
+            per_combination: 1,
+            row_label: &|name, _| name.to_owned(),
+            title: None,
+            framed: None,
+        };
+        matrix.draw(images, PixelRange::Symmetric)
     }
 
-    fn record<'a>(&'a self, file: &'a Path, pairs: &[Pair], secs: f64) -> Record<'a> {
-        let pairs = pairs.iter().map(|pair| self.vocabulary.folder_name(*pair)).collect();
+    /// The combination of every picture.
+    fn combinations(&self) -> Vec<Combination> {
+        let count = self.args.count as usize;
+        self.selection.iter().flat_map(|combination| std::iter::repeat_n(*combination, count)).collect()
+    }
+
+    fn record<'a>(&'a self, file: &'a Path, combinations: &[Combination], secs: f64) -> Record<'a> {
+        let pairs = combinations.iter().map(|labels| self.vocabulary.folder_name(labels)).collect();
         Record { file, pairs, origin: &self.origin, secs }
     }
 }
 
-fn labels(pairs: &[Pair]) -> Vec<Vec<u32>> {
-    pairs.iter().map(|pair| pair.labels()).collect()
-}
-
-/// Labelled rows and columns: attributes by objects, or for several pictures of each pair, pairs by number.
-fn grid_picture(vocabulary: &Vocabulary, selection: &[Pair], count: usize) -> GridPicture {
-    if count > 1 {
-        let row_labels = selection.iter().map(|pair| vocabulary.folder_name(*pair)).collect();
-        return GridPicture { columns: count, row_labels, ..GridPicture::default() };
+/// `KIND=LABEL`, as it is typed.
+fn kind_and_label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((kind, label)) => Ok((kind.to_owned(), label.to_owned())),
+        None => Err("it must be KIND=LABEL, as in colour=red".to_owned()),
     }
-    let labels = |names: &[String], index: fn(&Pair) -> u32| -> Vec<String> {
-        let shown: BTreeSet<u32> = selection.iter().map(index).collect();
-        shown.into_iter().map(|index| names[index as usize].clone()).collect()
-    };
-    let column_labels = labels(&vocabulary.objects, |pair| pair.object);
-    let row_labels = labels(&vocabulary.attributes, |pair| pair.attribute);
-    GridPicture { columns: column_labels.len(), column_labels, row_labels, ..GridPicture::default() }
 }

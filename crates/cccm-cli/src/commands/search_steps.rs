@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use cccm::{Model, data_of_run, open_device, open_real_images, use_threads, vocabulary_of};
-use cccm_data::Pair;
+use cccm::{Model, data_of_run, open_device, open_real_images, use_threads};
+use cccm_data::Combination;
 use cccm_distill::Checkpoint;
 use cccm_run::{DataSettings, Dtype};
 use cccm_sample::{BatchSampler, FewStepConfig, FewStepSampler, search_timesteps};
@@ -129,20 +129,20 @@ impl SearchStepsArgs {
         for steps in &self.steps {
             student.timesteps(&schedule, *steps)?;
         }
-        let labels = vocabulary_of(&config.labels)?;
+        let labels = config.labels.clone();
         let data = data_of_run(&self.checkpoint, &self.data.0)?;
         let real = open_real_images(&data, &labels, config.image_px)?;
-        let judge = self.judge.judge(&real, &config.labels, interrupt, &watch)?;
+        let judge = self.judge.judge(&real, config.labels.kinds(), interrupt, &watch)?;
         let features = Box::new(judge.classifier.clone());
         let reference = Reference::new(real, judge, features, REAL_PER_PAIR, &watch)?;
 
-        let pairs: Vec<Pair> = labels.pairs().collect();
+        let combinations: Vec<Combination> = labels.combinations().collect();
         let guidance_scale = self.guidance_scale.unwrap_or_else(|| student.default_guidance_scale());
         let trial = Trial {
             args: self,
             model: &model,
             reference: &reference,
-            pairs: pairs.repeat(self.samples as usize),
+            combinations: combinations.repeat(self.samples as usize),
             guidance_scale,
             interrupt,
         };
@@ -176,7 +176,7 @@ struct Trial<'a> {
     model: &'a Model,
     reference: &'a Reference,
     /// The pair of every picture.
-    pairs: Vec<Pair>,
+    combinations: Vec<Combination>,
     guidance_scale: f64,
     interrupt: &'a Interrupt,
 }
@@ -219,7 +219,7 @@ impl Trial<'_> {
             device: self.model.device(),
             stop: &is_asked,
         };
-        self.reference.worth(&Samples::fresh(&batches, self.pairs.clone())?)
+        self.reference.worth(&Samples::fresh(&batches, self.combinations.clone())?)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use cccm::{Finished, TrainSettings, vocabulary_of};
-use cccm_run::shell::{as_value, quoted};
+use cccm::{Finished, TrainSettings};
+use cccm_run::shell::{label_flags, quoted};
 
 use crate::args::{LaunchArgs, RunFlags};
 use crate::running::run;
@@ -24,25 +24,18 @@ pub(crate) struct TrainArgs {
 impl TrainArgs {
     /// Distils.
     pub(crate) fn run(self) -> Result<ExitCode> {
-        run(self.settings.0, &self.launch, next_command)
+        run(self.settings.0, &self.launch, |trained| Ok(next_command(trained)))
     }
 }
 
-/// What to type next: one pair, unseen if there is one.
-fn next_command(trained: &Finished<TrainSettings>) -> Result<String> {
+/// What to type next: one combination, unseen if there is one.
+fn next_command(trained: &Finished<TrainSettings>) -> String {
     let Finished { run, config, held_out, .. } = trained;
-    let vocabulary = vocabulary_of(&config.labels)?;
-    let pair = held_out.iter().next_back().copied().or_else(|| vocabulary.pairs().next());
-    let name = |names: &[String], index: Option<u32>| {
-        index.and_then(|index| names.get(index as usize)).cloned().unwrap_or_default()
-    };
-    let attribute = name(&vocabulary.attributes, pair.map(|pair| pair.attribute));
-    let object = name(&vocabulary.objects, pair.map(|pair| pair.object));
-    Ok(format!(
-        "the student draws {0}×{0} pictures; try\n  cccm sample --checkpoint {1} {2} {3} --steps 4",
+    let combination = held_out.last().copied().or_else(|| config.labels.combinations().next());
+    format!(
+        "the student draws {0}×{0} pictures; try\n  cccm sample --checkpoint {1} {2} --steps 4",
         config.image_px,
         quoted(run.root().display()),
-        as_value("--attribute", &attribute),
-        as_value("--object", &object)
-    ))
+        combination.map(|labels| label_flags(&config.labels, &labels)).unwrap_or_default()
+    )
 }

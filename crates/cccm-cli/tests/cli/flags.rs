@@ -196,7 +196,7 @@ const TRAINING: [Case; 36] = [
     (&["--skip-bad-images"], |with, _| assert_eq!(with.settings["skip_bad_images"].as_bool(), Some(true))),
 ];
 
-const TEACHER_ALONE: [Case; 11] = [
+const TEACHER_ALONE: [Case; 12] = [
     (&["--data", "builtin:colored-mnist"], |with, _| assert_eq!(with.config["labels"][0]["names"][3], "blu")),
     (&["--img-size", "16"], |with, _| assert_eq!(with.config["image_px"], 16)),
     (&["--preset", "shapes"], |with, _| assert_eq!(with.config["labels"][0]["names"][2], "blue")),
@@ -204,6 +204,10 @@ const TEACHER_ALONE: [Case; 11] = [
         assert_eq!(with.config["labels"][0]["names"], json!(["red", "blue"]));
         assert_eq!(with.config["labels"][1]["names"], json!(["Oval", "Circle"]));
         assert_eq!(without.config["labels"][0]["names"], json!(["blue", "red"]));
+    }),
+    (&["--kind", "colour=red,blue", "--kind", "outline=Oval"], |with, without| {
+        assert_eq!(with.config["labels"][0], json!({"kind": "colour", "names": ["red", "blue"]}));
+        assert_eq!(without.config["labels"][0]["kind"], "attribute");
     }),
     (&["--arch", "unet"], |with, _| assert_eq!(with.unet("arch"), "unet")),
     (&["--emb-size", "4"], |with, _| assert_eq!(with.unet("model_channels"), 4)),
@@ -216,7 +220,7 @@ const TEACHER_ALONE: [Case; 11] = [
     }),
 ];
 
-const STUDENT_ALONE: [Case; 31] = [
+const STUDENT_ALONE: [Case; 32] = [
     (&["--fuse-method", "stepfuse"], |with, without| {
         assert!(with.metrics[0]["teacher_part"].is_null() && without.metrics[0]["teacher_part"].is_number());
     }),
@@ -239,6 +243,10 @@ const STUDENT_ALONE: [Case; 31] = [
     (&["--first-timestep", "499"], |with, without| {
         assert_eq!(with.student("first_timestep"), 499);
         assert!(without.student("first_timestep").is_null() && with.trained != without.trained);
+    }),
+    (&["--few-step-timesteps", "2:799,59"], |with, without| {
+        assert_eq!(with.student("few_step_timesteps"), &json!({"2": [799, 59]}));
+        assert!(with.trained == without.trained && with.model == without.model);
     }),
     (&["--data-target", "guided", "--fuse-schedule", "only_ode"], |with, without| {
         // The teacher is asked although its point has no share.
@@ -368,7 +376,7 @@ fn flags_of_train() {
     draw_photos(&temp.path().join("apart"));
     fs::rename(temp.path().join("teacher"), temp.path().join("apart/teacher")).unwrap();
     check(&temp.path().join("apart"), STUDENT, &STUDENT_ALONE);
-    assert_covered(temp.path(), "train", [&TRAINING[..], &STUDENT_ALONE, &TEACHER_ALONE[..10]].concat());
+    assert_covered(temp.path(), "train", [&TRAINING[..], &STUDENT_ALONE, &TEACHER_ALONE[..11]].concat());
 }
 
 /// What is only checked against the teacher, which a student inherits from.
@@ -425,6 +433,8 @@ fn flags_of_sample() {
     assert_eq!(sample(&[])[0]["pairs"], json!(["blue_Oval", "red_Oval"]));
     assert_eq!(sample(&["--attribute", "red"])[0]["pairs"], json!(["red_Oval"]));
     assert_eq!(sample(&["--object", "Oval", "--out", "o.png"])[0]["pairs"], json!(["blue_Oval", "red_Oval"]));
+    let label = ["--label", "attribute=red", "--out", "l.png"];
+    assert_eq!(sample(&label)[0]["pairs"], json!(["red_Oval"]));
     let plain = pixels(&one(&[]));
     assert_eq!(pixels(&one(&["--threads", "1", "--device", "cpu"])).dimensions(), plain.dimensions());
     assert!(pixels(&one(&["--dtype", "bf16"])) != plain);
@@ -443,7 +453,7 @@ fn flags_of_sample() {
     let said = refusal(dir, &["sample", "--checkpoint", "student", "--thresholding", "clip"]);
     assert!(said.contains("guide a teacher, but this is a student"), "{said}");
 
-    let covered = "checkpoint attribute object steps guidance-scale kind-guidance joint-guidance guidance-interval \
+    let covered = "checkpoint attribute object label steps guidance-scale kind-guidance joint-guidance guidance-interval \
                    thresholding seed count out scale threads device dtype";
     assert_eq!(documented(dir, "sample"), words(covered).into_iter().map(str::to_owned).collect());
 }

@@ -9,6 +9,7 @@ mod device;
 mod devices;
 mod eval;
 mod flags;
+mod kinds;
 mod report;
 mod resume;
 mod support;

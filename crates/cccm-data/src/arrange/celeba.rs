@@ -3,7 +3,9 @@
 use std::{collections::HashSet, ffi::OsString, fs, path::Path};
 
 use super::{Arrangement, Picture};
-use crate::{Error, OnBadImage, Pair, Preset, Result, listing, nearest::nearest};
+use cccm_labels::{Combination, nearest};
+
+use crate::{Error, OnBadImage, Preset, Result, listing};
 
 /// Columns of the hair colours, in the order of the preset's attributes.
 const HAIR: [&str; 4] = ["Brown_Hair", "Blond_Hair", "Gray_Hair", "Black_Hair"];
@@ -47,7 +49,9 @@ impl Arrangement {
                 Label::NoHair => arrangement.drop_for("no hair colour"),
                 Label::SeveralHairs => arrangement.drop_for("several hair colours"),
                 Label::Pair(_) if !there.contains(std::ffi::OsStr::new(file)) => missing.push(file),
-                Label::Pair(pair) => arrangement.pictures.push(Picture { file: images.join(file), pair }),
+                Label::Pair(combination) => {
+                    arrangement.pictures.push(Picture { file: images.join(file), combination });
+                }
             }
         }
         match on_missing {
@@ -76,7 +80,7 @@ struct Row<'a> {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Label {
-    Pair(Pair),
+    Pair(Combination),
     NoHair,
     SeveralHairs,
 }
@@ -158,7 +162,7 @@ impl Columns {
         let hairs: Vec<u32> =
             (0..).zip(self.hair).filter(|(_, at)| values[*at]).map(|(hair, _)| hair).collect();
         let label = match hairs[..] {
-            [attribute] => Label::Pair(Pair { attribute, object: u32::from(!values[self.male]) }),
+            [attribute] => Label::Pair(Combination::from([attribute, u32::from(!values[self.male])])),
             [] => Label::NoHair,
             _ => Label::SeveralHairs,
         };
@@ -194,10 +198,10 @@ mod tests {
         );
         let csv = "image_id,Male,Black_Hair,Blond_Hair,Brown_Hair,Gray_Hair\r\n\
                    a.jpg,1,-1,1,-1,-1\r\nb.jpg,-1,1,-1,-1,-1\r\nc.jpg,1,-1,-1,-1,-1\r\nd.jpg,1,1,1,-1,-1\r\n";
-        let pair = |attribute, object| Label::Pair(Pair { attribute, object });
+        let combination = |attribute, object| Label::Pair([attribute, object].into());
         let want = [
-            ("a.jpg", pair(1, 0)),
-            ("b.jpg", pair(3, 1)),
+            ("a.jpg", combination(1, 0)),
+            ("b.jpg", combination(3, 1)),
             ("c.jpg", Label::NoHair),
             ("d.jpg", Label::SeveralHairs),
         ];

@@ -1,4 +1,4 @@
-//! From datasets as they are published to folders named by pair.
+//! From datasets as they are published to folders named by combination.
 
 mod celeba;
 mod transfer;
@@ -14,9 +14,9 @@ use rayon::prelude::*;
 
 pub use transfer::{Conversion, Transfer};
 
-use crate::{Error, Pair, Preset, Result, Vocabulary, new_folder::NewFolder};
+use crate::{Combination, Error, Preset, Result, Vocabulary, new_folder::NewFolder};
 
-/// Which file belongs to which pair: a published dataset on its way to folders that
+/// Which file belongs to which combination: a published dataset on its way to folders that
 /// [`FolderDataset`](crate::FolderDataset) reads.
 ///
 /// ```
@@ -45,7 +45,7 @@ pub struct Arrangement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Picture {
     file: PathBuf,
-    pair: Pair,
+    combination: Combination,
 }
 
 /// What [`Arrangement::place`] has made.
@@ -67,11 +67,11 @@ impl Arrangement {
         &self.vocabulary
     }
 
-    /// How many images each pair gets; pairs without images are absent.
-    pub fn pair_counts(&self) -> BTreeMap<Pair, usize> {
+    /// How many images each combination gets; combinations without images are absent.
+    pub fn combination_counts(&self) -> BTreeMap<Combination, usize> {
         let mut counts = BTreeMap::new();
         for picture in &self.pictures {
-            *counts.entry(picture.pair).or_insert(0) += 1;
+            *counts.entry(picture.combination).or_insert(0) += 1;
         }
         counts
     }
@@ -91,7 +91,7 @@ impl Arrangement {
         &self.dropped
     }
 
-    /// Makes `out` with a folder for each pair that has images, on the caller's rayon pool. Files keep
+    /// Makes `out` with a folder for each combination that has images, on the caller's rayon pool. Files keep
     /// their names. The folder is filled under a hidden name beside its place and renamed at the end:
     /// what fails leaves nothing, what is killed leaves `.NAME.….partial`.
     ///
@@ -99,7 +99,7 @@ impl Arrangement {
     ///
     /// # Errors
     /// [`Error::FolderTaken`] when `out` exists and is not empty, [`Error::SameName`] when two files of a
-    /// pair have one name, [`Error::Write`], and whatever hinders reading.
+    /// combination have one name, [`Error::Write`], and whatever hinders reading.
     pub fn place(
         &self,
         out: &Path,
@@ -110,12 +110,12 @@ impl Arrangement {
         let names = self.names(transfer)?;
         let folder = NewFolder::create(out)?;
         let mut dirs = BTreeMap::new();
-        for pair in self.pair_counts().into_keys() {
-            dirs.insert(pair, folder.make_dir(&self.vocabulary.folder_name(pair))?);
+        for combination in self.combination_counts().into_keys() {
+            dirs.insert(combination, folder.make_dir(&self.vocabulary.folder_name(&combination))?);
         }
         let (done, symbolic_links) = (AtomicUsize::new(0), AtomicUsize::new(0));
         self.pictures.par_iter().zip(&names).try_for_each(|(picture, name)| -> Result<()> {
-            let is_symbolic = transfer.put(&picture.file, &dirs[&picture.pair].join(name))?;
+            let is_symbolic = transfer.put(&picture.file, &dirs[&picture.combination].join(name))?;
             symbolic_links.fetch_add(usize::from(is_symbolic), Ordering::Relaxed);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1);
             Ok(())
@@ -128,9 +128,9 @@ impl Arrangement {
     fn names(&self, transfer: &Transfer) -> Result<Vec<PathBuf>> {
         let mut taken = HashMap::new();
         let mut names = Vec::with_capacity(self.len());
-        for Picture { file, pair } in &self.pictures {
+        for Picture { file, combination } in &self.pictures {
             let name = transfer.name(file);
-            if let Some(first) = taken.insert((*pair, name.clone()), file) {
+            if let Some(first) = taken.insert((*combination, name.clone()), file) {
                 return Err(Error::SameName { first: first.clone(), second: file.clone() });
             }
             names.push(name);

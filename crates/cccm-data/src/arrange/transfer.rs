@@ -1,4 +1,4 @@
-//! How an image gets from where it was published to the folder of its pair.
+//! How an image gets from where it was published to the folder of its combination.
 
 use std::{
     fs, io,

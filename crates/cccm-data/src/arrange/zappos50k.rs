@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Arrangement, Picture};
-use crate::{Error, Pair, Preset, Result, listing};
+use crate::{Combination, Error, Preset, Result, listing};
 
 /// Attributes of the preset, by name.
 const HEEL: u32 = 0;
@@ -109,8 +109,8 @@ impl Arrangement {
                 let rule = rule(&category, &subcategory);
                 is_known |= rule.is_some();
                 for file in images_of_brands(&folder)? {
-                    match rule.map_or(Err("unknown folder"), |rule| rule.pair(&file, heels.as_ref())) {
-                        Ok(pair) => arrangement.pictures.push(Picture { file, pair }),
+                    match rule.map_or(Err("unknown folder"), |rule| rule.combination(&file, heels.as_ref())) {
+                        Ok(combination) => arrangement.pictures.push(Picture { file, combination }),
                         Err(reason) => arrangement.drop_for(format!("{category}/{subcategory}: {reason}")),
                     }
                 }
@@ -141,14 +141,14 @@ fn rule(category: &str, subcategory: &str) -> Option<Rule> {
 }
 
 impl Rule {
-    fn pair(self, file: &Path, heels: Option<&Heels>) -> Result<Pair, &'static str> {
+    fn combination(self, file: &Path, heels: Option<&Heels>) -> Result<Combination, &'static str> {
         match self {
-            Self::Pair(attribute, object) => Ok(Pair { attribute, object }),
+            Self::Pair(attribute, object) => Ok(Combination::from([attribute, object])),
             Self::Dropped(reason) => Err(reason),
             Self::Measured(object) => {
                 let heels = heels.ok_or("heel or flat is in meta-data.csv only")?;
                 match heels.get(&cid(file)) {
-                    Some(Some(attribute)) => Ok(Pair { attribute: *attribute, object }),
+                    Some(Some(attribute)) => Ok(Combination::from([*attribute, object])),
                     Some(None) => Err("height of the heel between 1 and 2 inches, or unclear"),
                     None => Err("height of the heel unknown"),
                 }
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn labels_are_those_of_the_preset() {
         let vocabulary = Preset::Zappos50k.vocabulary();
-        let name = |attribute, object| vocabulary.folder_name(Pair { attribute, object });
+        let name = |attribute, object| vocabulary.folder_name(&[attribute, object]);
         assert_eq!([name(HEEL, BOOT), name(FLAT, SHOE)], ["Heel_Boot", "Flat_Shoe"]);
         assert_eq!([name(HEEL, SLIPPER), name(FLAT, SANDAL)], ["Heel_Slipper", "Flat_Sandal"]);
     }

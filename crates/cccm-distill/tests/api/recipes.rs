@@ -240,7 +240,7 @@ fn timesteps_at(cfg: &DistillConfig, progress: f64) -> Result<BTreeSet<u32>> {
     };
     let toy = Toy::detached(&weights(1));
     let networks = Networks { student: &student, target: &toy, teacher: &toy };
-    let objective = Distillation::new(cfg, schedule(), LabelSpace::new(&NULL_LABELS), networks)?;
+    let objective = Distillation::new(cfg, schedule(), LabelSpace::new(NULL_LABELS), networks)?;
     objective.evaluate(&batch(0, 500), &Streams::new(1).draws(0, 0..500), progress)?;
     Ok(seen.take())
 }

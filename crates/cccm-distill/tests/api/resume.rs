@@ -250,7 +250,7 @@ fn a_checkpoint_of_other_networks_changes_nothing() -> Result<()> {
     let teacher = |x: &candle_core::Tensor, _: &_, _: &cccm_sched::Conditions| Ok(x.clone());
     let networks = Networks { student: &teacher, target: &teacher, teacher: &teacher };
     let objective =
-        Distillation::new(&DistillConfig::default(), schedule(), LabelSpace::new(&NULL_LABELS), networks)?;
+        Distillation::new(&DistillConfig::default(), schedule(), LabelSpace::new(NULL_LABELS), networks)?;
     let mut trainer = Trainer::new(&config(9), parts(&objective, &vars))?;
     let error = checkpoint.restore(&mut trainer).unwrap_err();
     assert!(
@@ -326,7 +326,7 @@ fn the_average_is_warmed_up_by_updates_not_by_skipped_steps() -> Result<()> {
     let (student, target) = (Toy::tracked(&vars.0), Toy::detached(&vars.1));
     let networks = Networks { student: &student, target: &target, teacher: &target };
     let cfg = DistillConfig { fuse_schedule: FuseSchedule::OnlyOde, ..DistillConfig::default() };
-    let objective = Distillation::new(&cfg, schedule(), LabelSpace::new(&NULL_LABELS), networks)?;
+    let objective = Distillation::new(&cfg, schedule(), LabelSpace::new(NULL_LABELS), networks)?;
     let averages = vec![MovingAverage::target(vars.1.clone(), Averaging::WarmedUp(0.9))];
     let parts = TrainerParts { averages, ..parts(&objective, &vars) };
     let mut trainer = Trainer::new(&skipping(20), parts)?;

@@ -50,7 +50,7 @@ pub(crate) fn distil<T>(
     let teacher = Toy::detached(&weights(3));
     let (student, target) = (Toy::tracked(&vars.0), Toy::detached(&vars.1));
     let networks = Networks { student: &student, target: &target, teacher: &teacher };
-    let objective = Distillation::new(cfg, schedule(), LabelSpace::new(&NULL_LABELS), networks).unwrap();
+    let objective = Distillation::new(cfg, schedule(), LabelSpace::new(NULL_LABELS), networks).unwrap();
     let mut parts = parts(&objective, vars);
     let copy = |(name, var): (&String, &Var)| (name.clone(), Var::from_tensor(&var.copy().unwrap()).unwrap());
     let slow = |decay| MovingAverage::sampling(vars.1.iter().map(copy).collect(), decay);
@@ -223,7 +223,7 @@ fn switch_never_asks_the_teacher_after_the_switch() -> Result<()> {
         fuse_schedule: FuseSchedule::Switch(0.51),
         ..DistillConfig::default()
     };
-    let objective = Distillation::new(&cfg, schedule(), LabelSpace::new(&NULL_LABELS), networks)?;
+    let objective = Distillation::new(&cfg, schedule(), LabelSpace::new(NULL_LABELS), networks)?;
     // 40 steps are 10 epochs, fewer than 20: progress moves in 20 stretches of 2 steps, and is below 0.51 in ten.
     let mut trainer = Trainer::new(&config(40), parts(&objective, &vars))?;
     for i in 0..40 {
@@ -351,7 +351,7 @@ fn a_target_of_other_variables_is_refused() {
     let teacher = Toy::detached(&weights(3));
     let networks = Networks { student: &teacher, target: &teacher, teacher: &teacher };
     let cfg = DistillConfig { student: StudentConfig::default(), ..Default::default() };
-    let objective = Distillation::new(&cfg, schedule(), LabelSpace::new(&NULL_LABELS), networks).unwrap();
+    let objective = Distillation::new(&cfg, schedule(), LabelSpace::new(NULL_LABELS), networks).unwrap();
     let refused =
         |target: Weights| match Trainer::new(&config(1), parts(&objective, &(weights(1), target))).err() {
             Some(Error::Target { name, .. }) => name,

@@ -24,8 +24,8 @@ fn config() -> DistillConfig {
 
 fn space(combinations: &[[u32; 2]]) -> LabelSpace {
     LabelSpace {
-        combinations: combinations.iter().map(|pair| pair.to_vec()).collect(),
-        ..LabelSpace::new(&NULL_LABELS)
+        combinations: combinations.iter().map(|pair| (*pair).into()).collect(),
+        ..LabelSpace::new(NULL_LABELS)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a classifier is for, and the sizes that follow from it.
 
-use cccm_sched::LabelKind;
+use cccm_labels::LabelKind;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::ops::silu;
 use candle_nn::{Init, VarBuilder};
 use cccm_kernels::{Conv2dConfig, GroupNormConfig, conv2d, group_norm_silu};
-use cccm_sched::LabelKind;
+use cccm_labels::LabelKind;
 
 use super::ClassifierConfig;
 

@@ -3,18 +3,19 @@
 #![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
 
 use anyhow::{Context, Result, bail};
-use cccm_data::{Flip, LoaderConfig, Preset, Sampling, Vocabulary};
+use cccm_data::{Flip, LoaderConfig, Preset, Sampling};
+use cccm_labels::{KnownLabels, Vocabulary};
 
 use crate::setting::{Effect, OnCard, Values, named_values, settings};
 
 settings! {
     /// Which images, under which labels.
     pub struct DataSettings under "Data" {
-        /// Images in folders `<attribute>_<object>`, or the folder of the four MNIST files (then Colored MNIST), or
-        /// `builtin:colored-mnist`, `builtin:shapes` [default: builtin:colored-mnist]
+        /// Images in folders `<attribute>_<object>`, or what --kind has; or the folder of the four MNIST files (then Colored MNIST), or
+        /// `builtin:colored-mnist`, `builtin:shapes`, `builtin:sized-shapes` [default: builtin:colored-mnist]
         data: String => { value_names: &["DIR"], effect: Effect::Place },
 
-        /// Labels by name: celeba, zappos50k, colored-mnist, shapes [default: discovered from the folders]
+        /// Labels by name: celeba, zappos50k, colored-mnist, shapes, sized-shapes [default: discovered from the folders]
         preset: Preset => { value_names: &["NAME"] },
 
         /// Attributes in index order, instead of a preset
@@ -22,6 +23,10 @@ settings! {
 
         /// Objects in index order, instead of a preset
         objects: Vec<String> => { value_names: &["NAME"], needs: Some("attributes"), excludes: &["preset"] },
+
+        /// A kind of labels, as colour=red,green,blue, in index order; once for each kind, in order, instead of a preset or of
+        /// attributes and objects. Without labels, as in --kind colour, they are discovered from the folders
+        kind: Vec<String> => { value_names: &["KIND"], values: Values::Gathered, excludes: &["preset", "attributes", "objects"] },
 
         /// Side that images are stretched to, in pixels
         img_size: usize => { value_names: &["PX"] },
@@ -46,7 +51,7 @@ settings! {
         /// they are
         flip: bool => { on_card: OnCard::Told },
 
-        /// Labels whose images --flip never mirrors, such as digits and left hands; attributes and objects alike
+        /// Labels whose images --flip never mirrors, such as digits and left hands; of every kind alike
         flip_except: Vec<String> => { value_names: &["LABEL"], values: Values::Several, on_card: OnCard::Told },
     }
 }
@@ -59,6 +64,37 @@ named_values! {
         /// Every image once
         Shuffled = "shuffled",
     }
+}
+
+impl DataSettings {
+    /// What is said of the labels, if anything is.
+    ///
+    /// # Errors
+    /// For labels and kinds that cannot be.
+    pub fn labels(&self) -> Result<Option<KnownLabels>> {
+        known_labels(self.preset, self.attributes.as_deref(), self.objects.as_deref(), self.kind.as_deref())
+    }
+}
+
+/// What flags and files say of labels, if they say anything.
+/// - `kinds`: each `NAME` or `NAME=LABEL,LABEL…`
+///
+/// # Errors
+/// For labels and kinds that cannot be.
+pub fn known_labels(
+    preset: Option<Preset>,
+    attributes: Option<&[String]>,
+    objects: Option<&[String]>,
+    kinds: Option<&[String]>,
+) -> Result<Option<KnownLabels>> {
+    Ok(match (preset, attributes, objects, kinds) {
+        (Some(preset), ..) => Some(KnownLabels::All(preset.vocabulary())),
+        (None, Some(attributes), Some(objects), _) => {
+            Some(KnownLabels::All(Vocabulary::of_pairs(attributes.to_vec(), objects.to_vec())?))
+        }
+        (None, _, _, Some(kinds)) => Some(KnownLabels::parse(kinds).context("cannot use --kind")?),
+        _ => None,
+    })
 }
 
 impl DrawSettings {
@@ -116,7 +152,7 @@ mod tests {
         let except =
             |flip, names| DrawSettings { flip, flip_except: Some(labels(names)), image_sampling: None };
         let kept = flip(except(Some(true), &["Female"])).unwrap().unwrap();
-        assert_eq!((kept.kept_attributes.len(), kept.kept_objects.len()), (0, 1));
+        assert_eq!(kept.kept.into_iter().collect::<Vec<_>>(), [(1, 1)]);
         let alone = flip(except(None, &["Female"])).unwrap_err().to_string();
         assert!(alone.contains("give --flip too"), "{alone}");
         let misspelt = format!("{:#}", flip(except(Some(true), &["Femal"])).unwrap_err());

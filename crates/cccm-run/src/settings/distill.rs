@@ -2,8 +2,10 @@
 
 #![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, bail};
-use cccm_data::{Dataset, Pair, pair_counts};
+use cccm_data::{Combination, Dataset, combination_counts};
 use cccm_distill::{
     DataTarget, DistillConfig, FuseMethod, HatTarget, LossType, TeacherSolver, TimestepSampling,
     TrajectoryConfig,
@@ -19,11 +21,11 @@ settings! {
         /// The teacher: a run, a model directory, a checkpoint, a file, or hf://OWNER/NAME/FILE [default: builtin:teacher]
         teacher: String => { value_names: &["PATH"], aliases: &["pretrained-pth"], effect: Effect::Place },
 
-        /// Numbers of attributes and objects that the teacher must have: only checked, as a student has its teacher's
-        pretrained_nums_cond: Vec<usize> => { value_names: &["ATTRIBUTES", "OBJECTS"], values: Values::Exactly(2) },
+        /// Numbers of labels of each kind that the teacher must have: only checked, as a student has its teacher's
+        pretrained_nums_cond: Vec<usize> => { value_names: &["N"] },
 
-        /// Numbers of attributes and objects that the data must have: only checked
-        dataset_nums_cond: Vec<usize> => { value_names: &["ATTRIBUTES", "OBJECTS"], values: Values::Exactly(2), heading: "Data" },
+        /// Numbers of labels of each kind that the data must have: only checked
+        dataset_nums_cond: Vec<usize> => { value_names: &["N"], heading: "Data" },
 
         /// Settings by name, which other flags win over, and which wins over --config: published, or best, which is what the
         /// built-in data are distilled by
@@ -80,6 +82,10 @@ settings! {
         /// Timestep from which the student denoises: it is trained at points of the solver grid up to there, and sampled from
         /// the last of them [default: the schedule's last, as published]
         first_timestep: u32 => { value_names: &["T"], on_card: OnCard::Told },
+
+        /// Timesteps to sample at in some number of steps, as 4:799,499,199,59: those of the solver grid, the first one first, of
+        /// which `cccm search-steps` finds better ones [default: evenly spaced]
+        few_step_timesteps: Vec<String> => { value_names: &["N:T,T"], effect: Effect::Bookkeeping },
 
         /// Optimizer steps at the start of the run in which the student learns trajectories of the teacher from noise to images
         /// instead of single solver steps; no image is looked at [default: 0]
@@ -168,11 +174,29 @@ impl DistillSettings {
                 num_ddim_timesteps: required(self.num_ddim_timesteps, "num_ddim_timesteps")?,
                 timestep_scaling: required(self.timestep_scaling_factor, "timestep_scaling_factor")?,
                 first_timestep: self.first_timestep,
-                ..StudentConfig::default()
+                few_step_timesteps: self.few_step_timesteps()?,
             },
         };
         config.validate()?;
         Ok(config)
+    }
+
+    fn few_step_timesteps(&self) -> Result<BTreeMap<usize, Vec<u32>>> {
+        let read = |text: &String| {
+            let (steps, timesteps) = text.split_once(':')?;
+            let timesteps: Result<Vec<u32>, _> = timesteps.split(',').map(str::parse).collect();
+            Some((steps.parse().ok()?, timesteps.ok()?))
+        };
+        let mut all = BTreeMap::new();
+        for text in self.few_step_timesteps.iter().flatten() {
+            let Some((steps, timesteps)) = read(text) else {
+                bail!("--few-step-timesteps `{text}` is not STEPS:TIMESTEP,TIMESTEP…, as in 4:799,499,199,59")
+            };
+            if all.insert(steps, timesteps).is_some() {
+                bail!("--few-step-timesteps says twice how to sample in {steps} steps");
+            }
+        }
+        Ok(all)
     }
 
     fn trajectory(&self) -> TrajectoryConfig {
@@ -183,13 +207,12 @@ impl DistillSettings {
         }
     }
 
-    /// The pairs that trajectories are made for, as label indices.
-    pub fn trajectory_combinations(&self, dataset: &dyn Dataset) -> Vec<Vec<u32>> {
-        let pairs: Vec<Pair> = match self.trajectory_pairs.unwrap_or_default() {
-            TrajectoryPairs::Seen => pair_counts(dataset).into_keys().collect(),
-            TrajectoryPairs::All => dataset.vocabulary().pairs().collect(),
-        };
-        pairs.into_iter().map(|pair| vec![pair.attribute, pair.object]).collect()
+    /// The combinations that trajectories are made for.
+    pub fn trajectory_combinations(&self, dataset: &dyn Dataset) -> Vec<Combination> {
+        match self.trajectory_pairs.unwrap_or_default() {
+            TrajectoryPairs::Seen => combination_counts(dataset).into_keys().collect(),
+            TrajectoryPairs::All => dataset.vocabulary().combinations().collect(),
+        }
     }
 
     fn schedule(&self) -> Result<FuseSchedule> {
@@ -209,5 +232,31 @@ impl DistillSettings {
             GuidanceStart::Random => GuidanceInit::Random,
             GuidanceStart::Zero => GuidanceInit::Zero,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timesteps(texts: &[&str]) -> Result<BTreeMap<usize, Vec<u32>>> {
+        let texts = texts.iter().map(ToString::to_string).collect();
+        DistillSettings { few_step_timesteps: Some(texts), ..DistillSettings::default() }.few_step_timesteps()
+    }
+
+    #[test]
+    fn timesteps_are_told_for_each_number_of_steps() {
+        let told = timesteps(&["4:799,499,199,59", "1:759"]).unwrap();
+        assert_eq!(told, BTreeMap::from([(4, vec![799, 499, 199, 59]), (1, vec![759])]));
+        assert!(DistillSettings::default().few_step_timesteps().unwrap().is_empty());
+        for (bad, words) in [
+            (&["4"][..], "`4` is not STEPS:TIMESTEP"),
+            (&["a:1"], "`a:1` is not"),
+            (&["2:1,x"], "`2:1,x` is not"),
+            (&["1:7", "1:8"], "twice how to sample in 1 steps"),
+        ] {
+            let said = timesteps(bad).unwrap_err().to_string();
+            assert!(said.contains(words), "{said}");
+        }
     }
 }

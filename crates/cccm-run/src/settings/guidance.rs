@@ -8,12 +8,12 @@ use crate::setting::{Negative, Values, settings};
 settings! {
     /// How a teacher is guided, beyond the guidance scale.
     pub struct GuidanceSettings under "Guidance of a teacher" {
-        /// Weights of the attribute's and the object's own condition in the direction of guidance, both multiplied by the guidance
-        /// scale: draws pairs that no image showed where the pair's joint condition does not. 3 evaluations a step [default:
-        /// the joint condition alone]
-        kind_guidance: Vec<f64> => { value_names: &["ATTRIBUTE", "OBJECT"], values: Values::Exactly(2), negative: Negative::Number },
+        /// Weights of each label kind's own condition in the direction of guidance, all multiplied by the guidance scale: draws
+        /// combinations that no image showed where the joint condition does not. Of two kinds 3 evaluations a step [default: the
+        /// joint condition alone]
+        kind_guidance: Vec<f64> => { value_names: &["WEIGHT"], negative: Negative::Number },
 
-        /// Weight of the pair's joint condition in the direction of guidance [default: 1, or 0 where kinds have weights]
+        /// Weight of the joint condition of all labels in the direction of guidance [default: 1, or 0 where kinds have weights]
         joint_guidance: f64 => { value_names: &["WEIGHT"], negative: Negative::Number },
 
         /// Guide between these timesteps alone, and follow the labels without guidance elsewhere [default: everywhere]

@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use cccm_data::{FolderCheck, FolderReport, Preset, Sameness, Spread, Vocabulary};
-
-use super::{pair_table, progress_bar};
+use cccm_data::{FolderCheck, FolderReport, Sameness, Spread};
 use cccm_run::shell::quoted;
+
+use super::{combination_table, progress_bar};
+use crate::args::LabelArgs;
 
 /// How many of many names are printed; --json has them all.
 const SHOWN: usize = 10;
@@ -16,25 +17,16 @@ const IMAGE_SIZES: [u32; 3] = [64, 32, 16];
 
 /// Look over a folder of images: labels, sizes, broken files, duplicates
 ///
-/// Decodes every file. Exits with 1 when there are files that cannot be decoded or folders that are no pair.
+/// Decodes every file. Exits with 1 when there are files that cannot be decoded or folders whose names are no labels.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct CheckArgs {
-    /// Images in folders `<attribute>_<object>`
+    /// Images in folders `<attribute>_<object>`, or what --kind has
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 
-    /// Labels by name: celeba, zappos50k, colored-mnist, shapes [default: the preset that most folders fit, else what
-    /// their names spell]
-    #[arg(long, value_name = "NAME")]
-    preset: Option<Preset>,
-
-    /// Attributes in index order, instead of a preset
-    #[arg(long, value_name = "NAME", num_args = 1.., requires = "objects", conflicts_with = "preset")]
-    attributes: Option<Vec<String>>,
-
-    /// Objects in index order, instead of a preset
-    #[arg(long, value_name = "NAME", num_args = 1.., requires = "attributes")]
-    objects: Option<Vec<String>>,
+    /// Without any, labels are those of the preset that most folders fit, else what their names spell
+    #[command(flatten)]
+    labels: LabelArgs,
 
     /// Count images as duplicates when their pixels are the same, not only their files
     #[arg(long)]
@@ -47,7 +39,7 @@ pub(super) struct CheckArgs {
 
 impl CheckArgs {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<()> {
-        let check = FolderCheck::list(&self.folder, self.vocabulary()?.as_ref())?;
+        let check = FolderCheck::list(&self.folder, &self.labels.known()?.unwrap_or_default())?;
         let bar = progress_bar(check.len());
         let sameness = if self.pixels { Sameness::Pixels } else { Sameness::Files };
         let report = check.run(sameness, &|done| bar.set_position(done as u64));
@@ -60,10 +52,11 @@ impl CheckArgs {
         if !report.is_sound() {
             bail!(
                 "{} can be trained on when this is mended: {} files that cannot be decoded, {} folders that are no \
-                 pair, {} images that can",
+                 {}, {} images that can",
                 self.folder.display(),
                 report.unreadable.len(),
                 report.unknown_folders.len(),
+                report.vocabulary.noun(),
                 report.images
             );
         }
@@ -71,32 +64,15 @@ impl CheckArgs {
         Ok(())
     }
 
-    fn vocabulary(&self) -> Result<Option<Vocabulary>> {
-        Ok(match (self.preset, &self.attributes, &self.objects) {
-            (Some(preset), ..) => Some(preset.vocabulary()),
-            (None, Some(attributes), Some(objects)) => {
-                Some(Vocabulary::new(attributes.clone(), objects.clone())?)
-            }
-            _ => None,
-        })
-    }
-
     fn next_command(&self, report: &FolderReport) -> String {
         let mut words = vec!["cccm train-teacher --data".to_owned(), quoted(self.folder.display())];
-        if let Some(preset) = self.preset.or(report.preset) {
-            words.push(format!("--preset {preset}"));
-        } else if let (Some(attributes), Some(objects)) = (&self.attributes, &self.objects) {
-            words.push("--attributes".to_owned());
-            words.extend(attributes.iter().map(quoted));
-            words.push("--objects".to_owned());
-            words.extend(objects.iter().map(quoted));
-        }
+        words.extend(self.labels.words(report.preset));
         words.push(format!("--img-size {}", image_size(report)));
         // Pairs without images are held out as it is.
-        if report.empty_pairs().next().is_none()
-            && let Some(pair) = report.pair_to_hold_out()
+        if report.empty_combinations().next().is_none()
+            && let Some(combination) = report.combination_to_hold_out()
         {
-            words.push(format!("--ignored {}", quoted(report.vocabulary.folder_name(pair))));
+            words.push(format!("--ignored {}", quoted(report.vocabulary.folder_name(&combination))));
         }
         words.join(" ")
     }
@@ -110,17 +86,19 @@ fn image_size(report: &FolderReport) -> u32 {
 }
 
 fn print(report: &FolderReport, out: &mut dyn Write) -> Result<()> {
-    write!(out, "{}", pair_table(&report.vocabulary, |pair| report.count(pair)))?;
+    write!(out, "{}", combination_table(&report.vocabulary, |combination| report.count(combination)))?;
     if let (Some(width), Some(height)) = (report.width, report.height) {
         writeln!(out, "\nwidth   {}\nheight  {}", spread(width), spread(height))?;
     }
-    let empty: Vec<String> = report.empty_pairs().map(|pair| report.vocabulary.folder_name(pair)).collect();
-    list(out, "pairs without images", &empty)?;
+    let empty: Vec<String> =
+        report.empty_combinations().map(|combination| report.vocabulary.folder_name(&combination)).collect();
+    let noun = report.vocabulary.noun();
+    list(out, &format!("{noun}s without images"), &empty)?;
     let unknown = report.unknown_folders.iter().map(|folder| match &folder.nearest {
         Some(nearest) => format!("{}: did you mean `{nearest}`?", folder.path),
         None => format!("{}: {}", folder.path, folder.problem),
     });
-    list(out, "folders that are no pair", &unknown.collect::<Vec<_>>())?;
+    list(out, &format!("folders that are no {noun}"), &unknown.collect::<Vec<_>>())?;
     let unreadable = report.unreadable.iter().map(|image| format!("{}: {}", image.path, image.problem));
     list(out, "files that cannot be decoded", &unreadable.collect::<Vec<_>>())?;
     let duplicates = report.duplicates.iter().map(|paths| same(paths));

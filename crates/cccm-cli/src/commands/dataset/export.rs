@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use cccm_data::{
-    CoindMnist, CoindMnistConfig, ColoredMnist, Dataset, Digits, MnistSplit, Pair, PairFilter, Preset,
-    Shapes, ShapesConfig, Support, export, pair_counts,
+    CoindMnist, CoindMnistConfig, ColoredMnist, Combination, CombinationFilter, Dataset, Digits, MnistSplit,
+    Preset, Shapes, ShapesConfig, Support, combination_counts, export,
 };
 
-use super::{pair_table, progress_bar};
+use super::{combination_table, progress_bar};
 use cccm_run::shell::quoted;
 
 /// Stands for the pairs of Colored MNIST that are held out by custom.
@@ -71,6 +71,8 @@ enum Exportable {
     CoindMnist,
     /// Six outlines in six colours
     Shapes,
+    /// The same in two sizes, which are a third kind of labels
+    SizedShapes,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -107,13 +109,14 @@ impl ExportArgs {
         let bar = progress_bar(dataset.len());
         export(&*dataset, &self.out, &|done| bar.set_position(done as u64))?;
         bar.finish_and_clear();
-        let counts = pair_counts(&*dataset);
-        let count = |pair| counts.get(&pair).copied().unwrap_or(0);
-        write!(out, "{}", pair_table(dataset.vocabulary(), count))?;
+        let counts = combination_counts(&*dataset);
+        let count = |combination: &Combination| counts.get(combination).copied().unwrap_or(0);
+        write!(out, "{}", combination_table(dataset.vocabulary(), count))?;
         let flags = match self.dataset {
             Exportable::ColoredMnist => format!("--preset {}", Preset::ColoredMnist),
             Exportable::CoindMnist => COIND_TRAINING.to_owned(),
             Exportable::Shapes => format!("--preset {}", Preset::Shapes),
+            Exportable::SizedShapes => format!("--preset {}", Preset::SizedShapes),
         };
         tracing::info!(
             "train a teacher on it with\n  cccm train-teacher --data {} {flags} --img-size {}",
@@ -126,8 +129,9 @@ impl ExportArgs {
     fn dataset(&self) -> Result<Box<dyn Dataset>> {
         Ok(match self.dataset {
             Exportable::ColoredMnist => {
-                let pairs = PairFilter::Except(self.ignored_pairs(Preset::ColoredMnist)?);
-                Box::new(ColoredMnist::new(self.digits()?, self.img_size.unwrap_or(IMAGE_PX), &pairs)?)
+                let combinations =
+                    CombinationFilter::Except(self.ignored_combinations(Preset::ColoredMnist)?);
+                Box::new(ColoredMnist::new(self.digits()?, self.img_size.unwrap_or(IMAGE_PX), &combinations)?)
             }
             Exportable::CoindMnist => {
                 if !self.ignored.is_empty() {
@@ -140,19 +144,22 @@ impl ExportArgs {
                 };
                 Box::new(CoindMnist::new(self.digits()?, &config)?)
             }
-            Exportable::Shapes => {
+            Exportable::Shapes | Exportable::SizedShapes => {
+                let sized = matches!(self.dataset, Exportable::SizedShapes);
+                let preset = if sized { Preset::SizedShapes } else { Preset::Shapes };
                 let config = ShapesConfig {
                     image_px: self.img_size.unwrap_or(IMAGE_PX),
-                    images_per_pair: self.images_per_pair,
+                    images_per_combination: self.images_per_pair,
                     seed: self.seed,
-                    pairs: PairFilter::Except(self.ignored_pairs(Preset::Shapes)?),
+                    sized,
+                    combinations: CombinationFilter::Except(self.ignored_combinations(preset)?),
                 };
                 Box::new(Shapes::new(&config)?)
             }
         })
     }
 
-    fn ignored_pairs(&self, preset: Preset) -> Result<BTreeSet<Pair>> {
+    fn ignored_combinations(&self, preset: Preset) -> Result<BTreeSet<Combination>> {
         if self.ignored != [CUSTOMARY] {
             return Ok(preset.vocabulary().parse_folders(&self.ignored)?);
         }

@@ -10,11 +10,11 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use cccm_data::{Arrangement, Conversion, Transfer};
+use cccm_data::{Arrangement, Combination, Conversion, Transfer};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use cccm_run::shell::quoted;
-use table::pair_table;
+use table::combination_table;
 
 /// Lay out, look over and write folders of images
 #[derive(Clone, Debug, clap::Args)]
@@ -92,9 +92,9 @@ fn place(
             placed.symbolic_links
         );
     }
-    let counts = arrangement.pair_counts();
-    let count = |pair| counts.get(&pair).copied().unwrap_or(0);
-    write!(out, "{}", pair_table(arrangement.vocabulary(), count))?;
+    let counts = arrangement.combination_counts();
+    let count = |combination: &Combination| counts.get(combination).copied().unwrap_or(0);
+    write!(out, "{}", combination_table(arrangement.vocabulary(), count))?;
     tracing::info!("look it over with\n  cccm dataset check {}", quoted(target.display()));
     Ok(())
 }

@@ -1,26 +1,32 @@
 //! Numbers of all pairs, as a table for people.
 
-use cccm_data::{Pair, Vocabulary};
-
+use cccm_labels::{Combination, Page, Vocabulary};
 use cccm_render::aligned;
 
-/// Attributes by objects, with sums; `·` where there is nothing.
-pub(super) fn pair_table(vocabulary: &Vocabulary, count: impl Fn(Pair) -> usize) -> String {
-    let (attributes, objects) = (&vocabulary.attributes, &vocabulary.objects);
-    let at =
-        |attribute: usize, object: usize| count(Pair { attribute: attribute as u32, object: object as u32 });
+/// Labels of the first kind by those of the second, with sums, page by page of further kinds; `·` where there is nothing.
+pub(super) fn combination_table(vocabulary: &Vocabulary, count: impl Fn(&Combination) -> usize) -> String {
+    let pages = vocabulary.pages();
+    let pages = pages.iter().map(|page| {
+        let title = page.title.iter().map(|title| format!("{title}\n"));
+        title.chain([page_table(page, &count)]).collect::<String>()
+    });
+    pages.collect::<Vec<_>>().join("\n")
+}
+
+fn page_table(page: &Page, count: impl Fn(&Combination) -> usize) -> String {
     let total = "total".to_owned();
-    let mut rows = vec![[vec![String::new()], objects.clone(), vec![total.clone()]].concat()];
-    let row = |name: &String, counts: Vec<usize>| {
-        let sum = counts.iter().sum();
-        let cells = counts.into_iter().chain([sum]).map(cell);
-        [name.clone()].into_iter().chain(cells).collect::<Vec<_>>()
+    let row = |name: &String, counts: &[usize]| {
+        let cells = counts.iter().chain([&counts.iter().sum()]).map(|count| cell(*count)).collect::<Vec<_>>();
+        [vec![name.clone()], cells].concat()
     };
-    for (attribute, name) in attributes.iter().enumerate() {
-        rows.push(row(name, (0..objects.len()).map(|object| at(attribute, object)).collect()));
+    let counts: Vec<usize> = page.combinations.iter().map(count).collect();
+    let columns = page.columns.len();
+    let mut rows = vec![[vec![String::new()], page.columns.clone(), vec![total.clone()]].concat()];
+    rows.extend(page.rows.iter().zip(counts.chunks(columns)).map(|(name, counts)| row(name, counts)));
+    if page.rows.len() > 1 {
+        let sum_of = |column| counts.iter().skip(column).step_by(columns).sum();
+        rows.push(row(&total, &(0..columns).map(sum_of).collect::<Vec<_>>()));
     }
-    let sum_of = |object| (0..attributes.len()).map(|attribute| at(attribute, object)).sum();
-    rows.push(row(&total, (0..objects.len()).map(sum_of).collect()));
     aligned(&rows)
 }
 
@@ -30,15 +36,29 @@ fn cell(count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use cccm_labels::LabelKind;
+
     use super::*;
 
     #[test]
     fn numbers_are_aligned_and_summed() {
-        let vocabulary = Vocabulary::new(["red", "blue"], ["car", "boat"]).unwrap();
-        let count = |pair: Pair| if pair.attribute == 1 { 0 } else { 5 + 1000 * pair.object as usize };
+        let vocabulary = Vocabulary::of_pairs(["red", "blue"], ["car", "boat"]).unwrap();
+        let count = |combination: &Combination| {
+            if combination[0] == 1 { 0 } else { 5 + 1000 * combination[1] as usize }
+        };
         assert_eq!(
-            pair_table(&vocabulary, count),
+            combination_table(&vocabulary, count),
             "       car  boat  total\nred      5  1005   1010\nblue     ·     ·      ·\ntotal    5  1005   1010\n"
         );
+    }
+
+    #[test]
+    fn one_kind_is_a_row_and_further_ones_are_pages() {
+        let kinds = [("a", &["x", "y"][..]), ("b", &["p"]), ("c", &["m", "n"])];
+        let kinds = kinds.map(|(kind, names)| LabelKind::new(kind, names.iter().copied()));
+        let one = Vocabulary::new([kinds[0].clone()]).unwrap();
+        assert_eq!(combination_table(&one, |_| 2), "  x  y  total\n  2  2      4\n");
+        let three = combination_table(&Vocabulary::new(kinds).unwrap(), |labels| labels[2] as usize);
+        assert!(three.starts_with("c: m\n") && three.contains("\n\nc: n\n"), "{three}");
     }
 }

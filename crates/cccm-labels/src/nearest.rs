@@ -8,7 +8,7 @@ const MOST_CHARS: usize = 500;
 const CLOSE: f64 = 0.5;
 
 /// The name most like `got`, whatever the case, if one is close; of very many names, of the first ones.
-pub(crate) fn nearest<S: AsRef<str>>(got: &str, known: impl IntoIterator<Item = S>) -> Option<String> {
+pub fn nearest<S: AsRef<str>>(got: &str, known: impl IntoIterator<Item = S>) -> Option<String> {
     if got.chars().nth(MOST_CHARS).is_some() {
         return None;
     }

@@ -1,0 +1,58 @@
+//! The labels that the folders of a dataset spell.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+use cccm_labels::{KnownLabels, LabelKind, Vocabulary};
+
+use crate::{Error, Result, listing};
+
+/// The vocabulary that is known, or that the folders directly under `root` spell: each named after one label of each kind, with
+/// exactly one `_` or space between two of them; names in sorted order.
+///
+/// # Errors
+/// [`Error::NoVocabulary`] for the first folder of another name, [`Error::NoImages`] where there are no folders, [`Error::Io`]
+/// when `root` cannot be read.
+pub fn discover(root: impl AsRef<Path>, known: &KnownLabels) -> Result<Vocabulary> {
+    let kinds = match known {
+        KnownLabels::All(vocabulary) => return Ok(vocabulary.clone()),
+        KnownLabels::Kinds(kinds) => kinds,
+    };
+    let root = root.as_ref();
+    let names: Vec<(PathBuf, String)> =
+        listing::folders(root)?.into_iter().map(|folder| (folder.clone(), listing::name(&folder))).collect();
+    let is_plain = |name: &String| Vocabulary::split_plain(name, kinds.len()).is_some();
+    if let Some((path, _)) = names.iter().find(|(_, name)| !is_plain(name)) {
+        return Err(no_vocabulary(path, known));
+    }
+    match spelt(kinds, names.iter().map(|(_, name)| name.as_str())) {
+        Some(vocabulary) => Ok(vocabulary?),
+        None => Err(listing::no_images(root, &known.form(), 0)),
+    }
+}
+
+/// The vocabulary that plain names spell, others passed over; none where there are none.
+pub(crate) fn spelt<'a>(
+    kinds: &[String],
+    names: impl Iterator<Item = &'a str>,
+) -> Option<cccm_labels::Result<Vocabulary>> {
+    let mut labels = vec![BTreeSet::new(); kinds.len()];
+    for spelt in names.filter_map(|name| Vocabulary::split_plain(name, kinds.len())) {
+        for (known, label) in labels.iter_mut().zip(spelt) {
+            known.insert(label);
+        }
+    }
+    let is_any = labels.iter().all(|labels| !labels.is_empty());
+    is_any.then(|| Vocabulary::new(kinds.iter().zip(labels).map(|(kind, names)| LabelKind::new(kind, names))))
+}
+
+/// The error for a folder whose name does not spell labels.
+pub(crate) fn no_vocabulary(folder: &Path, known: &KnownLabels) -> Error {
+    let kinds = match known {
+        KnownLabels::Kinds(kinds) => kinds.len(),
+        KnownLabels::All(vocabulary) => vocabulary.kinds().len(),
+    };
+    Error::NoVocabulary { path: folder.to_owned(), form: known.form(), kinds }
+}
