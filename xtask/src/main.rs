@@ -59,7 +59,7 @@ tasks:
                       faults [train | convert | fetch-teacher | eval | search-steps]...
                       faults COMMAND 'kill 1 rename out/config.json' repeats one try
   soundness [miri | asan]...
-                      run the tests of crates with unsafe code, and of cccm-files, in Miri, and on this CPU's own paths with
+                      run tests of the kernels in Miri, and all of them on this CPU's own paths with
                       the address sanitizer. Needs a nightly toolchain; CCCM_NIGHTLY names one
   fetch-teacher ...   download a published teacher: `cccm fetch-teacher` with these arguments
 ";
