@@ -1,9 +1,6 @@
 //! The labels that the folders of a dataset spell.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
 use cccm_labels::{KnownLabels, LabelKind, Vocabulary};
 
@@ -21,13 +18,13 @@ pub fn discover(root: impl AsRef<Path>, known: &KnownLabels) -> Result<Vocabular
         KnownLabels::Kinds(kinds) => kinds,
     };
     let root = root.as_ref();
-    let names: Vec<(PathBuf, String)> =
-        listing::folders(root)?.into_iter().map(|folder| (folder.clone(), listing::name(&folder))).collect();
-    let is_plain = |name: &String| Vocabulary::split_plain(name, kinds.len()).is_some();
-    if let Some((path, _)) = names.iter().find(|(_, name)| !is_plain(name)) {
-        return Err(no_vocabulary(path, known));
+    let folders = listing::folders(root)?;
+    let names: Vec<String> = folders.iter().map(|folder| listing::name(folder)).collect();
+    let is_odd = |name: &String| Vocabulary::split_plain(name, kinds.len()).is_none();
+    if let Some(odd) = names.iter().position(is_odd) {
+        return Err(no_vocabulary(&folders[odd], known));
     }
-    match spelt(kinds, names.iter().map(|(_, name)| name.as_str())) {
+    match spelt(kinds, names.iter().map(String::as_str)) {
         Some(vocabulary) => Ok(vocabulary?),
         None => Err(listing::no_images(root, &known.form(), 0)),
     }

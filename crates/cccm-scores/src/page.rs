@@ -81,12 +81,13 @@ pub fn write_nearest(
     let is_unseen = |place: usize| {
         place.is_multiple_of(2) && reference.is_unseen(&samples.combinations[found[place / 2].0])
     };
+    let meaning = format!("framed: no training image shows this {}", vocabulary.noun());
     let matrix = Matrix {
         vocabulary,
         per_combination: 2,
         row_label: &|name, n| if n == 0 { name.to_owned() } else { "nearest".to_owned() },
         title: Some(title),
-        framed: Some((&is_unseen, "framed: no training image shows this pair")),
+        framed: Some((&is_unseen, &meaning)),
     };
     write_png(path, &matrix.draw(&images, PixelRange::Symmetric)?, &[("Description", title)])
 }

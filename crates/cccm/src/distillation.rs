@@ -7,7 +7,7 @@ use cccm_distill::{Averaging, DistillConfig, Distillation, LabelSpace, MovingAve
 use cccm_labels::Vocabulary;
 use cccm_run::{Settings, TrainSettings, digest_of_model, required};
 use cccm_sample::{FewStepConfig, FewStepSampler};
-use cccm_sched::{NoiseSchedule, Streams, Thresholding};
+use cccm_sched::{NoiseSchedule, SolverGrid, Streams, StudentConfig, Thresholding};
 use cccm_unet::{ModelConfig, Parameters, Role, UNet, UNetConfig};
 use toml::Table;
 
@@ -26,13 +26,15 @@ impl TrainedBy for TrainSettings {
     fn train(self, launch: Launch<'_>) -> Result<Outcome<Self>> {
         let args = self;
         let guidance = args.guidance.config(Thresholding::None)?;
-        let config = args.distill.config(required(args.optim.ema_decay, "ema_decay")?, guidance)?;
+        let mut config = args.distill.config(required(args.optim.ema_decay, "ema_decay")?, guidance)?;
         let team = Team::open(&args.run)?;
         let device = team.device();
 
         let place = args.distill.teacher.as_deref().unwrap_or(BUILTIN_TEACHER);
         let (teacher_config, teacher_parameters) = load(place, device)?;
         check_teacher(&args, place, &teacher_config)?;
+        let schedule = NoiseSchedule::new(&teacher_config.schedule)?;
+        leave_out_unknown_timesteps(&mut config.student, &schedule)?;
         let source = training_images(&args, place, &teacher_config.labels, teacher_config.image_px)?;
 
         let student_config = student_config(&args, &config, &teacher_config)?;
@@ -53,7 +55,6 @@ impl TrainedBy for TrainSettings {
         let student_now = frozen(unet, &weights.trained)?;
 
         let networks = Networks { student: &student, target: &target, teacher: &teacher };
-        let schedule = NoiseSchedule::new(&teacher_config.schedule)?;
         let labels = LabelSpace {
             null_labels: teacher.null_labels(),
             combinations: args.distill.trajectory_combinations(&*source.dataset),
@@ -168,6 +169,23 @@ fn training_images(
     Ok(source)
 }
 
+/// Drops timesteps to sample at that the student is not trained at: those of a recipe are meant for teachers of 1000 timesteps.
+fn leave_out_unknown_timesteps(student: &mut StudentConfig, schedule: &NoiseSchedule) -> Result<()> {
+    let grid = SolverGrid::new(schedule, student.num_ddim_timesteps)?;
+    let points = student.points(&grid)?.to_vec();
+    student.few_step_timesteps.retain(|steps, timesteps| {
+        let unknown = timesteps.iter().find(|t| !points.contains(t));
+        if let Some(t) = unknown {
+            tracing::warn!(
+                "sampling in {steps} steps is spaced evenly: the student is not trained at timestep {t}, which \
+                 --few-step-timesteps names"
+            );
+        }
+        unknown.is_none()
+    });
+    Ok(())
+}
+
 /// Labels for a message: `2 × 3 (red blue; 0 1 2)`.
 fn told(labels: &Vocabulary) -> String {
     let counts: Vec<String> = labels.counts().iter().map(usize::to_string).collect();
@@ -198,4 +216,28 @@ fn check_teacher(args: &TrainSettings, place: &str, config: &ModelConfig) -> Res
         return Ok(());
     }
     bail!("a student has its teacher's network: {}; leave these flags out", differences.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn only_timesteps_that_the_student_knows_stay() -> Result<()> {
+        let schedule = NoiseSchedule::new(&cccm_sched::ScheduleConfig::default())?;
+        let mut student = StudentConfig {
+            first_timestep: Some(799),
+            few_step_timesteps: BTreeMap::from([
+                (1, vec![819]),
+                (2, vec![799, 60]),
+                (4, vec![799, 599, 399, 79]),
+            ]),
+            ..StudentConfig::default()
+        };
+        leave_out_unknown_timesteps(&mut student, &schedule)?;
+        assert_eq!(student.few_step_timesteps, BTreeMap::from([(4, vec![799, 599, 399, 79])]));
+        Ok(())
+    }
 }

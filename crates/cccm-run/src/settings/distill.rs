@@ -70,7 +70,7 @@ settings! {
         guidance_init: GuidanceStart => { value_names: &["NAME"], on_card: OnCard::Told },
 
         /// Steps of the solver that the student learns to jump over
-        num_ddim_timesteps: usize => { value_names: &["N"] },
+        num_ddim_timesteps: usize => { value_names: &["N"], clears: &["few_step_timesteps"] },
 
         /// Highest timestep at which the student learns the image itself instead of its teacher's answer [default: none]
         data_below: u32 => { value_names: &["T"], on_card: OnCard::Told },
@@ -81,10 +81,10 @@ settings! {
 
         /// Timestep from which the student denoises: it is trained at points of the solver grid up to there, and sampled from
         /// the last of them [default: the schedule's last, as published]
-        first_timestep: u32 => { value_names: &["T"], on_card: OnCard::Told },
+        first_timestep: u32 => { value_names: &["T"], clears: &["few_step_timesteps"], on_card: OnCard::Told },
 
-        /// Timesteps to sample at in some number of steps, as 4:799,499,199,59: those of the solver grid, the first one first, of
-        /// which `cccm search-steps` finds better ones [default: evenly spaced]
+        /// Timesteps to visit when the student is sampled in so many steps, highest first: 4:799,599,399,79 is for four steps. They
+        /// must be points of the solver grid, where the student is trained [default: evenly spaced]
         few_step_timesteps: Vec<String> => { value_names: &["N:T,T"], effect: Effect::Bookkeeping },
 
         /// Optimizer steps at the start of the run in which the student learns trajectories of the teacher from noise to images
@@ -190,7 +190,7 @@ impl DistillSettings {
         let mut all = BTreeMap::new();
         for text in self.few_step_timesteps.iter().flatten() {
             let Some((steps, timesteps)) = read(text) else {
-                bail!("--few-step-timesteps `{text}` is not STEPS:TIMESTEP,TIMESTEP…, as in 4:799,499,199,59")
+                bail!("--few-step-timesteps `{text}` is not STEPS:TIMESTEP,TIMESTEP…, as in 4:799,599,399,79")
             };
             if all.insert(steps, timesteps).is_some() {
                 bail!("--few-step-timesteps says twice how to sample in {steps} steps");

@@ -17,14 +17,14 @@ const IMAGE_SIZES: [u32; 3] = [64, 32, 16];
 
 /// Look over a folder of images: labels, sizes, broken files, duplicates
 ///
-/// Decodes every file. Exits with 1 when there are files that cannot be decoded or folders whose names are no labels.
+/// Decodes every file. Exits with 1 when there are files that cannot be decoded or folders whose names are no labels. Labels that
+/// are not given are those of the preset that most folders fit, else what their names spell.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct CheckArgs {
-    /// Images in folders `<attribute>_<object>`, or what --kind has
+    /// Images in folders `<attribute>_<object>`, or named after the labels of each --kind
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 
-    /// Without any, labels are those of the preset that most folders fit, else what their names spell
     #[command(flatten)]
     labels: LabelArgs,
 
