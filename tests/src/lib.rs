@@ -19,6 +19,7 @@
 mod close;
 mod device;
 mod fixture;
+mod folder;
 mod hash;
 pub mod hub;
 mod mutate;
@@ -26,5 +27,6 @@ mod mutate;
 pub use close::{Tolerance, assert_close, assert_close_scalar};
 pub use device::devices;
 pub use fixture::{Fixture, fixtures};
+pub use folder::copy_folder;
 pub use hash::{fill, hashed, hashed_ints};
 pub use mutate::{Mutator, TEXT_PIECES, fuzz_texts};

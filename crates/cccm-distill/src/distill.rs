@@ -5,7 +5,7 @@ use cccm_sched::{Draws, FuseSchedule, Guidance, NoiseSchedule, StudentConfig, do
 
 use crate::config::DistillConfig;
 use crate::fusion::{DistillLoss, Networks};
-use crate::objective::{Evaluation, Metered, Objective, Work};
+use crate::objective::{Evaluation, Metered, Objective};
 use crate::points::DistillInputs;
 use crate::timesteps::StepDraws;
 use crate::trajectory::Trajectories;
@@ -124,26 +124,29 @@ impl Objective for Distillation<'_> {
         "student"
     }
 
+    fn terms(&self) -> &'static [&'static str] {
+        &["teacher_part", "data_part"]
+    }
+
     fn evaluate(&self, batch: &TrainBatch, draws: &Draws, progress: f64) -> Result<Evaluation> {
         let Stage { loss, steps } = self.stage(progress);
         let Networks { student, target, teacher } = self.networks;
-        let (student, target, teacher) = (Metered::new(student), Metered::new(target), Metered::new(teacher));
+        let student = Metered::new("student", student);
+        let target = Metered::new("target", target);
+        let teacher = Metered::new("teacher", teacher);
+        let work = || [teacher.reading(), student.reading(), target.reading()].into_iter().collect();
         if let Some(trajectories) = self.trajectories.as_ref().filter(|all| all.serve(draws)) {
             let points = trajectories.points(&teacher, draws, batch.image_shape(), batch.x_0.device())?;
-            let loss = loss.to_ends(&student, &points)?;
-            let work = Work { teacher: teacher.reading(), student: student.reading(), ..Work::default() };
-            return Ok(Evaluation { loss, teacher_part: None, data_part: None, c_t: None, work });
+            let loss = loss.to_ends(&student, &points, draws)?;
+            return Ok(Evaluation::new(loss, work()));
         }
         let inputs = self.draw(steps, batch, draws)?;
         let c_t = self.fuse_schedule.weight(progress);
         let metered = Networks { student: &student, target: &target, teacher: &teacher };
-        let parts = loss.evaluate(&metered, &inputs, c_t)?;
-        Ok(Evaluation {
-            loss: parts.total,
-            teacher_part: parts.teacher_part,
-            data_part: parts.data_part,
-            c_t: Some(c_t),
-            work: Work { teacher: teacher.reading(), student: student.reading(), target: target.reading() },
-        })
+        let parts = loss.evaluate(&metered, &inputs, c_t, draws)?;
+        Ok(Evaluation::new(parts.total, work())
+            .with_term("teacher_part", parts.teacher_part)
+            .with_term("data_part", parts.data_part)
+            .with_c_t(c_t))
     }
 }

@@ -22,6 +22,12 @@ pub enum Error {
         /// The values allowed.
         want: &'static str,
     },
+    /// An objective gave a term that is not among its [`Objective::terms`](crate::Objective::terms).
+    #[error("the objective gave a term `{name}` of its loss, which `Objective::terms` does not name")]
+    UnknownTerm {
+        /// What it was called.
+        name: &'static str,
+    },
     /// A word that names none of the choices.
     #[error("no {what} `{got}`; there are {names}")]
     UnknownName {

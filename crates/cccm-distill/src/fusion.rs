@@ -1,7 +1,7 @@
 //! The distillation loss: what the student should answer, fused from teacher and real data.
 
 use candle_core::{DType, Tensor};
-use cccm_sched::{Boundary, Conditions, Denoiser, Guidance, NoiseSchedule, SolverGrid};
+use cccm_sched::{Boundary, Conditions, Denoiser, Draws, Guidance, NoiseSchedule, SolverGrid};
 
 use crate::config::DistillConfig;
 use crate::fuse_target::{FuseMethod, HatTarget};
@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// The networks of a distillation. Gradients flow through the student alone, whatever the others are made of.
 #[derive(Clone, Copy)]
 pub struct Networks<'a> {
-    /// In training; takes labels and `w`.
+    /// In training, and asked by [`Denoiser::predict_training`], its dropout on; takes labels and `w`.
     pub student: &'a dyn Denoiser,
     /// Moving average of the student; takes labels and `w`.
     pub target: &'a dyn Denoiser,
@@ -106,6 +106,7 @@ impl DistillLoss {
     }
 
     /// The loss of one batch at the teacher's share `c_t`, in `[0, 1]`.
+    /// - `draws`: of the student's dropout
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for `c_t` outside its range, [`Error::Sched`] for an index outside the grid,
@@ -115,6 +116,7 @@ impl DistillLoss {
         networks: &Networks<'_>,
         inputs: &DistillInputs,
         c_t: f64,
+        draws: &Draws,
     ) -> Result<DistillParts> {
         if !(0.0..=1.0).contains(&c_t) {
             return Err(Error::invalid("c_t", c_t, "at least 0 and at most 1"));
@@ -137,7 +139,7 @@ impl DistillLoss {
             answer.map(|answer| self.clean_at_low_noise(answer, x_0, &t_start)).transpose()
         };
         let (y_hat, y_ode) = (clean(y_hat)?, clean(y_ode)?);
-        let online = self.consistency(networks.student, &x_start, &t_start, &conds)?;
+        let online = self.student_answer(networks.student, &x_start, &t_start, &conds, draws)?;
 
         let term = |answer: Option<Tensor>, weight: f64| {
             let weighted = |y: Tensor| self.distance.between(&online, &y)?.affine(weight, 0.0);
@@ -172,11 +174,11 @@ impl DistillLoss {
         conds: &Conditions,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (Some(hat), Some(ode)) = (hat, ode) else {
-            let answer = |x: &Tensor| self.consistency(target, x, t_end, conds).map(|answer| answer.detach());
+            let answer = |x: &Tensor| self.target_answer(target, x, t_end, conds);
             return Ok((hat.map(answer).transpose()?, ode.map(answer).transpose()?));
         };
         let (x, t) = (Tensor::cat(&[hat, ode], 0)?, Tensor::cat(&[t_end, t_end], 0)?);
-        let both = self.consistency(target, &x, &t, &conds.cat(conds)?)?.detach();
+        let both = self.target_answer(target, &x, &t, &conds.cat(conds)?)?;
         let batch = hat.dim(0)?;
         Ok((Some(both.narrow(0, 0, batch)?), Some(both.narrow(0, batch, batch)?)))
     }
@@ -190,22 +192,46 @@ impl DistillLoss {
     }
 
     /// The distance of the student's answers from the ends of trajectories: a scalar, `f32`.
-    pub(crate) fn to_ends(&self, student: &dyn Denoiser, points: &TrajectoryPoints) -> Result<Tensor> {
+    /// - `draws`: of the student's dropout
+    pub(crate) fn to_ends(
+        &self,
+        student: &dyn Denoiser,
+        points: &TrajectoryPoints,
+        draws: &Draws,
+    ) -> Result<Tensor> {
         let conds = Conditions::new(points.labels.clone()).with_w(points.w.clone());
-        let answer = self.consistency(student, &points.x_t, &points.t, &conds)?;
+        let answer = self.student_answer(student, &points.x_t, &points.t, &conds, draws)?;
         Ok(self.distance.between(&answer, &points.end)?)
     }
 
-    /// The boundary-scaled estimate of `x_0`: `f(x, t) = c_skip x + c_out x0_pred`.
-    fn consistency(
+    /// The student's consistency function, as in training.
+    fn student_answer(
         &self,
-        network: &dyn Denoiser,
+        student: &dyn Denoiser,
+        x_t: &Tensor,
+        t: &Tensor,
+        conds: &Conditions,
+        draws: &Draws,
+    ) -> Result<Tensor> {
+        let prediction = student.predict_training(x_t, &t.to_device(x_t.device())?, conds, draws)?;
+        self.consistency(x_t, t, &prediction)
+    }
+
+    /// The target's consistency function, without a graph.
+    fn target_answer(
+        &self,
+        target: &dyn Denoiser,
         x_t: &Tensor,
         t: &Tensor,
         conds: &Conditions,
     ) -> Result<Tensor> {
-        let prediction = network.predict(x_t, &t.to_device(x_t.device())?, conds)?;
-        let x0_pred = self.student_schedule.x0_from_prediction(x_t, t, &like(&prediction, x_t)?)?;
+        let prediction = target.predict(x_t, &t.to_device(x_t.device())?, conds)?;
+        Ok(self.consistency(x_t, t, &prediction)?.detach())
+    }
+
+    /// The boundary-scaled estimate of `x_0`: `f(x, t) = c_skip x + c_out x0_pred`.
+    fn consistency(&self, x_t: &Tensor, t: &Tensor, prediction: &Tensor) -> Result<Tensor> {
+        let x0_pred = self.student_schedule.x0_from_prediction(x_t, t, &like(prediction, x_t)?)?;
         Ok(self.boundary.apply(x_t, t, &x0_pred)?)
     }
 }

@@ -1,6 +1,7 @@
 //! What a trainer minimises.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,11 @@ pub trait Objective {
     /// What checkpoints call the network in training: `student`, `teacher`.
     fn trained_name(&self) -> &'static str;
 
+    /// Names of all [`Evaluation::terms`] that there may be. By default none.
+    fn terms(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// The loss of these samples, as the mean over them.
     /// - `draws`: all randomness, one stream per sample of the batch
     /// - `progress`: how far training is, in `(0, 1]`, constant within an epoch
@@ -32,25 +38,52 @@ pub trait Objective {
 pub struct Evaluation {
     /// The loss with its graph: a scalar, `f32`.
     pub loss: Tensor,
-    /// The teacher's share of the loss, where there is one: a scalar, `f32`.
-    pub teacher_part: Option<Tensor>,
-    /// Real data's share of the loss, where there is one: a scalar, `f32`.
-    pub data_part: Option<Tensor>,
+    /// Parts of the loss that are told beside it, weights included, by name: scalars, `f32`. Their names are among
+    /// [`Objective::terms`]; the gradient is that of `loss` alone.
+    pub terms: BTreeMap<&'static str, Tensor>,
     /// The teacher's weight `c_t` in the target, where there is one.
     pub c_t: Option<f64>,
     /// What the networks cost.
     pub work: Work,
 }
 
-/// What the forward passes of an objective cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Work {
-    /// The teacher, frozen or in training.
-    pub teacher: Forward,
-    /// The student.
-    pub student: Forward,
-    /// The moving average.
-    pub target: Forward,
+impl Evaluation {
+    /// A loss without terms.
+    /// - `loss`: as the field
+    pub fn new(loss: Tensor, work: Work) -> Self {
+        Self { loss, terms: BTreeMap::new(), c_t: None, work }
+    }
+
+    /// The same with one more term, if there is one.
+    #[must_use]
+    pub fn with_term(mut self, name: &'static str, term: Option<Tensor>) -> Self {
+        self.terms.extend(term.map(|term| (name, term)));
+        self
+    }
+
+    /// The same with the teacher's weight in the target.
+    #[must_use]
+    pub fn with_c_t(self, c_t: f64) -> Self {
+        Self { c_t: Some(c_t), ..self }
+    }
+}
+
+/// What the forward passes of an objective cost, by the name of the network.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Work(BTreeMap<&'static str, Forward>);
+
+impl Work {
+    /// What the passes of one network cost; nothing where it was not asked.
+    pub fn of(&self, network: &str) -> Forward {
+        self.0.get(network).copied().unwrap_or_default()
+    }
+}
+
+impl FromIterator<(&'static str, Forward)> for Work {
+    fn from_iter<I: IntoIterator<Item = (&'static str, Forward)>>(forwards: I) -> Self {
+        Self(forwards.into_iter().collect())
+    }
 }
 
 /// What the forward passes of one network cost.
@@ -71,26 +104,27 @@ impl AddAssign for Forward {
 
 impl AddAssign for Work {
     fn add_assign(&mut self, other: Self) {
-        self.teacher += other.teacher;
-        self.student += other.student;
-        self.target += other.target;
+        for (network, forward) in other.0 {
+            *self.0.entry(network).or_default() += forward;
+        }
     }
 }
 
 /// A network with a meter on it.
 pub(crate) struct Metered<'a> {
+    name: &'static str,
     network: &'a dyn Denoiser,
     images: Cell<u64>,
     time: Cell<Duration>,
 }
 
 impl<'a> Metered<'a> {
-    pub(crate) fn new(network: &'a dyn Denoiser) -> Self {
-        Self { network, images: Cell::default(), time: Cell::default() }
+    pub(crate) fn new(name: &'static str, network: &'a dyn Denoiser) -> Self {
+        Self { name, network, images: Cell::default(), time: Cell::default() }
     }
 
-    pub(crate) fn reading(&self) -> Forward {
-        Forward { images: self.images.get(), secs: self.time.get().as_secs_f64() }
+    pub(crate) fn reading(&self) -> (&'static str, Forward) {
+        (self.name, Forward { images: self.images.get(), secs: self.time.get().as_secs_f64() })
     }
 
     fn count(

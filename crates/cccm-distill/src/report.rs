@@ -1,5 +1,7 @@
 //! One optimizer step in numbers.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::objective::Work;
@@ -13,10 +15,9 @@ pub struct StepReport {
     pub epoch: u64,
     /// The loss before the step, as the mean over its samples; not finite where the step was skipped.
     pub loss: f64,
-    /// The teacher's share of the loss, where losses are mixed.
-    pub teacher_part: Option<f64>,
-    /// Real data's share of the loss, where losses are mixed.
-    pub data_part: Option<f64>,
+    /// The [`Objective::terms`](crate::Objective::terms) of the loss; `None` where this step's had no such term.
+    #[serde(flatten)]
+    pub terms: BTreeMap<&'static str, Option<f64>>,
     /// The teacher's weight `c_t` in the target, where there is one.
     pub c_t: Option<f64>,
     /// Learning rate.

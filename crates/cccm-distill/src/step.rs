@@ -11,31 +11,31 @@ use cccm_optim::{gradients, squared_norm};
 use crate::{AllReduce, Error, Evaluation, Result, Work};
 
 /// Sums over the pieces of a worker's samples. Nothing in it has been waited for.
-#[derive(Default)]
 pub(crate) struct Tally {
     samples: usize,
     grads: BTreeMap<String, Tensor>,
-    parts: [Option<Tensor>; PARTS],
+    /// Scalars in `f64`; absent before the first piece.
+    loss: Option<Tensor>,
+    /// Likewise, for each of [`Objective::terms`](crate::Objective::terms), in the order of their names: all workers have the same.
+    terms: BTreeMap<&'static str, Option<Tensor>>,
     pub(crate) c_t: Option<f64>,
     pub(crate) work: Work,
     pub(crate) backward_secs: f64,
 }
 
-/// Loss, the teacher's share of it, that of real data: scalars in `f64`, in this order.
-const PARTS: usize = 3;
-
 /// The gradients of a whole step, and its other sums: what decides about the update, still on the device.
 pub(crate) struct Sums {
     pub(crate) grads: BTreeMap<String, Tensor>,
-    /// The parts, and if there are several workers what is behind [`Numbers::votes`]: a vector in `f64`.
+    terms: Vec<&'static str>,
+    /// Loss, its terms, and if there are several workers what is behind [`Numbers::votes`]: a vector in `f64`.
     scalars: Tensor,
 }
 
 /// What was read of a step.
 pub(crate) struct Numbers {
     pub(crate) loss: f64,
-    pub(crate) teacher_part: f64,
-    pub(crate) data_part: f64,
+    /// Zero where no sample had this term.
+    pub(crate) terms: BTreeMap<&'static str, f64>,
     pub(crate) grad_norm: f64,
     /// Absent for a worker alone.
     pub(crate) votes: Option<Votes>,
@@ -49,6 +49,19 @@ pub(crate) struct Votes {
 }
 
 impl Tally {
+    /// Of a step without samples so far.
+    pub(crate) fn new(terms: &[&'static str]) -> Self {
+        Self {
+            samples: 0,
+            grads: BTreeMap::new(),
+            loss: None,
+            terms: terms.iter().map(|name| (*name, None)).collect(),
+            c_t: None,
+            work: Work::default(),
+            backward_secs: 0.0,
+        }
+    }
+
     /// Adds one piece, which is this share of all samples of the step.
     pub(crate) fn add(
         &mut self,
@@ -68,14 +81,11 @@ impl Tally {
         }
         self.backward_secs += started.elapsed().as_secs_f64();
 
-        let Evaluation { loss, teacher_part, data_part, c_t, work } = evaluation;
-        for (sum, part) in self.parts.iter_mut().zip([Some(loss.detach()), teacher_part, data_part]) {
-            let Some(part) = part else { continue };
-            let part = part.to_dtype(DType::F64)?.affine(share, 0.0)?;
-            *sum = Some(match sum.take() {
-                Some(sum) => (sum + part)?,
-                None => part,
-            });
+        let Evaluation { loss, terms, c_t, work } = evaluation;
+        add_share(&mut self.loss, &loss.detach(), share)?;
+        for (name, term) in terms {
+            let Some(sum) = self.terms.get_mut(name) else { return Err(Error::UnknownTerm { name }) };
+            add_share(sum, &term, share)?;
         }
         self.samples += samples;
         self.c_t = c_t;
@@ -83,16 +93,16 @@ impl Tally {
         Ok(())
     }
 
-    /// Whether the losses that were added had these shares: the teacher's, that of real data.
-    pub(crate) fn has_shares(&self) -> [bool; 2] {
-        [self.parts[1].is_some(), self.parts[2].is_some()]
+    /// Whether a loss that was added had this term.
+    pub(crate) fn has(&self, term: &str) -> bool {
+        self.terms.get(term).is_some_and(Option::is_some)
     }
 
     /// The sums of a worker that is alone.
     pub(crate) fn alone(&mut self) -> Result<Sums> {
         let grads = std::mem::take(&mut self.grads);
         let device = device_of(&grads);
-        Ok(Sums { grads, scalars: self.parts(&device)? })
+        Ok(Sums { grads, terms: self.terms.keys().copied().collect(), scalars: self.scalars(&device)? })
     }
 
     /// The sums of all workers; one that failed takes part too, so that no other waits for it.
@@ -115,21 +125,34 @@ impl Tally {
             Vote::Fine(wish) => (0.0, if wish.is_break() { 1.0 } else { 0.0 }),
         };
         let votes = Tensor::new(&[self.samples as f32, failed, stops], &device)?;
-        let scalars = Tensor::cat(&[self.parts(&device)?.to_dtype(DType::F32)?, votes], 0)?;
+        let scalars = Tensor::cat(&[self.scalars(&device)?.to_dtype(DType::F32)?, votes], 0)?;
         let (names, mut tensors): (Vec<String>, Vec<Tensor>) = grads.into_iter().unzip();
         tensors.push(scalars);
         let mut sums = workers.sum(&tensors).map_err(|source| Error::AllReduce { step, source })?;
         let scalars = sums.split_off(names.len()).remove(0).to_dtype(DType::F64)?;
-        Ok(Sums { grads: names.into_iter().zip(sums).collect(), scalars })
+        let terms = self.terms.keys().copied().collect();
+        Ok(Sums { grads: names.into_iter().zip(sums).collect(), terms, scalars })
     }
 
-    fn parts(&self, device: &Device) -> candle_core::Result<Tensor> {
-        let part = |part: &Option<Tensor>| match part {
-            Some(part) => Ok(part.clone()),
+    /// Loss and terms, zeros for those that are absent.
+    fn scalars(&self, device: &Device) -> candle_core::Result<Tensor> {
+        let scalar = |sum: &Option<Tensor>| match sum {
+            Some(sum) => Ok(sum.clone()),
             None => Tensor::zeros((), DType::F64, device),
         };
-        Tensor::stack(&self.parts.iter().map(part).collect::<candle_core::Result<Vec<_>>>()?, 0)
+        let all = std::iter::once(&self.loss).chain(self.terms.values()).map(scalar);
+        Tensor::stack(&all.collect::<candle_core::Result<Vec<_>>>()?, 0)
     }
+}
+
+/// Adds this share of a scalar to a sum.
+fn add_share(sum: &mut Option<Tensor>, scalar: &Tensor, share: f64) -> candle_core::Result<()> {
+    let part = scalar.to_dtype(DType::F64)?.affine(share, 0.0)?;
+    *sum = Some(match sum.take() {
+        Some(sum) => (sum + part)?,
+        None => part,
+    });
+    Ok(())
 }
 
 /// What a worker tells the others at the end of its part of a step.
@@ -145,16 +168,16 @@ impl Sums {
     pub(crate) fn read(&self) -> Result<Numbers> {
         let squared_norm = squared_norm(&self.grads)?.reshape(1)?.to_device(self.scalars.device())?;
         let numbers = Tensor::cat(&[&squared_norm, &self.scalars], 0)?.to_vec1::<f64>()?;
-        let (squared_norm, rest) = (numbers[0], &numbers[1..]);
+        let (squared_norm, loss, rest) = (numbers[0], numbers[1], &numbers[2..]);
+        let (terms, votes) = rest.split_at(self.terms.len());
         Ok(Numbers {
-            loss: rest[0],
-            teacher_part: rest[1],
-            data_part: rest[2],
+            loss,
+            terms: self.terms.iter().copied().zip(terms.iter().copied()).collect(),
             grad_norm: squared_norm.sqrt(),
-            votes: rest.get(PARTS..PARTS + 3).map(|votes| Votes {
-                samples: votes[0] as usize,
-                failed: votes[1] as usize,
-                wish: if votes[2] > 0.0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) },
+            votes: votes.first_chunk().map(|[samples, failed, stops]| Votes {
+                samples: *samples as usize,
+                failed: *failed as usize,
+                wish: if *stops > 0.0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) },
             }),
         })
     }

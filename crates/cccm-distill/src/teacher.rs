@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::averaging::check_ema_decay;
 use crate::independence::Widened;
 use crate::objective::Metered;
-use crate::{Distance, Error, Evaluation, Objective, Result, TrainBatch, Work};
+use crate::{Distance, Error, Evaluation, Objective, Result, TrainBatch};
 
 /// Settings of teacher training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -135,6 +135,10 @@ impl Objective for TeacherTraining<'_> {
         "teacher"
     }
 
+    fn terms(&self) -> &'static [&'static str] {
+        if self.independence_weight > 0.0 { &["independence"] } else { &[] }
+    }
+
     fn evaluate(&self, batch: &TrainBatch, draws: &Draws, _progress: f64) -> Result<Evaluation> {
         let TrainBatch { x_0, labels, .. } = batch;
         let t = draws.below("t", self.schedule.train_timesteps() as u32)?;
@@ -142,17 +146,14 @@ impl Objective for TeacherTraining<'_> {
         let x_t = self.schedule.add_noise(x_0, &t, &eps)?.detach();
         let conds = self.drop_labels(labels, draws)?;
 
-        let network = Metered::new(self.network);
+        let network = Metered::new("teacher", self.network);
         let asked = (&x_t, &t.to_device(x_0.device())?, &conds);
         let (prediction, independence) = self.answers(&network, asked, draws)?;
         let wanted = self.schedule.prediction_target(x_0, &t, &eps)?.detach();
         let error = Distance::L2.between(&prediction, &wanted)?;
-        Ok(Evaluation {
-            loss: independence.iter().try_fold(error, |error, term| error + term)?,
-            teacher_part: None,
-            data_part: None,
-            c_t: None,
-            work: Work { teacher: network.reading(), ..Work::default() },
-        })
+        let loss = independence.iter().try_fold(error, |error, term| error + term)?;
+        let independence = independence.map(|term| term.detach());
+        let work = [network.reading()].into_iter().collect();
+        Ok(Evaluation::new(loss, work).with_term("independence", independence))
     }
 }

@@ -7,7 +7,7 @@ use crate::Draws;
 /// What an image should show, for each sample of a batch.
 #[derive(Clone, Debug)]
 pub struct Conditions {
-    /// Per label kind `(batch,)` `u32` indices; the null token of a kind of `n` labels is `n`.
+    /// Per label kind `(batch,)` `u32` indices, on the device of the images; the null token of a kind of `n` labels is `n`.
     pub labels: Vec<Tensor>,
     /// `(batch,)` `f32` guidance weights as papers count them (0 is none); only students take them. On the CPU, whatever the
     /// device of the network: their embedding is computed there.
@@ -74,8 +74,9 @@ impl Conditions {
 /// any origin fits.
 pub trait Denoiser {
     /// The prediction for each image.
-    /// - `x_t`, result: `(batch, channels, height, width)`, float
-    /// - `t`: `(batch,)`, `u32`, each in `0..train_timesteps`
+    /// - `x_t`, result: `(batch, channels, height, width)`, on the network's device; `x_t` is `f32`, the result may be
+    ///   another float, which callers turn back
+    /// - `t`: `(batch,)`, `u32`, each in `0..train_timesteps`, on the device of `x_t`, as are the labels
     ///
     /// # Errors
     /// When shapes do not fit the network, or it lacks a condition.

@@ -96,7 +96,7 @@ fn rows(table: &Tensor, indices: &Tensor, what: &str) -> Result<Tensor> {
         return table.index_select(&indices.to_device(table.device())?, 0);
     }
     let last = Tensor::full(last, indices.shape(), indices.device())?;
-    table.index_select(&indices.minimum(&last)?.to_device(table.device())?, 0)
+    table.index_select(&indices.minimum(&last)?, 0)
 }
 
 /// Start of the timestep table: interleaved `sin, cos` of `t exp(-2j/ch ln 10000)`, in `f32` as PyTorch has it

@@ -81,11 +81,7 @@ impl TrainedBy for TrainSettings {
             sampling: format!("{} steps, guidance scale {}", grid.steps, grid.guidance_scale),
             streams,
             team: &team,
-            digests: if team.leads() {
-                digests(&source, &teacher_config, &teacher_parameters)?
-            } else {
-                BTreeMap::new()
-            },
+            digests: digests(&team, &source, &teacher_config, &teacher_parameters)?,
         };
         let ended = training.run(&Table::try_from(&args)?, launch.resumed, launch.listen, launch.progress)?;
         Ok(ended.outcome(student_config, source, args))
@@ -135,12 +131,16 @@ impl Weights {
     }
 }
 
-/// SHA-256 of what a student is made from, by name.
+/// SHA-256 of what a student is made from, by name; of the worker that writes alone.
 fn digests(
+    team: &Team,
     source: &TrainingImages,
     config: &ModelConfig,
     teacher: &Parameters,
 ) -> Result<BTreeMap<String, String>> {
+    if !team.leads() {
+        return Ok(BTreeMap::new());
+    }
     Ok(BTreeMap::from([
         ("data".to_owned(), source.dataset.digest()?),
         ("teacher".to_owned(), digest_of_model(config, teacher)?),

@@ -20,9 +20,9 @@ pub(crate) fn phase_secs(report: &StepReport) -> [f64; 6] {
     let work = &report.work;
     [
         report.data_secs,
-        work.teacher.secs,
-        work.student.secs,
-        work.target.secs,
+        work.of("teacher").secs,
+        work.of("student").secs,
+        work.of("target").secs,
         report.backward_secs,
         report.optimizer_secs,
     ]
@@ -54,6 +54,7 @@ impl fmt::Display for Phases {
 mod tests {
     use super::*;
     use cccm_distill::{Forward, Work};
+    use std::collections::BTreeMap;
 
     #[test]
     fn shares_add_up() {
@@ -62,14 +63,17 @@ mod tests {
             step: 1,
             epoch: 1,
             loss: 0.0,
-            teacher_part: None,
-            data_part: None,
+            terms: BTreeMap::new(),
             c_t: None,
             lr: 0.0,
             grad_norm: 0.0,
             skipped_steps: 0,
             images: 1,
-            work: Work { teacher: forward(1.0), student: forward(0.5), target: forward(0.25) },
+            work: Work::from_iter([
+                ("teacher", forward(1.0)),
+                ("student", forward(0.5)),
+                ("target", forward(0.25)),
+            ]),
             data_secs: 0.05,
             backward_secs: 2.0,
             optimizer_secs: 0.2,

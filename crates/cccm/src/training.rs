@@ -14,8 +14,8 @@ use cccm_distill::{
 use cccm_files::create_dirs;
 use cccm_run::shell::quoted;
 use cccm_run::{
-    DataSettings, DrawSettings, EventFile, LastEval, MetricsFile, OptimSettings, Resumed, RunDir,
-    RunSettings, SETTINGS, digest_of, model_card, required, training_facts,
+    DataSettings, DrawSettings, EventFile, LastEval, MetricsFile, MetricsLock, OptimSettings, Resumed,
+    RunDir, RunSettings, SETTINGS, digest_of, model_card, required, training_facts,
 };
 use cccm_sample::{BatchSampler, Sampler};
 use cccm_sched::{Denoiser, Streams};
@@ -149,18 +149,7 @@ impl Training<'_> {
         let is_new = resumed.is_none();
         let mut digests = self.digests.clone();
         digests.insert(SETTINGS.to_owned(), digest_of(settings)?);
-        let (run, lock) = match resumed {
-            None => RunDir::create(self.run.save_path.as_deref(), self.method, self.command, settings)?,
-            Some(resumed) => {
-                resumed.record(steps_done, settings)?;
-                let (run, lock) = resumed.into_run()?;
-                if steps_done == 0 {
-                    // It may have been killed before it was the newest.
-                    run.link_latest();
-                }
-                (run, lock)
-            }
-        };
+        let (run, lock) = self.folder(resumed, steps_done, settings)?;
         let eval = if is_new || Self::eval_is_left(&trainer, &run) { LastEval::ToDo } else { LastEval::Done };
         let metrics = lock.behind(steps_done, eval)?;
         if !is_new && let Err(error) = run.checkpoints().prune(steps_done, checkpoints_limit) {
@@ -188,6 +177,25 @@ impl Training<'_> {
         }
         self.save_model(&run, settings)?;
         Ok(Ended::Finished(run))
+    }
+
+    /// The run's folder, a new one or that of the run to go on with.
+    fn folder(
+        &self,
+        resumed: Option<Resumed>,
+        steps_done: u64,
+        settings: &Table,
+    ) -> Result<(RunDir, MetricsLock)> {
+        let Some(resumed) = resumed else {
+            return RunDir::create(self.run.save_path.as_deref(), self.method, self.command, settings);
+        };
+        resumed.record(steps_done, settings)?;
+        let (run, lock) = resumed.into_run()?;
+        if steps_done == 0 {
+            // It may have been killed before it was the newest.
+            run.link_latest();
+        }
+        Ok((run, lock))
     }
 
     /// Trains to the end, or until somebody asks to stop.

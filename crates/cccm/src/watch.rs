@@ -47,12 +47,10 @@ impl Watch<'_> {
             ("speed/images_per_sec", images_per_sec(report)),
             ("secs/total", report.total_secs),
         ];
-        let optional = [
-            ("train/c_t", report.c_t),
-            ("train/teacher_part", report.teacher_part),
-            ("train/data_part", report.data_part),
-        ];
-        scalars.extend(optional.into_iter().filter_map(|(tag, value)| Some((tag, value?))));
+        let c_t = ("train/c_t".to_owned(), report.c_t);
+        let terms = report.terms.iter().map(|(name, value)| (format!("train/{name}"), *value));
+        let optional: Vec<_> = std::iter::once(c_t).chain(terms).collect();
+        scalars.extend(optional.iter().filter_map(|(tag, value)| Some((tag.as_str(), (*value)?))));
         let tags = PHASES.map(|phase| format!("secs/{phase}"));
         scalars.extend(tags.iter().map(String::as_str).zip(phase_secs(report)));
         self.events.scalars(report.step, &scalars)

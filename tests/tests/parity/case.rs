@@ -27,7 +27,7 @@ impl Case {
         let field = |name: &str| cfg[name].as_u64().unwrap_or_default() as usize;
         let unet: UNetConfig = serde_json::from_value(serde_json::json!({
             "arch": cfg["arch"], "model_channels": cfg["model_channels"], "channel_mult": cfg["channel_mult"],
-            "num_res_blocks": cfg["num_res_blocks"], "guidance_dim": cfg["time_cond_proj_dim"],
+            "num_res_blocks": cfg["num_res_blocks"], "guidance_dim": cfg["time_cond_proj_dim"], "dropout": 0.0,
         }))?;
         Ok(Self {
             unet,

@@ -7,6 +7,7 @@ mod basics;
 mod completions;
 mod device;
 mod devices;
+mod earlier;
 mod eval;
 mod flags;
 mod kinds;

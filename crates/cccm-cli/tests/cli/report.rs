@@ -51,27 +51,59 @@ fn a_report_has_every_model_once() {
     let printed = run(dir, &["report", "the <teacher>=judged", "runs", "--out", "report"]);
     assert_eq!(printed, "report/report.md\n");
     let report: Value = serde_json::from_slice(&read(dir.join("report/report.json"))).unwrap();
-    let models = report["models"].as_array().unwrap();
-    let names: Vec<&str> = models.iter().map(|model| model["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["the <teacher>", "student"]);
-    assert_eq!(models[1]["seeds"], serde_json::json!([0, 1]));
+    assert_eq!(names_of_models(&report), ["the <teacher>", "student"]);
+    assert_eq!(report["models"][1]["seeds"], serde_json::json!([0, 1]));
+    numbers_are_those_of_the_scores(dir, &report);
+    let markdown = text(dir.join("report/report.md"));
+    tables_are_whole(&markdown);
+    assert_eq!(report["classifier"]["confusion"][0].as_array().unwrap().len(), 6);
+    commands_train_the_same_student(dir, &markdown);
 
-    // The numbers are those of the scores: of both seeds their mean, and of shares the interval of all pictures.
+    let page = text(dir.join("report/index.html"));
+    assert!(page.contains("the &lt;teacher&gt;") && !page.contains("<teacher>"), "{page}");
+    assert_eq!((page.matches("<svg ").count(), page.matches("data:image/png;base64,").count()), (4, 2));
+
+    // A run's folder of scores is the run, and what lies in several paths is there once.
+    run(dir, &["report", "first=runs/student-s0/eval", "runs", "--out", "nested"]);
+    let nested: Value = serde_json::from_slice(&read(dir.join("nested/report.json"))).unwrap();
+    assert_eq!(names_of_models(&nested), ["first", "student-s1"]);
+    assert!(text(dir.join("nested/report.md")).contains("cccm train --save-path runs/student-s0"));
+
+    run(dir, &["report", "the <teacher>=judged", "runs", "--out", "again"]);
+    for file in FILES {
+        assert_eq!(read(dir.join("report").join(file)), read(dir.join("again").join(file)), "{file}");
+    }
+    assert!(markdown.contains("| ms per image |") && markdown.contains(" Time: "), "{markdown}");
+    run(dir, &["report", "judged", "--out", "untimed", "--untimed"]);
+    let untimed = text(dir.join("untimed/report.md"));
+    assert!(!untimed.contains("ms per image") && !untimed.contains(" Time: "), "{untimed}");
+    searched_timesteps_are_told_while_they_hold(dir);
+}
+
+fn names_of_models(report: &Value) -> Vec<&str> {
+    let models = report["models"].as_array().unwrap();
+    models.iter().map(|model| model["name"].as_str().unwrap()).collect()
+}
+
+/// Those of both seeds, their mean, and of shares the interval of all pictures.
+fn numbers_are_those_of_the_scores(dir: &Path, report: &Value) {
     let rates = ["0", "1"].map(|seed| {
         let scores = dir.join(format!("runs/student-s{seed}/eval/steps-2/scores.json"));
         let scores: Value = serde_json::from_slice(&read(scores)).unwrap();
         assert_eq!(scores["labels"][0]["kind"], "attribute");
         scores["scores"]["accuracy"]["seen"]["rate"].as_f64().unwrap()
     });
-    let row = &models[1]["rows"][1];
+    let row = &report["models"][1]["rows"][1];
     assert_eq!((&row["steps"], &row["runs"]), (&2.into(), &2.into()));
     let seen = &row["accuracy_seen"];
     let near = |got: &Value, want: f64| assert!((got.as_f64().unwrap() - want).abs() < 1e-12, "{got} {want}");
     near(&seen["value"], f64::midpoint(rates[0], rates[1]));
     near(&seen["spread"], (rates[0] - rates[1]).abs() / 2f64.sqrt());
     assert!(seen["interval"][0].as_f64().unwrap() <= seen["value"].as_f64().unwrap());
+    assert!(row["px_all"]["value"].as_f64().unwrap() > 0.0 && row["unseen_pairs"][0]["kinds"][1].is_object());
+}
 
-    let markdown = text(dir.join("report/report.md"));
+fn tables_are_whole(markdown: &str) {
     let rows: Vec<&str> = markdown.lines().filter(|line| line.starts_with('|')).collect();
     // The table of scores, those of label kinds and of unseen pairs, and one of confusion for each of two kinds.
     let models = 2 + 1 + 1 + 2;
@@ -89,8 +121,9 @@ fn a_report_has_every_model_once() {
     ] {
         assert!(markdown.contains(words), "{words}\n{markdown}");
     }
-    assert_eq!(report["classifier"]["confusion"][0].as_array().unwrap().len(), 6);
-    assert!(row["px_all"]["value"].as_f64().unwrap() > 0.0 && row["unseen_pairs"][0]["kinds"][1].is_object());
+}
+
+fn commands_train_the_same_student(dir: &Path, markdown: &str) {
     for command in [
         "cccm train --save-path runs/student-s1 --data builtin:shapes --ignored red_Circle --max-steps 3 --seed 1 \
          --teacher teacher",
@@ -111,29 +144,10 @@ fn a_report_has_every_model_once() {
     assert_eq!(config("same"), config("runs/student-s1"));
     let weights = |of: &str| read(dir.join(of).join("model/model.safetensors"));
     assert_eq!(weights("same"), weights("runs/student-s1"));
+}
 
-    let page = text(dir.join("report/index.html"));
-    assert!(page.contains("the &lt;teacher&gt;") && !page.contains("<teacher>"), "{page}");
-    assert_eq!((page.matches("<svg ").count(), page.matches("data:image/png;base64,").count()), (4, 2));
-
-    // A run's folder of scores is the run, and what lies in several paths is there once.
-    run(dir, &["report", "first=runs/student-s0/eval", "runs", "--out", "nested"]);
-    let nested: Value = serde_json::from_slice(&read(dir.join("nested/report.json"))).unwrap();
-    let models = nested["models"].as_array().unwrap();
-    let names: Vec<&str> = models.iter().map(|model| model["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["first", "student-s1"]);
-    assert!(text(dir.join("nested/report.md")).contains("cccm train --save-path runs/student-s0"));
-
-    run(dir, &["report", "the <teacher>=judged", "runs", "--out", "again"]);
-    for file in FILES {
-        assert_eq!(read(dir.join("report").join(file)), read(dir.join("again").join(file)), "{file}");
-    }
-    assert!(markdown.contains("| ms per image |") && markdown.contains(" Time: "), "{markdown}");
-    run(dir, &["report", "judged", "--out", "untimed", "--untimed"]);
-    let untimed = text(dir.join("untimed/report.md"));
-    assert!(!untimed.contains("ms per image") && !untimed.contains(" Time: "), "{untimed}");
-
-    // Searched timesteps are part of how a row came about, until training makes others.
+/// Searched timesteps are part of how a row came about, until training makes others.
+fn searched_timesteps_are_told_while_they_hold(dir: &Path) {
     let search = ["search-steps", "--checkpoint", "runs/student-s1", "--steps", "2", "--samples", "1"];
     let classifier = ["--classifier", "classifier.safetensors", "--classifier-steps", "20"];
     run(dir, &[&search[..], &classifier].concat());

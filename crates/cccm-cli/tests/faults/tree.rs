@@ -73,19 +73,3 @@ fn without_secs(bytes: &[u8]) -> Vec<u8> {
     object.retain(|name, _| !name.contains("secs") && name != "images_per_sec" && name != "work");
     serde_json::to_vec(&object).unwrap()
 }
-
-/// Copies all that is in a folder into another, new one.
-pub(crate) fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let place = to.join(path.file_name().unwrap());
-        if path.is_symlink() {
-            std::os::unix::fs::symlink(fs::read_link(&path).unwrap(), place).unwrap();
-        } else if path.is_dir() {
-            copy(&path, &place);
-        } else {
-            fs::copy(&path, place).unwrap();
-        }
-    }
-}

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use crate::points::{Fault, Log, Try, tries};
 use crate::scenario::{Scenario, State, said};
-use crate::tree::{Tree, copy};
+use cccm_tests::copy_folder;
+
+use crate::tree::Tree;
 
 /// What came of the tries of a scenario.
 pub(crate) struct Tally {
@@ -55,7 +57,7 @@ impl<'a> Bench<'a> {
         fs::create_dir(&before).unwrap();
         (scenario.before)(scenario, &before);
         let old = Tree::of(&before);
-        copy(&before, &after);
+        copy_folder(&before, &after).unwrap();
         let mut command = scenario.command(&after, &scenario.line);
         let log = Log::watch(&mut command, &after, None);
         let output = command.output().unwrap();
@@ -69,7 +71,7 @@ impl<'a> Bench<'a> {
     /// What a fault leaves; none if its point is not met.
     fn attempt(&self, number: usize, fault: &Try) -> Result<Option<State>, String> {
         let dir = self.temp.path().join(format!("try-{number}"));
-        copy(&self.temp.path().join("before"), &dir);
+        copy_folder(&self.temp.path().join("before"), &dir).unwrap();
         let outcome = self.attempt_in(&dir, fault);
         fs::remove_dir_all(&dir).unwrap();
         outcome

@@ -171,13 +171,12 @@ impl<'a> Trainer<'a> {
         let numbers = self.conclude(&sums, images, lr)?;
         self.steps_done = step;
 
-        let [teacher_part, data_part] = tally.has_shares();
+        let term = |(name, value): (&&'static str, &f64)| (*name, tally.has(name).then_some(*value));
         let report = StepReport {
             step,
             epoch: (step - 1) / self.steps_per_epoch + 1,
             loss: numbers.loss,
-            teacher_part: teacher_part.then_some(numbers.teacher_part),
-            data_part: data_part.then_some(numbers.data_part),
+            terms: numbers.terms.iter().map(term).collect(),
             c_t: tally.c_t,
             lr,
             grad_norm: numbers.grad_norm,
@@ -256,7 +255,7 @@ impl<'a> Trainer<'a> {
         let draws = self.streams.draws(self.steps_done, first as u64..(first + samples) as u64);
         let progress = self.clock.progress(self.steps_done);
         let piece = samples.div_ceil(self.cfg.gradient_accumulation_steps).max(1);
-        let mut tally = Tally::default();
+        let mut tally = Tally::new(self.objective.terms());
         for start in (0..samples).step_by(piece) {
             let len = piece.min(samples - start);
             let evaluation =

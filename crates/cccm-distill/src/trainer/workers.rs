@@ -63,7 +63,8 @@ impl Trainer<'_> {
             Err(error) => {
                 if !self.is_alone() {
                     // Waited for, as a process that ends takes with it what is on its way. If that fails too, they notice.
-                    let _ = with_others(&mut Tally::default(), Vote::Failed).and_then(|sums| sums.read());
+                    let _ = with_others(&mut Tally::new(self.objective.terms()), Vote::Failed)
+                        .and_then(|sums| sums.read());
                 }
                 Err(error)
             }

@@ -8,7 +8,7 @@ use cccm_distill::{
 use cccm_sched::{Conditions, Denoiser, NoiseSchedule, PredictionType, ScheduleConfig, Streams};
 use cccm_tests::{Tolerance, assert_close, assert_close_scalar};
 
-use crate::toy::{IMAGE, Logged, NULL_LABELS, Toy, batch, schedule, weights};
+use crate::toy::{IMAGE, Logged, NULL_LABELS, Toy, batch, draws, schedule, weights};
 
 const METHODS: [FuseMethod; 2] = [FuseMethod::StepFuse, FuseMethod::LossFuse];
 
@@ -30,6 +30,19 @@ fn total(parts: &DistillParts) -> Result<f64> {
 }
 
 #[test]
+fn the_students_dropout_is_on_and_repeatable() -> Result<()> {
+    let (toy, teacher) = (weights(1), Toy::detached(&weights(3)));
+    let loss = |dropout: f64| -> Result<f64> {
+        let (student, target) = (Toy::tracked(&toy).with_dropout(dropout), Toy::detached(&toy));
+        let networks = Networks { student: &student, target: &target, teacher: &teacher };
+        total(&loss(FuseMethod::LossFuse).evaluate(&networks, &inputs(), 0.6, &draws())?)
+    };
+    assert_ne!(loss(0.5)?, loss(0.0)?);
+    assert_eq!(loss(0.5)?, loss(0.5)?);
+    Ok(())
+}
+
+#[test]
 fn no_network_is_asked_for_an_answer_of_weight_0() -> Result<()> {
     let (student, target, teacher) = (weights(1), weights(2), weights(3));
     let (student, target, teacher) =
@@ -46,7 +59,7 @@ fn no_network_is_asked_for_an_answer_of_weight_0() -> Result<()> {
         (FuseMethod::LossFuse, 0.6, both.clone(), both.clone()),
         (FuseMethod::LossFuse, 0.0, vec![], vec![3]),
     ] {
-        let parts = loss(method).evaluate(&networks, &inputs(), c_t)?;
+        let parts = loss(method).evaluate(&networks, &inputs(), c_t, &draws())?;
         assert_eq!(student.take_sizes(), [3], "student, {method} at {c_t}");
         assert_eq!(target.take_sizes(), target_sees, "target, {method} at {c_t}");
         assert_eq!(teacher.take_sizes(), teacher_sees, "teacher, {method} at {c_t}");
@@ -64,7 +77,7 @@ fn the_teacher_is_asked_without_and_the_others_with_w() -> Result<()> {
     let (student, target, teacher) = (Logged::new(&toy), Logged::new(&toy), Logged::new(&toy));
     let networks = Networks { student: &student, target: &target, teacher: &teacher };
     let inputs = inputs();
-    loss(FuseMethod::LossFuse).evaluate(&networks, &inputs, 0.5)?;
+    loss(FuseMethod::LossFuse).evaluate(&networks, &inputs, 0.5, &draws())?;
 
     let [student, target, teacher] = [student, target, teacher].map(|logged| logged.take_conds().remove(0));
     let label = |conds: &Conditions, kind: usize| conds.labels[kind].to_vec1::<u32>();
@@ -86,7 +99,7 @@ fn gradients_flow_through_the_student_alone() -> Result<()> {
     let (x_0, eps) = (Var::from_tensor(&inputs().x_0)?, Var::from_tensor(&inputs().eps)?);
     let inputs = DistillInputs { x_0: x_0.as_tensor().clone(), eps: eps.as_tensor().clone(), ..inputs() };
     for method in METHODS {
-        let parts = loss(method).evaluate(&networks, &inputs, 0.6)?;
+        let parts = loss(method).evaluate(&networks, &inputs, 0.6, &draws())?;
         let grads = parts.total.backward()?;
         for (name, var) in &student {
             let grad = grads.get(var).unwrap().abs()?.sum_all()?.to_scalar::<f32>()?;
@@ -192,7 +205,7 @@ fn losses_equal_those_computed_by_hand() -> Result<()> {
             let loss = DistillLoss::new(&cfg, schedule.clone(), vec![1])?;
             for c_t in [1.0, 0.6, 0.25, 0.0] {
                 let want = by_hand::loss(method, loss_type, c_t, alpha_bar);
-                let parts = loss.evaluate(&networks, &inputs, c_t)?;
+                let parts = loss.evaluate(&networks, &inputs, c_t, &draws())?;
                 assert_close_scalar(total(&parts)?, want, Tolerance { abs: 0.0, rel: 1e-5 })?;
                 let shares = [parts.teacher_part, parts.data_part].into_iter().flatten();
                 let shares = shares.map(|share| share.to_scalar::<f32>()).sum::<Result<f32, _>>()?;
@@ -211,7 +224,7 @@ fn at_either_end_of_c_t_all_methods_are_one() -> Result<()> {
     let toys = [&student, &target, &teacher].map(Toy::detached);
     let networks = Networks { student: &toys[0], target: &toys[1], teacher: &toys[2] };
     for c_t in [0.0, 1.0] {
-        let [step, loss] = METHODS.map(|method| loss(method).evaluate(&networks, &inputs(), c_t));
+        let [step, loss] = METHODS.map(|method| loss(method).evaluate(&networks, &inputs(), c_t, &draws()));
         assert_eq!(total(&step?)?, total(&loss?)?);
     }
     Ok(())
@@ -237,7 +250,7 @@ fn the_loss_does_not_depend_on_what_networks_predict() -> Result<()> {
         });
         let networks = Networks { student: &worded[0], target: &worded[1], teacher: &worded[2] };
         let loss = DistillLoss::new(&DistillConfig::default(), schedule.clone(), NULL_LABELS.to_vec())?;
-        losses.push(total(&loss.evaluate(&networks, &inputs, 0.6)?)?);
+        losses.push(total(&loss.evaluate(&networks, &inputs, 0.6, &draws())?)?);
     }
     for other in &losses[1..] {
         assert_close_scalar(*other, losses[0], Tolerance { abs: 0.0, rel: 1e-4 })?;
@@ -250,8 +263,8 @@ fn networks_may_answer_in_half_precision() -> Result<()> {
     let toy = Toy::detached(&weights(1));
     let half = |x: &Tensor, t: &Tensor, conds: &Conditions| toy.predict(x, t, conds)?.to_dtype(DType::BF16);
     let networks = |network| Networks { student: network, target: network, teacher: network };
-    let rounded = loss(FuseMethod::LossFuse).evaluate(&networks(&half), &inputs(), 0.6)?;
-    let exact = loss(FuseMethod::LossFuse).evaluate(&networks(&toy), &inputs(), 0.6)?;
+    let rounded = loss(FuseMethod::LossFuse).evaluate(&networks(&half), &inputs(), 0.6, &draws())?;
+    let exact = loss(FuseMethod::LossFuse).evaluate(&networks(&toy), &inputs(), 0.6, &draws())?;
     assert_eq!(rounded.total.dtype(), DType::F32);
     // bf16 keeps 8 bits of each answer, which the guidance magnifies.
     assert_close(&rounded.x_hat, &exact.x_hat, Tolerance { abs: 0.0, rel: 0.02 })
@@ -263,12 +276,12 @@ fn bad_inputs_are_named() {
     let networks = Networks { student: &toy, target: &toy, teacher: &toy };
     let loss = loss(FuseMethod::LossFuse);
     for c_t in [-0.1, 1.1, f64::NAN] {
-        let error = loss.evaluate(&networks, &inputs(), c_t).unwrap_err();
+        let error = loss.evaluate(&networks, &inputs(), c_t, &draws()).unwrap_err();
         assert!(matches!(error, Error::InvalidConfig { field: "c_t", .. }), "{error}");
     }
     let index = Tensor::new(&[0u32, 50, 1], &Device::Cpu).unwrap();
-    let error = loss.evaluate(&networks, &DistillInputs { index, ..inputs() }, 0.5).unwrap_err();
+    let error = loss.evaluate(&networks, &DistillInputs { index, ..inputs() }, 0.5, &draws()).unwrap_err();
     assert!(matches!(error, Error::Sched(_)) && error.to_string().contains("50"), "{error}");
     let labels = inputs().labels[..1].to_vec();
-    assert!(loss.evaluate(&networks, &DistillInputs { labels, ..inputs() }, 0.5).is_err());
+    assert!(loss.evaluate(&networks, &DistillInputs { labels, ..inputs() }, 0.5, &draws()).is_err());
 }

@@ -21,7 +21,9 @@ fn loss(
 ) -> Result<Tensor> {
     let cfg = TeacherConfig { label_drop, independence_weight: weight, ..Default::default() };
     let training = TeacherTraining::new(&cfg, schedule(), NULL_LABELS.to_vec(), network)?;
-    Ok(training.evaluate(images, draws, 1.0)?.loss)
+    let evaluation = training.evaluate(images, draws, 1.0)?;
+    assert!(evaluation.terms.keys().all(|name| training.terms().contains(name)));
+    Ok(evaluation.loss)
 }
 
 /// One number for every pair of labels, null tokens among them, where 2 × 2 does not come of 2 and 2 apart.

@@ -12,7 +12,7 @@ use cccm_distill::{
 use cccm_sched::{Conditions, Streams};
 use cccm_tests::{Tolerance, assert_close, assert_close_scalar};
 
-use crate::toy::{IMAGE, Logged, NULL_LABELS, Toy, batch, schedule, weights};
+use crate::toy::{IMAGE, Logged, NULL_LABELS, Toy, batch, draws, schedule, weights};
 
 const CLOSE: Tolerance = Tolerance { abs: 0.0, rel: 1e-5 };
 
@@ -33,7 +33,7 @@ fn linear_teacher(x: &Tensor, _: &Tensor, conds: &Conditions) -> candle_core::Re
 fn evaluate(cfg: &DistillConfig, inputs: &DistillInputs, c_t: f64) -> Result<DistillParts> {
     let (student, target) = (Toy::detached(&weights(1)), Toy::detached(&weights(2)));
     let networks = Networks { student: &student, target: &target, teacher: &linear_teacher };
-    Ok(DistillLoss::new(cfg, schedule(), NULL_LABELS.to_vec())?.evaluate(&networks, inputs, c_t)?)
+    Ok(DistillLoss::new(cfg, schedule(), NULL_LABELS.to_vec())?.evaluate(&networks, inputs, c_t, &draws())?)
 }
 
 fn guided() -> DistillConfig {
@@ -132,7 +132,7 @@ fn a_guided_point_asks_the_teacher_at_every_c_t_and_nobody_else_more() -> Result
     ] {
         let loss =
             DistillLoss::new(&DistillConfig { fuse_method, ..guided() }, schedule(), NULL_LABELS.to_vec())?;
-        let parts = loss.evaluate(&networks, &inputs([2.6; 3]), c_t)?;
+        let parts = loss.evaluate(&networks, &inputs([2.6; 3]), c_t, &draws())?;
         assert_eq!(student.take_sizes(), [3], "student, {fuse_method} at {c_t}");
         assert_eq!(target.take_sizes(), [target_sees], "target, {fuse_method} at {c_t}");
         assert_eq!(teacher.take_sizes(), [6], "teacher, {fuse_method} at {c_t}");
@@ -196,7 +196,7 @@ fn heuns_step_stays_nearer_to_the_exact_solution() -> Result<()> {
     let error = |teacher_solver| -> Result<f64> {
         let cfg = DistillConfig { teacher_solver, ..Default::default() };
         let loss = DistillLoss::new(&cfg, schedule.clone(), NULL_LABELS.to_vec())?;
-        let parts = loss.evaluate(&networks, &inputs, 1.0)?;
+        let parts = loss.evaluate(&networks, &inputs, 1.0, &draws())?;
         let growth = [(119, 99), (319, 299), (519, 499)].map(|(start, end): (usize, usize)| {
             let variance = |t: usize| f64::from(schedule.alpha_bar()[t]).mul_add(STD * STD - 1.0, 1.0);
             (variance(end) / variance(start)).sqrt()
@@ -225,6 +225,7 @@ fn heuns_step_asks_the_teacher_twice_where_its_point_has_a_share() -> Result<()>
             &networks,
             &inputs([2.6; 3]),
             c_t,
+            &draws(),
         )?;
         assert_eq!(teacher.take_sizes(), teacher_sees, "{data_target} at {c_t}");
     }

@@ -57,7 +57,7 @@ fn a_network_that_knows_the_answer_has_no_loss() -> Result<()> {
         let evaluation = training.evaluate(&images, &draws, 1.0)?;
         let loss = evaluation.loss.to_scalar::<f32>()?.into();
         assert_close_scalar(loss, 0.0, Tolerance { abs: 1e-6, rel: 0.0 })?;
-        assert_eq!((evaluation.work.teacher.images, evaluation.work.student.images), (16, 0));
+        assert_eq!((evaluation.work.of("teacher").images, evaluation.work.of("student").images), (16, 0));
         assert!(evaluation.c_t.is_none());
     }
     Ok(())

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Result, Tensor, Var};
-use cccm_distill::{BoxError, TrainBatch};
+use cccm_distill::{BoxError, StepReport, TrainBatch};
 use cccm_sched::{Conditions, Denoiser, Draws, NoiseSchedule, ScheduleConfig, Streams};
+use cccm_tests::{Tolerance, assert_close_scalar};
 
 /// Null tokens of two label kinds: three labels, and two.
 pub(crate) const NULL_LABELS: [u32; 2] = [3, 2];
@@ -110,6 +111,21 @@ pub(crate) fn schedule() -> NoiseSchedule {
 }
 
 /// Images and labels, the same for the same `step`.
+/// Draws for three samples.
+pub(crate) fn draws() -> Draws {
+    Streams::new(5).draws(0, 0..3)
+}
+
+/// Fails unless both steps had the same terms, of the same values.
+pub(crate) fn assert_close_terms(got: &StepReport, want: &StepReport) -> anyhow::Result<()> {
+    assert!(got.terms.keys().eq(want.terms.keys()));
+    for (got, want) in got.terms.values().zip(want.terms.values()) {
+        assert_eq!(got.is_some(), want.is_some());
+        assert_close_scalar(got.unwrap_or(0.0), want.unwrap_or(0.0), Tolerance { abs: 1e-7, rel: 1e-5 })?;
+    }
+    Ok(())
+}
+
 pub(crate) fn batch(step: u64, samples: u64) -> TrainBatch {
     let draws = Streams::new(99).draws(step, 0..samples);
     let x_0 = draws.uniform("x_0", &IMAGE, (-1.0, 1.0)).unwrap();

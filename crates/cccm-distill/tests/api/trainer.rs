@@ -14,7 +14,9 @@ use cccm_optim::{AdamWConfig, LrSchedule, LrScheduleConfig};
 use cccm_sched::{Conditions, Draws, FuseSchedule, Streams, StudentConfig};
 use cccm_tests::{Tolerance, assert_close_scalar};
 
-use crate::toy::{NULL_LABELS, Toy, Weights, batch, batches, broken_batch, schedule, values, weights};
+use crate::toy::{
+    NULL_LABELS, Toy, Weights, assert_close_terms, batch, batches, broken_batch, schedule, values, weights,
+};
 
 pub(crate) fn config(steps: u64) -> TrainConfig {
     let lr_schedule =
@@ -108,11 +110,8 @@ fn a_batch_in_pieces_is_the_same_step() -> Result<()> {
             for (got, want) in train(&cfg, &split)?.iter().zip(&want) {
                 assert_close_scalar(got.loss, want.loss, CLOSE)?;
                 assert_close_scalar(got.grad_norm, want.grad_norm, CLOSE)?;
-                assert_eq!(got.work.teacher.images, want.work.teacher.images);
-                for (got, want) in [(got.teacher_part, want.teacher_part), (got.data_part, want.data_part)] {
-                    assert_eq!(got.is_some(), want.is_some());
-                    assert_close_scalar(got.unwrap_or(0.0), want.unwrap_or(0.0), CLOSE)?;
-                }
+                assert_eq!(got.work.of("teacher").images, want.work.of("teacher").images);
+                assert_close_terms(got, want)?;
             }
             for (got, want) in [(&split.0, &whole.0), (&split.1, &whole.1)] {
                 for (got, want) in values(got).iter().zip(values(want)) {
@@ -194,14 +193,14 @@ fn learning_rate_epoch_and_c_t_follow_their_schedules() -> Result<()> {
     // `piecewise 1:0` at the progress of epochs 1 to 3 of 3; then the teacher rests.
     let c_t = [0.6667; 4].into_iter().chain([0.3333; 4]).chain([0.0; 4]).collect::<Vec<_>>();
     assert_eq!(column(|r| r.c_t.unwrap()), c_t);
-    assert_eq!(column(|r| r.work.teacher.images as f64)[..], [vec![16.0; 8], vec![0.0; 4]].concat());
-    assert_eq!(column(|r| r.work.target.images as f64)[..], [vec![16.0; 8], vec![8.0; 4]].concat());
-    assert_eq!(column(|r| r.work.student.images as f64), [8.0; 12]);
+    assert_eq!(column(|r| r.work.of("teacher").images as f64)[..], [vec![16.0; 8], vec![0.0; 4]].concat());
+    assert_eq!(column(|r| r.work.of("target").images as f64)[..], [vec![16.0; 8], vec![8.0; 4]].concat());
+    assert_eq!(column(|r| r.work.of("student").images as f64), [8.0; 12]);
     for report in &reports.steps {
-        let shares = report.teacher_part.unwrap_or(0.0) + report.data_part.unwrap();
+        let shares = report.terms["teacher_part"].unwrap_or(0.0) + report.terms["data_part"].unwrap();
         assert!((shares - report.loss).abs() < 1e-6 * report.loss);
         let phases =
-            report.data_secs + report.backward_secs + report.optimizer_secs + report.work.student.secs;
+            report.data_secs + report.backward_secs + report.optimizer_secs + report.work.of("student").secs;
         assert!(0.0 < phases && phases <= report.total_secs, "{report:?}");
     }
     Ok(())
@@ -230,7 +229,10 @@ fn switch_never_asks_the_teacher_after_the_switch() -> Result<()> {
         step.set(i);
         let report = trainer.step(&batch(i, 2))?;
         assert_eq!(report.c_t, Some(if i < 20 { 1.0 } else { 0.0 }));
-        assert_eq!((report.teacher_part.is_some(), report.data_part.is_some()), (i < 20, i >= 20));
+        assert_eq!(
+            (report.terms["teacher_part"].is_some(), report.terms["data_part"].is_some()),
+            (i < 20, i >= 20)
+        );
     }
     assert_eq!(asked.get(), 20);
     Ok(())
@@ -255,6 +257,39 @@ fn a_loss_that_is_not_finite_stops_before_any_weight_moves() {
 }
 
 #[test]
+fn a_term_that_was_not_announced_is_refused() -> Result<()> {
+    struct Announces(&'static [&'static str], Var);
+    impl Objective for Announces {
+        fn trained_name(&self) -> &'static str {
+            "it"
+        }
+
+        fn terms(&self) -> &'static [&'static str] {
+            self.0
+        }
+
+        fn evaluate(&self, _: &TrainBatch, _: &Draws, _: f64) -> Result<Evaluation, Error> {
+            let loss = self.1.sqr()?.sum_all()?;
+            let term = Some(loss.detach());
+            Ok(Evaluation::new(loss, Work::default()).with_term("square", term).with_term("none", None))
+        }
+    }
+    let var = |value: f32| Var::new(&[value], &candle_core::Device::Cpu);
+    for names in [&["none", "other", "square"][..], &["other"][..]] {
+        let objective = Announces(names, var(3.0)?);
+        let vars = ([("x".to_owned(), objective.1.clone())].into(), [("x".to_owned(), var(1.0)?)].into());
+        let step = Trainer::new(&config(1), parts(&objective, &vars))?.step(&batch(0, 1));
+        if names.len() == 1 {
+            assert!(matches!(step, Err(Error::UnknownTerm { name: "square" })));
+            continue;
+        }
+        let terms = step?.terms.into_iter().collect::<Vec<_>>();
+        assert_eq!(terms, [("none", None), ("other", None), ("square", Some(9.0))]);
+    }
+    Ok(())
+}
+
+#[test]
 fn a_gradient_that_is_not_finite_stops_too() -> Result<()> {
     /// The root has a value at 0, but no slope.
     struct Root(Var);
@@ -265,7 +300,7 @@ fn a_gradient_that_is_not_finite_stops_too() -> Result<()> {
 
         fn evaluate(&self, _: &TrainBatch, _: &Draws, _: f64) -> Result<Evaluation, Error> {
             let loss = self.0.sqrt()?.sum_all()?;
-            Ok(Evaluation { loss, teacher_part: None, data_part: None, c_t: None, work: Work::default() })
+            Ok(Evaluation::new(loss, Work::default()))
         }
     }
     let var = |value: f32| Var::new(&[value], &candle_core::Device::Cpu);

@@ -127,8 +127,8 @@ fn the_stage_costs_its_solver_and_ends() -> Result<()> {
     let objective = Distillation::new(&config(), schedule(), space(&[[0, 0], [2, 1]]), networks)?;
     let step = |step| objective.evaluate(&batch(0, 6), &Streams::new(3).draws(step, 0..6), 0.5);
     let first = step(0)?;
-    assert_eq!((first.c_t, first.work.teacher.images), (None, 6 * 2 * SOLVER_STEPS as u64));
-    assert_eq!(step(1)?.work.teacher.images, 0);
+    assert_eq!((first.c_t, first.work.of("teacher").images), (None, 6 * 2 * SOLVER_STEPS as u64));
+    assert_eq!(step(1)?.work.of("teacher").images, 0);
     assert_eq!(teacher.take_sizes(), [12; SOLVER_STEPS]);
     assert_eq!((student.take_sizes(), target.take_sizes()), (vec![6, 6], vec![]));
     assert!(step(9)?.c_t.is_none() && step(10)?.c_t.is_some());

@@ -217,7 +217,25 @@ impl Plan {
             sys::cudnnMathType_t::CUDNN_DEFAULT_MATH
         };
         conv.set_math(math)?;
-        let mut candidates = match direction {
+        let mut plan = Self { x, y, weight, conv, candidates: Vec::new() };
+        plan.candidates = plan.answers(handle, direction)?;
+        if exact {
+            // An answer may come with arithmetic that is faster than what was allowed.
+            for candidate in &mut plan.candidates {
+                candidate.math = math;
+            }
+        }
+        Ok(plan)
+    }
+
+    /// What cuDNN would take, the best first.
+    fn answers(
+        &self,
+        handle: sys::cudnnHandle_t,
+        direction: Direction,
+    ) -> Result<Vec<Candidate>, CudnnError> {
+        let Self { x, y, weight, conv, .. } = self;
+        Ok(match direction {
             Direction::Forward => candidates!(
                 result::get_convolution_forward_algorithm,
                 sys::cudnnConvolutionFwdAlgoPerf_t,
@@ -248,14 +266,7 @@ impl Plan {
                 conv.0,
                 weight.0
             ),
-        };
-        if exact {
-            // An answer may come with arithmetic that is faster than what was allowed.
-            for candidate in &mut candidates {
-                candidate.math = math;
-            }
-        }
-        Ok(Self { x, y, weight, conv, candidates })
+        })
     }
 
     /// Computes `to` of two arguments: `[x, weight]`, `[dy, weight]` or `[x, dy]`, as the direction has them.
