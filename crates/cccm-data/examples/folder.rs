@@ -20,7 +20,7 @@ fn main() -> anyhow::Result<()> {
 
     let vocabulary = discover(&root, &KnownLabels::default())?;
     let (combinations, on_bad_image) = (CombinationFilter::all(), OnBadImage::Stop);
-    let config = FolderConfig { vocabulary, image_px, combinations, on_bad_image };
+    let config = FolderConfig { combinations, on_bad_image, ..FolderConfig::new(vocabulary, image_px) };
     let dataset = Arc::new(FolderDataset::open(&root, &config)?);
     let mut out = stdout();
     for (combination, count) in combination_counts(&*dataset) {

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     error::Error as _,
-    fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -14,17 +13,17 @@ use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    Error, Preset, Result, decode,
-    discover::{no_vocabulary, spelt},
-    listing,
+    Error, Orientation, Preset, Result, Subfolders, decode,
+    discover::{no_vocabulary, spelt, twins},
+    listing::{self, PassedOver},
 };
 
 /// A folder whose files are listed, ready to be looked over.
 ///
 /// ```no_run
-/// use cccm_data::{FolderCheck, KnownLabels, Sameness};
+/// use cccm_data::{FolderCheck, KnownLabels, Sameness, Subfolders};
 ///
-/// let report = FolderCheck::list("photos", &KnownLabels::default())?.run(Sameness::Files, &|_| ());
+/// let report = FolderCheck::list("photos", &KnownLabels::default(), Subfolders::default())?.run(Sameness::Files, &|_| ());
 /// assert!(report.is_sound(), "{:?} {:?}", report.unreadable, report.unknown_folders);
 /// # Ok::<(), cccm_data::Error>(())
 /// ```
@@ -34,7 +33,9 @@ pub struct FolderCheck {
     preset: Option<Preset>,
     files: Vec<(PathBuf, Combination)>,
     unknown_folders: Vec<UnknownFolder>,
+    look_alikes: Option<String>,
     stray_images: usize,
+    passed_over: PassedOver,
 }
 
 /// When two images are the same.
@@ -67,8 +68,14 @@ pub struct FolderReport {
     pub unreadable: Vec<UnreadableImage>,
     /// Folders that are no combination of the vocabulary.
     pub unknown_folders: Vec<UnknownFolder>,
+    /// Two labels that nobody would tell apart, and what to do about them.
+    pub look_alikes: Option<String>,
     /// Images that lie beside the folders, where nobody reads them.
     pub stray_images: usize,
+    /// What lies in the folders and is not read.
+    pub passed_over: PassedOver,
+    /// Images that are stored turned or mirrored, by their EXIF orientation.
+    pub turned: usize,
     /// Images that are the same: lists of two and more paths.
     pub duplicates: Vec<Vec<String>>,
 }
@@ -111,27 +118,45 @@ impl FolderCheck {
     /// # Errors
     /// [`Error::NoImages`] where there are no folders, [`Error::NoVocabulary`] when no folder has a name
     /// that can be read, [`Error::Io`].
-    pub fn list(root: impl AsRef<Path>, known: &KnownLabels) -> Result<Self> {
+    pub fn list(root: impl AsRef<Path>, known: &KnownLabels, subfolders: Subfolders) -> Result<Self> {
         let root = root.as_ref();
-        let folders = listing::folders(root)?;
-        let Some(first) = folders.first() else { return Err(listing::no_images(root, &known.form(), 0)) };
-        let names: Vec<String> = folders.iter().map(|folder| listing::name(folder)).collect();
+        let mut folders = listing::folders(root)?;
+        let beside = listing::images(root, Subfolders::PassedOver)?;
+        let Some(first) = folders.first().cloned() else {
+            return Err(listing::no_images(root, &known.form(), 0, &beside.passed_over));
+        };
+        let mut unknown_folders = Vec::new();
+        folders.retain(|folder| match listing::name(folder) {
+            Ok(_) => true,
+            Err(error) => {
+                unknown_folders.push(UnknownFolder::new(folder, &error));
+                false
+            }
+        });
+        let names: Vec<String> = folders.iter().map(|folder| listing::name(folder)).collect::<Result<_>>()?;
         let (preset, vocabulary) = match known {
             KnownLabels::All(vocabulary) => (None, vocabulary.clone()),
-            KnownLabels::Kinds(kinds) => guess(&names, kinds).ok_or_else(|| no_vocabulary(first, known))?,
+            KnownLabels::Kinds(kinds) => guess(&names, kinds).ok_or_else(|| no_vocabulary(&first, known))?,
         };
         vocabulary.validate()?;
-        let stray_images = listing::images(root)?.len();
-        let (mut files, mut unknown_folders) = (Vec::new(), Vec::new());
+        let look_alikes = match (known, preset) {
+            (KnownLabels::Kinds(_), None) => twins(&vocabulary).map(|error| error.to_string()),
+            _ => None,
+        };
+        let (mut files, mut passed_over) = (Vec::new(), PassedOver::default());
         for (folder, name) in folders.iter().zip(&names) {
             match vocabulary.parse_folder(name) {
                 Ok(combination) => {
-                    files.extend(listing::images(folder)?.into_iter().map(|file| (file, combination)));
+                    let images = listing::images(folder, subfolders)?;
+                    files.extend(images.files.into_iter().map(|file| (file, combination)));
+                    passed_over.add(images.passed_over);
                 }
-                Err(error) => unknown_folders.push(UnknownFolder::new(folder, &error)),
+                Err(error) => unknown_folders.push(UnknownFolder::new(folder, &error.into())),
             }
         }
-        Ok(Self { vocabulary, preset, files, unknown_folders, stray_images })
+        unknown_folders.sort_by(|a, b| a.path.cmp(&b.path));
+        let stray_images = beside.files.len();
+        Ok(Self { vocabulary, preset, files, unknown_folders, look_alikes, stray_images, passed_over })
     }
 
     /// How many files there are to look at.
@@ -160,12 +185,13 @@ impl FolderCheck {
             .combinations()
             .map(|combination| (self.vocabulary.folder_name(&combination), 0))
             .collect();
-        let (mut sizes, mut unreadable) = (Vec::new(), Vec::new());
+        let (mut sizes, mut unreadable, mut turned) = (Vec::new(), Vec::new(), 0);
         let mut same = BTreeMap::<_, Vec<String>>::new();
         for ((path, combination), seen) in self.files.iter().zip(seen) {
             let path = path.display().to_string();
             match seen {
-                Ok(Seen { size, digest }) => {
+                Ok(Seen { size, digest, is_turned }) => {
+                    turned += usize::from(is_turned);
                     *counts.entry(self.vocabulary.folder_name(combination)).or_insert(0) += 1;
                     sizes.push(size);
                     same.entry(digest).or_default().push(path);
@@ -182,7 +208,10 @@ impl FolderCheck {
             height: Spread::of(sizes.iter().map(|size| size.1)),
             unreadable,
             unknown_folders: self.unknown_folders,
+            look_alikes: self.look_alikes,
             stray_images: self.stray_images,
+            passed_over: self.passed_over,
+            turned,
             duplicates,
             preset: self.preset,
             vocabulary: self.vocabulary,
@@ -193,7 +222,10 @@ impl FolderCheck {
 impl FolderReport {
     /// Whether every folder and every file can be used.
     pub fn is_sound(&self) -> bool {
-        self.images > 0 && self.unreadable.is_empty() && self.unknown_folders.is_empty()
+        self.images > 0
+            && self.unreadable.is_empty()
+            && self.unknown_folders.is_empty()
+            && self.look_alikes.is_none()
     }
 
     /// Combinations of the vocabulary without images, which a network would compose without having seen them.
@@ -224,12 +256,13 @@ impl FolderReport {
 struct Seen {
     size: (u32, u32),
     digest: [u8; 32],
+    is_turned: bool,
 }
 
 impl Seen {
     fn look(path: &Path, sameness: Sameness) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        let image = decode::decode_bytes(path, &bytes)?;
+        let bytes = decode::read(path)?;
+        let image = decode::decode_bytes(path, &bytes, Orientation::AsStored)?;
         let size = image.dimensions();
         let digest = match sameness {
             Sameness::Files => Sha256::digest(&bytes),
@@ -239,7 +272,7 @@ impl Seen {
                 .chain_update(image.as_raw())
                 .finalize(),
         };
-        Ok(Self { size, digest: digest.into() })
+        Ok(Self { size, digest: digest.into(), is_turned: decode::is_turned(&bytes) })
     }
 }
 
@@ -253,9 +286,9 @@ impl Spread {
 }
 
 impl UnknownFolder {
-    fn new(folder: &Path, error: &cccm_labels::Error) -> Self {
+    fn new(folder: &Path, error: &Error) -> Self {
         let nearest = match error {
-            cccm_labels::Error::UnknownCombination { nearest, .. } => nearest.clone(),
+            Error::Labels(cccm_labels::Error::UnknownCombination { nearest, .. }) => nearest.clone(),
             _ => None,
         };
         Self { path: folder.display().to_string(), nearest, problem: error.to_string() }

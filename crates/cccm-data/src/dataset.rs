@@ -37,6 +37,16 @@ pub trait Dataset: Send + Sync {
     /// When `index` is not below [`len`](Dataset::len).
     fn load(&self, index: usize, out: &mut [f32]) -> Result<()>;
 
+    /// The same as training sees it, which may cut another window out of the image each time: see
+    /// [`Resize::RandomCrop`](crate::Resize::RandomCrop). By default, [`load`](Dataset::load).
+    /// - `window`: where to cut, 0 at the top or left end, 1 at the other
+    ///
+    /// # Errors
+    /// As [`load`](Dataset::load).
+    fn load_window(&self, index: usize, _window: f64, out: &mut [f32]) -> Result<()> {
+        self.load(index, out)
+    }
+
     /// Where image `index` comes from, such as the path of its file, for messages.
     fn describe(&self, index: usize) -> String;
 
@@ -67,6 +77,14 @@ pub enum OnBadImage {
     Stop,
     /// Warn once, count it, and go on without it.
     Skip,
+}
+
+/// Bad images that are warned about one by one. A folder that goes away during a run would fill the log.
+pub(crate) const MOST_WARNINGS: usize = 20;
+
+pub(crate) fn warn_of_bad_image(dataset: &dyn Dataset, index: usize, error: &Error) {
+    let image = dataset.describe(index);
+    tracing::warn!(image, error = error as &dyn std::error::Error, "going on without an image");
 }
 
 /// How many images each combination has; combinations without images are absent.

@@ -2,17 +2,18 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader, Cursor, Read, Seek},
+    io::{self, BufRead, BufReader, Cursor, Read, Seek},
     path::Path,
 };
 
 use image::{
     DynamicImage, ImageDecoder, ImageReader, ImageResult, RgbImage,
     error::{ImageError, LimitError, LimitErrorKind, ParameterError, ParameterErrorKind},
+    metadata::Orientation as Exif,
 };
 
 use crate::budget::{Budget, Share};
-use crate::{Error, Result, jpeg};
+use crate::{Error, Orientation, Result, jpeg};
 
 /// Decoded images larger than this are refused: a few compressed bytes can claim any size.
 const MAX_DECODED_BYTES: u64 = 512 * 1024 * 1024;
@@ -23,40 +24,79 @@ static BUDGET: Budget = Budget::new(1 << 30);
 /// An image that takes less is decoded without asking: ordinary ones do.
 const SMALL: u64 = 4 << 20;
 
-/// Checks all that can be known without decoding: the format, the size, the kind of pixels. Gives
-/// the size of the file, in bytes.
-pub(crate) fn check_header(path: &Path) -> Result<u64> {
-    let unreadable = |source| Error::Io { path: path.to_owned(), source };
-    let file = File::open(path).map_err(unreadable)?;
-    let file_len = file.metadata().map_err(unreadable)?.len();
-    decoder(BufReader::new(file)).map_err(|source| Error::Image { path: path.to_owned(), source })?;
-    Ok(file_len)
+/// What is known of an image without decoding it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header {
+    /// Size of the file, in bytes.
+    pub(crate) file_len: u64,
+    /// Whether its EXIF orientation says that it is stored turned or mirrored.
+    pub(crate) is_turned: bool,
 }
 
-/// The first image of the file: 8 bits a channel, what is transparent shows white. Orientation
-/// tags and colour profiles are left aside, as PIL's `convert("RGB")` does.
-pub(crate) fn decode(path: &Path) -> Result<RgbImage> {
+/// Checks all that can be known without decoding: the format, the size, the kind of pixels.
+pub(crate) fn check_header(path: &Path) -> Result<Header> {
     let unreadable = |source| Error::Io { path: path.to_owned(), source };
-    let file = File::open(path).map_err(unreadable)?;
+    let file = open(path)?;
+    let file_len = file.metadata().map_err(unreadable)?.len();
+    let mut decoder =
+        decoder(BufReader::new(file)).map_err(|source| Error::Image { path: path.to_owned(), source })?;
+    Ok(Header { file_len, is_turned: exif(&mut decoder) != Exif::NoTransforms })
+}
+
+/// The first image of the file: 8 bits a channel, what is transparent shows white. Colour profiles are left aside, as PIL's
+/// `convert("RGB")` does.
+pub(crate) fn decode(path: &Path, orientation: Orientation) -> Result<RgbImage> {
+    decode_bytes(path, &read(path)?, orientation)
+}
+
+/// The content of a file that may be an image.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let read = open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|source| Error::Io { path: path.to_owned(), source })?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(Error::Image { path: path.to_owned(), source: too_large() });
     }
-    decode_bytes(path, &bytes)
+    Ok(bytes)
 }
 
 /// As [`decode`], of a file that has been read.
-pub(crate) fn decode_bytes(path: &Path, bytes: &[u8]) -> Result<RgbImage> {
+pub(crate) fn decode_bytes(path: &Path, bytes: &[u8], orientation: Orientation) -> Result<RgbImage> {
     if jpeg::is_cut_off(bytes) {
         return Err(Error::CutOffImage { path: path.to_owned() });
     }
     decoder(Cursor::new(bytes))
-        .and_then(|decoder| {
+        .and_then(|mut decoder| {
             let _share = share(&decoder);
-            DynamicImage::from_decoder(decoder).map(over_white)
+            let turn = match orientation {
+                Orientation::AsStored => Exif::NoTransforms,
+                Orientation::Upright => exif(&mut decoder),
+            };
+            let mut image = DynamicImage::from_decoder(decoder)?;
+            image.apply_orientation(turn);
+            Ok(over_white(image))
         })
         .map_err(|source| Error::Image { path: path.to_owned(), source })
+}
+
+/// Whether an image that has been read is stored turned or mirrored, by its EXIF orientation.
+pub(crate) fn is_turned(bytes: &[u8]) -> bool {
+    decoder(Cursor::new(bytes)).is_ok_and(|mut decoder| exif(&mut decoder) != Exif::NoTransforms)
+}
+
+/// As its EXIF orientation has it; metadata that cannot be read say nothing.
+fn exif(decoder: &mut impl ImageDecoder) -> Exif {
+    decoder.orientation().unwrap_or(Exif::NoTransforms)
+}
+
+/// Opens a file that can be read to its end: a pipe would be waited for.
+fn open(path: &Path) -> Result<File> {
+    let unreadable = |source| Error::Io { path: path.to_owned(), source };
+    if path.metadata().map_err(unreadable)?.is_file() {
+        File::open(path).map_err(unreadable)
+    } else {
+        Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")))
+    }
 }
 
 /// The decoder that the content asks for; file names often lie.

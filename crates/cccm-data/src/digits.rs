@@ -1,6 +1,9 @@
 //! MNIST digits in memory, from whatever they come in.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::{Error, Result, idx};
 
@@ -43,16 +46,28 @@ impl Digits {
         Self::from_named_idx((images, "the images"), (labels, "the labels"))
     }
 
-    /// Digits from a folder with the official files (`train-images-idx3-ubyte` and so on), each
-    /// with `.gz` or without.
+    /// Digits from a folder with the official files, `train-images-idx3-ubyte` and so on, as they are handed on: with `.gz` or
+    /// without, with a dot instead of the dash before `idx`, each in a folder of its own name as Kaggle has them, in
+    /// `MNIST/raw` as torchvision has them.
     ///
     /// # Errors
     /// [`Error::MissingDigits`], [`Error::Io`], and as [`Digits::from_idx`].
     pub fn from_dir(dir: impl AsRef<Path>, split: MnistSplit) -> Result<Self> {
-        let read = |suffix| read_official(dir.as_ref(), &format!("{}-{suffix}", split.file_prefix()));
-        let (images, images_name) = read("images-idx3-ubyte")?;
-        let (labels, labels_name) = read("labels-idx1-ubyte")?;
+        let read = |part| -> Result<(Vec<u8>, String)> {
+            let file = official_name(split, part);
+            let path = find(dir.as_ref(), &file)
+                .ok_or_else(|| Error::MissingDigits { dir: dir.as_ref().to_owned(), file })?;
+            let bytes = fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+            Ok((bytes, path.display().to_string()))
+        };
+        let (images, images_name) = read(IMAGES)?;
+        let (labels, labels_name) = read(LABELS)?;
         Self::from_named_idx((&images, &images_name), (&labels, &labels_name))
+    }
+
+    /// Whether a folder is one of digits: [`Digits::from_dir`] finds their images in it.
+    pub fn are_in(dir: impl AsRef<Path>, split: MnistSplit) -> bool {
+        find(dir.as_ref(), &official_name(split, IMAGES)).is_some()
     }
 
     fn from_named_idx(images: (&[u8], &str), labels: (&[u8], &str)) -> Result<Self> {
@@ -102,15 +117,22 @@ impl Digits {
     }
 }
 
-fn read_official(dir: &Path, file: &str) -> Result<(Vec<u8>, String)> {
-    for name in [file.to_owned(), format!("{file}.gz")] {
-        let path = dir.join(name);
-        if path.exists() {
-            let bytes = fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-            return Ok((bytes, path.display().to_string()));
-        }
-    }
-    Err(Error::MissingDigits { dir: dir.to_owned(), file: file.to_owned() })
+const IMAGES: &str = "images-idx3-ubyte";
+const LABELS: &str = "labels-idx1-ubyte";
+
+fn official_name(split: MnistSplit, part: &str) -> String {
+    format!("{}-{part}", split.file_prefix())
+}
+
+/// The file of this official name, under any of the names and in any of the folders that it is handed on in.
+fn find(dir: &Path, official: &str) -> Option<PathBuf> {
+    let dotted = official.replace("-idx", ".idx");
+    let folders = [dir.to_owned(), dir.join("MNIST/raw"), dir.join("raw")];
+    let names = [official, &dotted].into_iter().flat_map(|name| {
+        [name.to_owned(), format!("{name}.gz"), format!("{name}/{name}"), format!("{name}/{name}.gz")]
+    });
+    let names: Vec<String> = names.collect();
+    folders.iter().flat_map(|folder| names.iter().map(|name| folder.join(name))).find(|path| path.is_file())
 }
 
 fn bad(name: &str, problem: String) -> Error {
@@ -131,6 +153,35 @@ mod tests {
 
     fn problem(images: &[u8], labels: &[u8]) -> String {
         Digits::from_idx(images, labels).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn files_are_found_as_they_are_handed_on() -> anyhow::Result<()> {
+        let (images, labels) = files(&[3, 1], 28);
+        for place in [
+            "train-images-idx3-ubyte",
+            "train-images.idx3-ubyte",
+            "train-images-idx3-ubyte/train-images-idx3-ubyte",
+            "train-images.idx3-ubyte/train-images.idx3-ubyte",
+            "MNIST/raw/train-images-idx3-ubyte",
+            "raw/train-images-idx3-ubyte",
+        ] {
+            let dir = tempfile::tempdir()?;
+            assert!(!Digits::are_in(dir.path(), MnistSplit::Train));
+            for (content, place) in [
+                (&images, place.to_owned()),
+                (&labels, place.replace("images", "labels").replace("idx3", "idx1")),
+            ] {
+                let file = dir.path().join(place);
+                fs::create_dir_all(file.parent().unwrap_or(&file))?;
+                fs::write(file, content)?;
+            }
+            assert!(Digits::are_in(dir.path(), MnistSplit::Train), "{place}");
+            assert_eq!(Digits::from_dir(dir.path(), MnistSplit::Train)?.len(), 2);
+            let error = Digits::from_dir(dir.path(), MnistSplit::Test).unwrap_err().to_string();
+            assert!(error.contains("t10k-images-idx3-ubyte"), "{error}");
+        }
+        Ok(())
     }
 
     #[test]

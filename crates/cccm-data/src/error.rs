@@ -49,6 +49,27 @@ pub enum Error {
         kinds: usize,
     },
 
+    /// A folder whose name is no text: as text with gaps, two such names could become one.
+    #[error("the name of `{}` is not UTF-8: rename it", .path.display())]
+    NotUtf8 {
+        /// The folder, as far as it can be shown.
+        path: PathBuf,
+    },
+
+    /// Two labels that nobody would tell apart.
+    #[error(
+        "the {kind}s `{first}` and `{second}` look alike: rename folders so that they are one, or name all labels where they \
+         are meant to be two"
+    )]
+    LookAlikes {
+        /// Their kind.
+        kind: String,
+        /// One of them.
+        first: String,
+        /// The other one.
+        second: String,
+    },
+
     /// A folder on disk does not fit the vocabulary; the source says how.
     #[error("folder `{}` does not fit", .path.display())]
     Folder {
@@ -78,7 +99,7 @@ pub enum Error {
     /// A dataset folder without images.
     #[error(
         "no images under `{}`: looked for {form}/*.{{{extensions}}}, \
-         found {folders} such folders",
+         found {folders} such folders{others}",
         .root.display()
     )]
     NoImages {
@@ -90,6 +111,8 @@ pub enum Error {
         extensions: String,
         /// How many folders of combinations there are, held out ones included.
         folders: usize,
+        /// What else was found there, as the end of the sentence.
+        others: String,
     },
 
     /// The filter keeps no combination at all.
@@ -255,6 +278,15 @@ pub enum Error {
     /// A dataset without images cannot be batched.
     #[error("the dataset holds no images")]
     EmptyDataset,
+
+    /// No image can be kept apart to test with.
+    #[error(
+        "every {noun} has a single image, so that none can be kept apart to test with: it takes two images of one {noun}"
+    )]
+    NoneKeptApart {
+        /// What a combination of these labels is called: a pair where there are two kinds.
+        noun: &'static str,
+    },
 
     /// A thread that loads images could not be started.
     #[error("cannot start a loader thread")]

@@ -13,7 +13,10 @@ mod digest;
 mod pixels;
 
 mod decode;
+mod fitting;
 mod folder;
+mod folder_config;
+mod image_files;
 mod jpeg;
 mod listing;
 
@@ -55,8 +58,11 @@ pub use discover::discover;
 pub use error::{Error, Result};
 pub use export::export;
 pub use filter::CombinationFilter;
+pub use fitting::{Fitting, Orientation, Resize};
 pub use flip::Flip;
-pub use folder::{FolderConfig, FolderDataset};
+pub use folder::FolderDataset;
+pub use folder_config::FolderConfig;
+pub use listing::{PassedOver, Subfolders};
 pub use loader::Loader;
 pub use loader_config::{LoaderConfig, Shard};
 pub use preset::Preset;

@@ -7,7 +7,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Error, Result, listing};
+use crate::{Error, Result};
 
 /// Name of the contents inside the temporary folder: that one is private to its user, this one is made
 /// with the permissions that any other folder gets.
@@ -37,7 +37,7 @@ impl NewFolder {
             return Err(Error::FolderTaken { path: place });
         };
         fs::create_dir_all(parent).map_err(cannot_write)?;
-        let prefix = format!(".{}.", listing::name(&place));
+        let prefix = format!(".{}.", place.file_name().unwrap_or_default().to_string_lossy());
         let temporary = tempfile::Builder::new().prefix(&prefix).suffix(".partial").tempdir_in(parent);
         let folder = Self { temporary: temporary.map_err(cannot_write)?, place };
         folder.make_dir("")?;

@@ -14,6 +14,8 @@ pub(crate) enum Purpose {
     Flip,
     /// The colour of one digit.
     Color,
+    /// Where the windows of one epoch are cut.
+    Window,
 }
 
 /// The generator keyed by the seed and the purpose, at its stream `number`.

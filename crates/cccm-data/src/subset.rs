@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
+use crate::dataset::{MOST_WARNINGS, warn_of_bad_image};
 use crate::{Combination, Dataset, Error, Result, Vocabulary, digest::DatasetDigest};
 
 /// Some images of another dataset, in a given order.
@@ -31,6 +34,33 @@ impl Subset {
         }
     }
 
+    /// The images that can be decoded, and how many cannot: each of these is warned about. Every image is decoded once, on the
+    /// caller's rayon pool.
+    ///
+    /// # Errors
+    /// [`Error::EmptyDataset`] when there are none.
+    pub fn readable(dataset: Arc<dyn Dataset>) -> Result<(Self, usize)> {
+        let px = dataset.image_px();
+        let look = |index: usize| {
+            let mut image = vec![0.0; 3 * px * px];
+            (index, dataset.load(index, &mut image))
+        };
+        let looked: Vec<_> = (0..dataset.len()).into_par_iter().map(look).collect();
+        let (mut images, mut bad) = (Vec::new(), 0);
+        for outcome in looked {
+            match outcome {
+                (index, Ok(())) => images.push(index),
+                (index, Err(error)) => {
+                    bad += 1;
+                    if bad <= MOST_WARNINGS {
+                        warn_of_bad_image(&*dataset, index, &error);
+                    }
+                }
+            }
+        }
+        Ok((Self::new(dataset, images)?, bad))
+    }
+
     /// At most `per_combination` images of every combination, spread evenly over those it has.
     ///
     /// # Errors
@@ -48,7 +78,7 @@ impl Subset {
     /// of combinations with a single image none.
     ///
     /// # Errors
-    /// [`Error::EmptyDataset`] when either would have none, so for `nth` below 2 too.
+    /// [`Error::NoneKeptApart`] when every combination has a single image, [`Error::EmptyDataset`] when `nth` is below 2.
     pub fn split(dataset: Arc<dyn Dataset>, nth: usize) -> Result<(Self, Self)> {
         let (mut rest, mut apart) = (Vec::new(), Vec::new());
         for images in by_combination(&*dataset).into_values() {
@@ -57,6 +87,9 @@ impl Subset {
                 let is_apart = nth > 0 && place % nth == nth - 1;
                 if is_apart { &mut apart } else { &mut rest }.push(index);
             }
+        }
+        if apart.is_empty() && nth > 1 {
+            return Err(Error::NoneKeptApart { noun: dataset.vocabulary().noun() });
         }
         Ok((Self::new(Arc::clone(&dataset), rest)?, Self::new(dataset, apart)?))
     }
@@ -89,6 +122,10 @@ impl Dataset for Subset {
 
     fn load(&self, index: usize, out: &mut [f32]) -> Result<()> {
         self.dataset.load(self.images[index], out)
+    }
+
+    fn load_window(&self, index: usize, window: f64, out: &mut [f32]) -> Result<()> {
+        self.dataset.load_window(self.images[index], window, out)
     }
 
     fn describe(&self, index: usize) -> String {

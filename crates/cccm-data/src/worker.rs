@@ -13,12 +13,11 @@ use candle_core::{Device, Tensor};
 
 use crate::{
     Batch, Combination, Dataset, Error, Flip, LoaderConfig, OnBadImage, Result,
+    dataset::{MOST_WARNINGS, warn_of_bad_image},
+    fitting::windows,
     flip::{mirror, tosses},
     sampling::images_by_combination,
 };
-
-/// Bad images that are warned about one by one. A folder that goes away during a run would fill the log.
-const MOST_WARNINGS: usize = 20;
 
 /// One batch to be loaded.
 pub(crate) struct Job {
@@ -85,11 +84,12 @@ impl Source {
         let image_len = 3 * px * px;
         let mut x_0 = vec![0.0; batch_size * image_len];
         let images = job.images.iter().zip(x_0.chunks_exact_mut(image_len));
-        for ((&index, image), mirrored) in images.zip(self.mirrored(job)) {
+        let windows = windows(self.seed, job.epoch, job.place, batch_size);
+        for (((&index, image), mirrored), window) in images.zip(self.mirrored(job)).zip(windows) {
             if self.stopped.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            self.load(index, image)?;
+            self.load(index, window, image)?;
             if mirrored {
                 mirror(image, px);
             }
@@ -117,11 +117,11 @@ impl Source {
         images.map(|(&index, toss)| toss && flip.mirrors(&self.dataset.combination(index))).collect()
     }
 
-    fn load(&self, index: usize, image: &mut [f32]) -> Result<()> {
-        match (self.dataset.load(index, image), self.on_bad_image) {
+    fn load(&self, index: usize, window: f64, image: &mut [f32]) -> Result<()> {
+        match (self.dataset.load_window(index, window, image), self.on_bad_image) {
             (Err(error), OnBadImage::Skip) => {
                 self.note_bad(index, &error);
-                self.load_substitute(index, error, image)
+                self.load_substitute(index, error, window, image)
             }
             (result, _) => result,
         }
@@ -130,12 +130,12 @@ impl Source {
     /// The next image of the same combination that can be decoded, so that labels and balance stay, and
     /// every run finds the same one. Images that are known to be bad are not tried again: a combination of many
     /// of them would cost as many reads for each of its images.
-    fn load_substitute(&self, bad: usize, mut error: Error, image: &mut [f32]) -> Result<()> {
+    fn load_substitute(&self, bad: usize, mut error: Error, window: f64, image: &mut [f32]) -> Result<()> {
         let combination = self.dataset.combination(bad);
         let group = self.images_by_combination.get(&combination).map_or(&[][..], Vec::as_slice);
         let (before, after) = group.split_at(group.partition_point(|&index| index <= bad));
         for &index in after.iter().chain(before).filter(|&&index| !self.is_bad(index)) {
-            match self.dataset.load(index, image) {
+            match self.dataset.load_window(index, window, image) {
                 Ok(()) => return Ok(()),
                 Err(other) => {
                     self.note_bad(index, &other);
@@ -164,8 +164,7 @@ impl Source {
             bad_images.len()
         };
         if count <= MOST_WARNINGS {
-            let image = self.dataset.describe(index);
-            tracing::warn!(image, error = error as &dyn std::error::Error, "going on without an image");
+            warn_of_bad_image(&*self.dataset, index, error);
         }
         if count == MOST_WARNINGS {
             tracing::warn!("further images that cannot be loaded are counted only");

@@ -154,6 +154,20 @@ fn the_table_with_commas_and_the_nested_folder_give_the_same() -> Result<()> {
 }
 
 #[test]
+fn a_list_whose_files_were_converted_since_still_fits() -> Result<()> {
+    let celeba = Celeba::new()?;
+    fs::rename(celeba.images().join("000001.jpg"), celeba.images().join("000001.png"))?;
+    let arrangement = celeba.arrange()?;
+    assert_eq!(arrangement.len(), 5);
+    arrangement.place(&celeba.out(), &Transfer::Copy, &|_| ())?;
+    assert_eq!(names(&celeba.out().join("BrownHair_Female"))?, ["000001.png"]);
+    // Two that differ in the extension alone leave open which is meant.
+    fs::copy(celeba.images().join("000001.png"), celeba.images().join("000001.bmp"))?;
+    assert!(matches!(celeba.arrange(), Err(Error::MissingImages { count: 1, .. })));
+    Ok(())
+}
+
+#[test]
 fn missing_images_are_named_or_counted() -> Result<()> {
     let celeba = Celeba::new()?;
     // Nobody misses the second one: it has no hair colour.

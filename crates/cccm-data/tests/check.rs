@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use anyhow::Result;
 use cccm_data::{
     ColoredMnist, CombinationFilter, Dataset, Digits, Error, FolderCheck, FolderConfig, FolderDataset,
-    FolderReport, KnownLabels, OnBadImage, Preset, Sameness, Shapes, ShapesConfig, Spread, discover, export,
+    FolderReport, KnownLabels, Preset, Sameness, Shapes, ShapesConfig, Spread, Subfolders, discover, export,
 };
 use image::{Rgb, RgbImage};
 use tempfile::TempDir;
@@ -37,7 +37,7 @@ fn photos() -> Result<TempDir> {
 }
 
 fn report(root: &Path, sameness: Sameness) -> Result<FolderReport> {
-    Ok(FolderCheck::list(root, &KnownLabels::default())?.run(sameness, &|_| ()))
+    Ok(FolderCheck::list(root, &KnownLabels::default(), Subfolders::default())?.run(sameness, &|_| ()))
 }
 
 #[test]
@@ -120,26 +120,25 @@ fn a_sound_folder_is_sound() -> Result<()> {
 #[test]
 fn folders_without_a_name_that_can_be_read_are_refused() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    assert!(matches!(FolderCheck::list(dir.path(), &KnownLabels::default()), Err(Error::NoImages { .. })));
+    assert!(matches!(
+        FolderCheck::list(dir.path(), &KnownLabels::default(), Subfolders::default()),
+        Err(Error::NoImages { .. })
+    ));
     fs::create_dir(dir.path().join("photos"))?;
     assert!(matches!(
-        FolderCheck::list(dir.path(), &KnownLabels::default()),
+        FolderCheck::list(dir.path(), &KnownLabels::default(), Subfolders::default()),
         Err(Error::NoVocabulary { .. })
     ));
-    let report = FolderCheck::list(dir.path(), &KnownLabels::All(Preset::Celeba.vocabulary()))?
-        .run(Sameness::Files, &|_| ());
+    let report =
+        FolderCheck::list(dir.path(), &KnownLabels::All(Preset::Celeba.vocabulary()), Subfolders::default())?
+            .run(Sameness::Files, &|_| ());
     assert!(!report.is_sound() && report.unknown_folders.len() == 1);
     Ok(())
 }
 
 /// The images of both, matched by combination and order: the largest difference.
 fn difference(dataset: &dyn Dataset, root: &Path) -> Result<f32> {
-    let config = FolderConfig {
-        vocabulary: dataset.vocabulary().clone(),
-        image_px: dataset.image_px(),
-        combinations: CombinationFilter::all(),
-        on_bad_image: OnBadImage::Stop,
-    };
+    let config = FolderConfig::new(dataset.vocabulary().clone(), dataset.image_px());
     let folders = FolderDataset::open(root, &config)?;
     assert_eq!(folders.len(), dataset.len());
     let order = |dataset: &dyn Dataset| {

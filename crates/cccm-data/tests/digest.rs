@@ -23,12 +23,7 @@ fn draw(root: &Path) -> Result<()> {
 }
 
 fn config() -> FolderConfig {
-    FolderConfig {
-        vocabulary: Preset::Celeba.vocabulary(),
-        image_px: 8,
-        combinations: CombinationFilter::all(),
-        on_bad_image: OnBadImage::Skip,
-    }
+    FolderConfig { on_bad_image: OnBadImage::Skip, ..FolderConfig::new(Preset::Celeba.vocabulary(), 8) }
 }
 
 fn digest(root: &Path, config: &FolderConfig) -> Result<String> {

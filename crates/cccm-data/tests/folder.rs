@@ -29,12 +29,7 @@ fn picture() -> RgbImage {
 }
 
 fn config() -> FolderConfig {
-    FolderConfig {
-        vocabulary: Preset::Celeba.vocabulary(),
-        image_px: 8,
-        combinations: CombinationFilter::all(),
-        on_bad_image: OnBadImage::Stop,
-    }
+    FolderConfig::new(Preset::Celeba.vocabulary(), 8)
 }
 
 fn refusal(root: impl AsRef<Path>, config: &FolderConfig) -> Result<Error> {
@@ -150,7 +145,12 @@ fn roots_without_images_are_refused() -> Result<()> {
 
     fs::remove_file(root.path().join("GrayHair_Male/a.png"))?;
     let error = refusal(&root, &config())?.to_string();
-    assert!(error.contains("*.{jpg,jpeg,png,webp,bmp,gif,tif,tiff}, found 1 such folders"), "{error}");
+    assert!(
+        error.contains(
+            "*.{jpg,jpeg,jpe,jfif,png,webp,bmp,gif,tif,tiff,pnm,ppm,pgm,pbm}, found 1 such folders"
+        ),
+        "{error}"
+    );
     fs::remove_dir(root.path().join("GrayHair_Male"))?;
     assert!(matches!(refusal(&root, &config())?, Error::NoImages { folders: 0, .. }));
     assert!(matches!(discover(&root, &KnownLabels::default()), Err(Error::NoImages { .. })));

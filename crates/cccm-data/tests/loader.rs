@@ -11,8 +11,8 @@ use std::{
 
 use anyhow::Result;
 use cccm_data::{
-    Batch, Combination, CombinationFilter, Dataset, Error, FolderConfig, FolderDataset, LabelKind, Loader,
-    LoaderConfig, OnBadImage, Sampling, Shard, Vocabulary,
+    Batch, Combination, Dataset, Error, FolderConfig, FolderDataset, LabelKind, Loader, LoaderConfig,
+    OnBadImage, Sampling, Shard, Vocabulary,
 };
 
 /// Images of 2 × 2 pixels, image `i` filled with `i`, the first seven of combination (0, 0), the others of
@@ -236,8 +236,7 @@ fn truncated_file_is_replaced_or_named() -> Result<()> {
 
     let vocabulary = Vocabulary::of_pairs(["a"], ["x"])?;
     let on_bad_image = OnBadImage::Stop;
-    let dataset =
-        FolderConfig { vocabulary, image_px: 4, combinations: CombinationFilter::all(), on_bad_image };
+    let dataset = FolderConfig { on_bad_image, ..FolderConfig::new(vocabulary, 4) };
     let dataset = Arc::new(FolderDataset::open(&root, &dataset)?);
     let mut loader = Loader::new(dataset.clone(), &config(Sampling::Sequential))?;
     let error = loader.next().and_then(Result::err).map(|error| error.to_string());

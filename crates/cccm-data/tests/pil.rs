@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use cccm_data::{CombinationFilter, Dataset, FolderConfig, FolderDataset, OnBadImage, Vocabulary};
+use cccm_data::{Dataset, FolderConfig, FolderDataset, Vocabulary};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
@@ -12,12 +12,7 @@ fn read(file: &Path, image_px: usize) -> anyhow::Result<Vec<u8>> {
     let folder = root.path().join("a_b");
     fs::create_dir(&folder)?;
     fs::copy(file, folder.join(file.file_name().unwrap_or_default()))?;
-    let config = FolderConfig {
-        vocabulary: Vocabulary::of_pairs(["a"], ["b"])?,
-        image_px,
-        combinations: CombinationFilter::all(),
-        on_bad_image: OnBadImage::Stop,
-    };
+    let config = FolderConfig::new(Vocabulary::of_pairs(["a"], ["b"])?, image_px);
     let mut image = vec![0.0; 3 * image_px * image_px];
     FolderDataset::open(&root, &config)?.load(0, &mut image)?;
     Ok(image.into_iter().map(|value| ((value + 1.0) * 127.5).round() as u8).collect())

@@ -11,8 +11,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use cccm_data::{
-    Combination, CombinationFilter, Dataset, Error, FolderConfig, FolderDataset, Loader, LoaderConfig,
-    OnBadImage, Sampling, Vocabulary,
+    Combination, Dataset, Error, FolderConfig, FolderDataset, Loader, LoaderConfig, OnBadImage, Sampling,
+    Vocabulary,
 };
 use image::{Rgb, RgbImage};
 
@@ -25,10 +25,7 @@ fn ten(root: &Path) -> Result<FolderDataset> {
     }
     let vocabulary = Vocabulary::of_pairs(["a"], ["x"])?;
     let on_bad_image = OnBadImage::Stop;
-    Ok(FolderDataset::open(
-        root,
-        &FolderConfig { vocabulary, image_px: 4, combinations: CombinationFilter::all(), on_bad_image },
-    )?)
+    Ok(FolderDataset::open(root, &FolderConfig { on_bad_image, ..FolderConfig::new(vocabulary, 4) })?)
 }
 
 /// One image a batch, in order, no more than one ahead: whatever comes after the next batch is loaded

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::nearest::nearest;
+use crate::spelling::spelling;
 use crate::{Combination, Error, Result, Vocabulary};
 
 /// Either of these stands between two labels.
@@ -11,14 +12,16 @@ const SEPARATORS: [char; 2] = ['_', ' '];
 const MOST_READINGS: usize = 4;
 
 impl Vocabulary {
-    /// The combination that a folder name spells. Labels may hold separators themselves; the vocabulary decides where the
+    /// The combination that a folder name spells, in whichever [`spelling`]. Labels may hold separators themselves; the vocabulary decides where the
     /// name splits.
     ///
     /// # Errors
     /// [`Error::UnknownCombination`], with the one probably meant; [`Error::AmbiguousCombination`] when the vocabulary allows
     /// several readings.
     pub fn parse_folder(&self, name: &str) -> Result<Combination> {
-        let mut reader = Reader { vocabulary: self, name, dead_ends: HashSet::new(), readings: Vec::new() };
+        let spelt = spelling(name);
+        let mut reader =
+            Reader { vocabulary: self, name: &spelt, dead_ends: HashSet::new(), readings: Vec::new() };
         reader.read(&mut Vec::new(), 0);
         match reader.readings[..] {
             [combination] => Ok(combination),
@@ -75,7 +78,8 @@ impl Reader<'_> {
         let before = self.readings.len();
         let is_last = kind + 1 == self.vocabulary.kinds().len();
         for (index, label) in self.vocabulary.kinds()[kind].names.iter().enumerate() {
-            let Some(behind) = rest.strip_prefix(label.as_str()) else { continue };
+            let label = spelling(label);
+            let Some(behind) = rest.strip_prefix(&*label) else { continue };
             labels.push(index as u32);
             if is_last {
                 if behind.is_empty() {
@@ -129,6 +133,18 @@ mod tests {
                 assert_eq!(vocabulary.parse_folder(&vocabulary.folder_name(&combination))?, combination);
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_name_is_read_in_either_spelling() -> Result<()> {
+        let composed = vocabulary(&[&["caf\u{e9}"], &["cup"]]);
+        assert_eq!(composed.parse_folder("cafe\u{301}_cup")?, [0, 0].into());
+        let kinds = [("attribute", "cafe\u{301}"), ("object", "cup")]
+            .map(|(kind, name)| LabelKind { kind: kind.into(), names: vec![name.into()] });
+        let decomposed = Vocabulary::unchecked(kinds);
+        assert_eq!(decomposed.parse_folder("caf\u{e9}_cup")?, [0, 0].into());
+        assert!(decomposed.has_labels_of(&composed));
         Ok(())
     }
 

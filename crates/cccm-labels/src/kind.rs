@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::nearest::nearest;
+use crate::spelling::spelling;
 use crate::text::listed;
 use crate::{Error, Result};
 
@@ -24,9 +25,16 @@ pub struct LabelKind {
 }
 
 impl LabelKind {
-    /// A kind of these labels, unchecked; [`Vocabulary::new`](crate::Vocabulary::new) checks.
+    /// A kind of these labels in their one [`spelling`], unchecked; [`Vocabulary::new`](crate::Vocabulary::new) checks.
     pub fn new<S: Into<String>>(kind: impl Into<String>, names: impl IntoIterator<Item = S>) -> Self {
-        Self { kind: kind.into(), names: names.into_iter().map(Into::into).collect() }
+        let spelt = |name: S| -> String {
+            let name = name.into();
+            match spelling(&name) {
+                Cow::Borrowed(_) => name,
+                Cow::Owned(spelt) => spelt,
+            }
+        };
+        Self { kind: kind.into(), names: names.into_iter().map(spelt).collect() }
     }
 
     /// The null token, which is the number of labels.
@@ -34,9 +42,10 @@ impl LabelKind {
         self.names.len() as u32
     }
 
-    /// The index of a label, if there is one of this name.
+    /// The index of a label, if there is one of this name, however its letters are put together: see [`spelling`].
     pub fn position(&self, name: &str) -> Option<u32> {
-        self.names.iter().position(|known| known == name).map(|index| index as u32)
+        let name = spelling(name);
+        self.names.iter().position(|known| spelling(known) == name).map(|index| index as u32)
     }
 
     /// The index of a label.
@@ -60,6 +69,13 @@ impl LabelKind {
         }
     }
 
+    /// Whether another kind has the same labels in the same order, whatever it is called.
+    pub fn has_names_of(&self, other: &Self) -> bool {
+        let spelt =
+            |kind: &'_ Self| kind.names.iter().map(|name| spelling(name).into_owned()).collect::<Vec<_>>();
+        self.names == other.names || spelt(self) == spelt(other)
+    }
+
     /// Checks that the names are fit for lists, commands, terminals and folders: the kind has a name, there is at least one
     /// label, none is there twice, none is empty, hidden (starting with a dot), longer than 200 characters, more than one path
     /// component, or has a character that terminals obey: controls, line ends, changes of direction.
@@ -78,7 +94,7 @@ impl LabelKind {
             return Err(unusable(format!("`{}` cannot be part of a folder name", shown(name))));
         }
         let mut seen = HashSet::new();
-        match self.names.iter().find(|name| !seen.insert(name.as_str())) {
+        match self.names.iter().find(|name| !seen.insert(spelling(name))) {
             Some(twice) => Err(unusable(format!("`{}` stands there twice", shown(twice)))),
             None => Ok(()),
         }
@@ -123,6 +139,7 @@ mod tests {
         for (names, problem) in [
             (vec![], "there are none"),
             (vec!["a", "b", "a"], "`a` stands there twice"),
+            (vec!["caf\u{e9}", "cafe\u{301}"], "stands there twice"),
             (vec!["a", ""], "`` cannot be part"),
             (vec!["a/b"], "`a/b` cannot be part"),
             (vec![".git"], "`.git` cannot be part"),
@@ -146,6 +163,8 @@ mod tests {
             kind.index_of("blue").unwrap_err().to_string(),
             "unknown attribute `blue`, did you mean `blu`?; known: bw, red, grn, blu, ylw"
         );
+        let decomposed = LabelKind { kind: "object".into(), names: vec!["the".into(), "cafe\u{301}".into()] };
+        assert_eq!(decomposed.index_of("caf\u{e9}").unwrap(), 1);
         assert_eq!((kind.index_of("grn").unwrap(), kind.null(), &*kind.name_of(7)), (2, 5, "#7"));
     }
 }

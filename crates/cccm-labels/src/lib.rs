@@ -7,6 +7,7 @@ mod kind;
 mod known;
 mod nearest;
 mod pages;
+mod spelling;
 mod text;
 mod vocabulary;
 
@@ -16,5 +17,6 @@ pub use kind::{LabelKind, usual_kind};
 pub use known::KnownLabels;
 pub use nearest::nearest;
 pub use pages::Page;
+pub use spelling::{look_alikes, spelling};
 pub use text::{listed, plural};
 pub use vocabulary::Vocabulary;

@@ -166,7 +166,7 @@ impl Vocabulary {
     /// Whether another vocabulary has the same labels in the same order, whatever their kinds are called.
     pub fn has_labels_of(&self, other: &Self) -> bool {
         self.kinds.len() == other.kinds.len()
-            && self.kinds.iter().zip(&other.kinds).all(|(ours, theirs)| ours.names == theirs.names)
+            && self.kinds.iter().zip(&other.kinds).all(|(ours, theirs)| ours.has_names_of(theirs))
     }
 
     /// What names of folders look like, as `<attribute>_<object>`.

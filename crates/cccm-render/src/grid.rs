@@ -1,14 +1,15 @@
 //! Images in rows and columns with labels, such as every pair of attribute and object.
 
+use std::ops::Range;
+
 use anyhow::{Result, bail, ensure};
 use candle_core::Tensor;
-use cccm_sample::GridConfig;
-use image::{Rgb, RgbImage, imageops};
+use image::{Rgb, RgbImage};
 
-use super::pixels::{PixelRange, rgb_image};
-use super::text::Font;
+use super::bands::{BACKGROUND, Bands};
+use super::pixels::{PixelRange, levels};
+use super::text::{Font, told_apart};
 
-const BACKGROUND: Rgb<u8> = Rgb([255, 255, 255]);
 const INK: Rgb<u8> = Rgb([40, 40, 40]);
 /// Vermilion, which people of every colour vision tell from black and white.
 const MARK: Rgb<u8> = Rgb([213, 94, 0]);
@@ -58,20 +59,41 @@ impl GridPicture {
     /// # Errors
     /// When labels, marks or columns do not fit the number of images, or the images are not in color.
     pub fn draw(&self, images: &Tensor, range: PixelRange) -> Result<RgbImage> {
-        let (count, _, height, width) = images.dims4()?;
-        self.check(count)?;
-        let factor = MIN_CELL_PX.div_ceil(height.min(width).max(1));
-        let (height, width) = (height * factor, width * factor);
-        let images = range.to_unit(images)?.upsample_nearest2d(height, width)?;
-        let gaps = GridConfig { gap_px: GAP_PX as usize, background: 1.0 };
-        let cells = rgb_image(&cccm_sample::grid(&images, self.columns, &gaps)?, PixelRange::Unit)?;
+        Ok(self.bands(images, range)?.whole())
+    }
 
-        let layout = Layout::new(self, (width as u32, height as u32), cells.dimensions());
-        let mut picture = RgbImage::from_pixel(layout.size.0, layout.size.1, BACKGROUND);
-        imageops::replace(&mut picture, &cells, layout.grid.0.into(), layout.grid.1.into());
-        self.draw_labels(&layout, &mut picture);
-        self.draw_marks(&layout, &mut picture);
-        Ok(picture)
+    /// [`Self::draw`] band by band.
+    ///
+    /// # Errors
+    /// As [`Self::draw`].
+    pub fn bands(&self, images: &Tensor, range: PixelRange) -> Result<GridBands> {
+        self.bands_of(images, &(0..images.dim(0)?).collect::<Vec<_>>(), range)
+    }
+
+    /// [`Self::bands`] of the images at these places, in this order.
+    pub(crate) fn bands_of(&self, images: &Tensor, places: &[usize], range: PixelRange) -> Result<GridBands> {
+        let (_, channels, height, width) = images.dims4()?;
+        let count = places.len();
+        self.check(count)?;
+        ensure!(
+            count > 0 && channels == 3,
+            "{count} images of {channels} channels; a grid is of colour images"
+        );
+        let factor = MIN_CELL_PX.div_ceil(height.min(width).max(1));
+        let cell = ((width * factor) as u32, (height * factor) as u32);
+        let picture = Self {
+            column_labels: told_apart(&self.column_labels),
+            row_labels: told_apart(&self.row_labels),
+            ..self.clone()
+        };
+        let layout = Layout::new(&picture, cell, count);
+        let mut pixels = Vec::with_capacity(count * 3 * height * width);
+        for place in places {
+            // One at a time: a copy of all of them would be larger than the picture.
+            let image = levels(&images.get(*place)?, range)?;
+            pixels.extend(image.permute((1, 2, 0))?.flatten_all()?.to_vec1::<u8>()?);
+        }
+        Ok(GridBands { picture, layout, pixels, image: (width, height), factor, count })
     }
 
     fn check(&self, count: usize) -> Result<()> {
@@ -94,35 +116,122 @@ impl GridPicture {
     fn marks(&self) -> Option<&Marks> {
         self.marks.as_ref().filter(|marks| !marks.images.is_empty())
     }
+}
 
-    fn draw_labels(&self, layout: &Layout, picture: &mut RgbImage) {
-        let (font, (cell_width, cell_height)) = (layout.label_font, layout.cell);
-        if let Some(title) = &self.title {
-            layout.line_font.draw(picture, title, (layout.lines_left(), MARGIN_PX), INK);
-        }
-        for (column, label) in self.column_labels.iter().enumerate() {
-            let text = font.shorten(label, column_label_width(cell_width));
-            let (left, top) = layout.corner(column);
-            let middle = left + cell_width / 2;
-            font.draw(picture, &text, (middle - font.width(&text) / 2, top - GAP_PX - font.height()), INK);
-        }
-        for (row, label) in self.row_labels.iter().enumerate() {
-            let text = font.shorten(label, layout.row_label_width);
-            let (left, top) = layout.corner(row * self.columns);
-            let middle = top + cell_height / 2;
-            font.draw(picture, &text, (left - GAP_PX - font.width(&text), middle - font.height() / 2), INK);
+/// A grid of images, drawn band by band.
+pub struct GridBands {
+    picture: GridPicture,
+    layout: Layout,
+    /// Those of every image, RGB, row by row.
+    pixels: Vec<u8>,
+    /// Width and height of an image.
+    image: (usize, usize),
+    /// How many times they are enlarged.
+    factor: usize,
+    count: usize,
+}
+
+impl Bands for GridBands {
+    fn size(&self) -> (u32, u32) {
+        self.layout.size
+    }
+
+    fn band(&self, rows: Range<u32>) -> RgbImage {
+        let picture = RgbImage::from_pixel(self.layout.size.0, rows.end - rows.start, BACKGROUND);
+        let mut band = Band { picture, rows };
+        self.draw_images(&mut band);
+        self.draw_labels(&mut band);
+        self.draw_marks(&mut band);
+        band.picture
+    }
+}
+
+impl GridBands {
+    fn draw_images(&self, band: &mut Band) {
+        let (width, _) = self.image;
+        for image in 0..self.count {
+            let (left, top) = self.layout.corner(image);
+            if !band.meets(top, self.layout.cell.1) {
+                continue;
+            }
+            for y in band.rows.start.max(top)..band.rows.end.min(top + self.layout.cell.1) {
+                let row = image * self.image.1 + (y - top) as usize / self.factor;
+                let row = &self.pixels[3 * row * width..][..3 * width];
+                let start =
+                    3 * ((y - band.rows.start) as usize * band.picture.width() as usize + left as usize);
+                let drawn =
+                    &mut band.picture.as_flat_samples_mut().samples[start..][..3 * width * self.factor];
+                for (pixel, drawn) in row.chunks_exact(3).zip(drawn.chunks_exact_mut(3 * self.factor)) {
+                    drawn.chunks_exact_mut(3).for_each(|drawn| drawn.copy_from_slice(pixel));
+                }
+            }
         }
     }
 
-    fn draw_marks(&self, layout: &Layout, picture: &mut RgbImage) {
-        let Some(marks) = self.marks() else { return };
+    fn draw_labels(&self, band: &mut Band) {
+        let Self { picture, layout, .. } = self;
+        let (font, (cell_width, cell_height)) = (layout.label_font, layout.cell);
+        if let Some(title) = &picture.title {
+            band.write(layout.line_font, title, (layout.lines_left(), MARGIN_PX));
+        }
+        for (column, label) in picture.column_labels.iter().enumerate() {
+            let text = font.shorten(label, column_label_width(cell_width));
+            let (left, top) = layout.corner(column);
+            let middle = left + cell_width / 2;
+            band.write(font, &text, (middle - font.width(&text) / 2, top - GAP_PX - font.height()));
+        }
+        for (row, label) in picture.row_labels.iter().enumerate() {
+            let (left, top) = layout.corner(row * picture.columns);
+            let top = top + cell_height / 2 - font.height() / 2;
+            if band.meets(top, font.height()) {
+                let text = font.shorten(label, layout.row_label_width);
+                band.write(font, &text, (left - GAP_PX - font.width(&text), top));
+            }
+        }
+    }
+
+    fn draw_marks(&self, band: &mut Band) {
+        let Some(marks) = self.picture.marks() else { return };
+        let layout = &self.layout;
         for image in &marks.images {
-            draw_frame(picture, layout.corner(*image), layout.cell);
+            band.frame(layout.corner(*image), layout.cell);
         }
         let side = layout.line_font.height() - 2 * FRAME_PX;
         let (left, top) = (layout.lines_left(), layout.legend_top);
-        draw_frame(picture, (left, top + FRAME_PX), (side, side));
-        layout.line_font.draw(picture, &marks.meaning, (left + side + GAP_PX, top), INK);
+        band.frame((left, top + FRAME_PX), (side, side));
+        band.write(layout.line_font, &marks.meaning, (left + side + GAP_PX, top));
+    }
+}
+
+/// Some rows of a picture. Places are those of the whole picture.
+struct Band {
+    picture: RgbImage,
+    rows: Range<u32>,
+}
+
+impl Band {
+    /// Whether something of this height lies in it, at least in part.
+    fn meets(&self, top: u32, height: u32) -> bool {
+        top < self.rows.end && top + height > self.rows.start
+    }
+
+    fn write(&mut self, font: Font, text: &str, (left, top): (u32, u32)) {
+        if self.meets(top, font.height()) {
+            font.draw(&mut self.picture, text, (left as i32, top as i32 - self.rows.start as i32), INK);
+        }
+    }
+
+    /// Draws a frame around, not over, the pixels of a rectangle.
+    fn frame(&mut self, (left, top): (u32, u32), (width, height): (u32, u32)) {
+        let rows = top - FRAME_PX..top + height + FRAME_PX;
+        for y in rows.start.max(self.rows.start)..rows.end.min(self.rows.end) {
+            for x in left - FRAME_PX..left + width + FRAME_PX {
+                let inside = (left..left + width).contains(&x) && (top..top + height).contains(&y);
+                if !inside {
+                    self.picture.put_pixel(x, y - self.rows.start, MARK);
+                }
+            }
+        }
     }
 }
 
@@ -141,7 +250,9 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(picture: &GridPicture, cell: (u32, u32), grid_size: (u32, u32)) -> Self {
+    fn new(picture: &GridPicture, cell: (u32, u32), count: usize) -> Self {
+        let (columns, rows) = (picture.columns as u32, count.div_ceil(picture.columns) as u32);
+        let grid_size = (GAP_PX + columns * (cell.0 + GAP_PX), GAP_PX + rows * (cell.1 + GAP_PX));
         let text_height = cell.1 / 4;
         let column_labels = picture.column_labels.iter().map(String::as_str);
         let label_font = Font::fitting(column_labels, column_label_width(cell.0), text_height);
@@ -160,7 +271,6 @@ impl Layout {
             picture.marks().map_or(0, |marks| line_font.height() + GAP_PX + line_font.width(&marks.meaning));
         let lines_width = GAP_PX + title_width.max(legend_width);
         let size = (grid.0 + grid_size.0.max(lines_width) + MARGIN_PX, bottom + legend_height + MARGIN_PX);
-        let columns = picture.columns as u32;
         Self {
             size,
             columns,
@@ -189,18 +299,6 @@ impl Layout {
 /// Labels of neighbouring columns keep half a gap between them.
 fn column_label_width(cell_width: u32) -> u32 {
     cell_width + GAP_PX / 2
-}
-
-/// Draws a frame around, not over, the pixels of a rectangle.
-fn draw_frame(picture: &mut RgbImage, (left, top): (u32, u32), (width, height): (u32, u32)) {
-    for y in top - FRAME_PX..top + height + FRAME_PX {
-        for x in left - FRAME_PX..left + width + FRAME_PX {
-            let inside = (left..left + width).contains(&x) && (top..top + height).contains(&y);
-            if !inside {
-                picture.put_pixel(x, y, MARK);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -277,7 +375,7 @@ mod tests {
             assert!(!places.is_empty());
             places
         };
-        let layout = Layout::new(&labelled(), (64, 64), (232, 158));
+        let layout = Layout::new(&labelled(), (64, 64), 6);
 
         let mut picture = labelled();
         picture.column_labels[1] = "8".into();
@@ -296,7 +394,7 @@ mod tests {
     fn marks_frame_their_images_and_explain_themselves() {
         let marks = Marks { images: vec![4], meaning: "held out".into() };
         let picture = draw(&GridPicture { marks: Some(marks.clone()), ..labelled() });
-        let layout = Layout::new(&GridPicture { marks: Some(marks), ..labelled() }, (64, 64), (232, 158));
+        let layout = Layout::new(&GridPicture { marks: Some(marks), ..labelled() }, (64, 64), 6);
         let (left, top) = layout.corner(4);
         let near = |x: u32, y: u32| {
             (left - FRAME_PX..left + 64 + FRAME_PX).contains(&x)
@@ -319,6 +417,23 @@ mod tests {
     fn the_same_picture_is_the_same_bytes() -> Result<()> {
         let bytes = || super::super::png_file::encode_png(&draw(&labelled()), &[]);
         assert_eq!(bytes()?, bytes()?);
+        Ok(())
+    }
+
+    #[test]
+    fn bands_are_parts_of_the_whole() -> Result<()> {
+        let marks = Marks { images: vec![1, 4], meaning: "held out".into() };
+        let picture = GridPicture { marks: Some(marks), title: Some("Title".into()), ..labelled() };
+        let whole = draw(&picture);
+        let images = images();
+        let bands = picture.bands(&images, PixelRange::Unit)?;
+        assert_eq!(bands.size(), whole.dimensions());
+        for step in [1, 7, 100] {
+            for start in (0..whole.height()).step_by(step) {
+                let rows = start..(start + step as u32).min(whole.height());
+                assert_eq!(bands.band(rows.clone()), whole.band(rows.clone()), "{rows:?}");
+            }
+        }
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod bands;
 mod grid;
 mod matrix;
 mod pixels;
@@ -9,10 +10,11 @@ mod stack;
 mod table;
 mod text;
 
-pub use grid::{GridPicture, Marks};
+pub use bands::{Bands, Below};
+pub use grid::{GridBands, GridPicture, Marks};
 pub use matrix::Matrix;
 pub use pixels::{PixelRange, levels, rgb_image};
 pub use plot::{Axis, Dash, Figure, Key, Level, Line, Look, Marker, Panel, Point, Scale, escape};
 pub use png_file::{encode_png, write_png};
-pub use stack::{below, beside};
+pub use stack::beside;
 pub use table::aligned;

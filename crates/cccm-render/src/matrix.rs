@@ -5,9 +5,9 @@ use candle_core::Tensor;
 use cccm_labels::{Page, Vocabulary};
 use image::RgbImage;
 
-use crate::grid::{GridPicture, Marks};
+use crate::bands::{Bands as _, Below};
+use crate::grid::{GridBands, GridPicture, Marks};
 use crate::pixels::PixelRange;
-use crate::stack::below;
 
 /// Images of all combinations of a vocabulary: labels of the first kind from top to bottom, those of the second from left to right,
 /// and for each combination of further kinds a page of its own below the others.
@@ -32,16 +32,22 @@ impl Matrix<'_> {
     /// # Errors
     /// When there are not as many images of each combination, or they are not in colour.
     pub fn draw(&self, images: &Tensor, range: PixelRange) -> Result<RgbImage> {
+        Ok(self.bands(images, range)?.whole())
+    }
+
+    /// [`Self::draw`] band by band.
+    ///
+    /// # Errors
+    /// As [`Self::draw`].
+    pub fn bands(&self, images: &Tensor, range: PixelRange) -> Result<Below<GridBands>> {
         let (got, want) =
             (images.dim(0)?, self.vocabulary.combination_count().saturating_mul(self.per_combination));
         ensure!(got == want && got > 0, "{got} images for {want} places of a matrix");
         let pages = self.vocabulary.pages();
-        let drawn: Vec<RgbImage> =
-            pages.iter().map(|page| self.page(page, images, range)).collect::<Result<_>>()?;
-        Ok(below(&drawn).unwrap_or_default())
+        Ok(Below(pages.iter().map(|page| self.page(page, images, range)).collect::<Result<_>>()?))
     }
 
-    fn page(&self, page: &Page, images: &Tensor, range: PixelRange) -> Result<RgbImage> {
+    fn page(&self, page: &Page, images: &Tensor, range: PixelRange) -> Result<GridBands> {
         // From rows of combinations to rows of images.
         let rows = page.combinations.chunks(page.columns.len());
         let places: Vec<usize> = rows
@@ -72,8 +78,7 @@ impl Matrix<'_> {
             title,
             marks,
         };
-        let index = Tensor::from_iter(places.iter().map(|place| *place as u32), images.device())?;
-        picture.draw(&images.index_select(&index, 0)?, range)
+        picture.bands_of(images, &places, range)
     }
 }
 

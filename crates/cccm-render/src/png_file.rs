@@ -1,10 +1,17 @@
 //! PNG files that exist whole or not at all.
 
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use cccm_files::{Pending, create_dirs};
 use image::RgbImage;
-use png::{BitDepth, ColorType, Encoder};
+use png::{BitDepth, ColorType, Encoder, EncodingError};
+
+use crate::bands::Bands;
+
+/// Rows of a picture that are held at a time.
+const BAND_ROWS: u32 = 256;
 
 /// An image as the bytes of a PNG file; equal input gives equal bytes.
 /// - `text`: keyword and text, as viewers show under "comments"; a keyword has 1 to 79 Latin-1 characters
@@ -13,26 +20,45 @@ use png::{BitDepth, ColorType, Encoder};
 /// For a keyword that PNG files cannot have.
 pub fn encode_png(image: &RgbImage, text: &[(&str, &str)]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let mut encoder = Encoder::new(&mut bytes, image.width(), image.height());
+    encode(&mut bytes, image, text)?;
+    Ok(bytes)
+}
+
+fn encode(out: &mut impl Write, picture: &impl Bands, text: &[(&str, &str)]) -> Result<(), EncodingError> {
+    let (width, height) = picture.size();
+    let mut encoder = Encoder::new(out, width, height);
     encoder.set_color(ColorType::Rgb);
     encoder.set_depth(BitDepth::Eight);
     for (keyword, text) in text {
         encoder.add_itxt_chunk((*keyword).to_owned(), (*text).to_owned())?;
     }
     let mut writer = encoder.write_header()?;
-    writer.write_image_data(image.as_raw())?;
-    writer.finish()?;
-    Ok(bytes)
+    let mut rows = writer.stream_writer()?;
+    for start in (0..height).step_by(BAND_ROWS as usize) {
+        rows.write_all(picture.band(start..height.min(start + BAND_ROWS)).as_raw())?;
+    }
+    rows.finish()?;
+    writer.finish()
 }
 
-/// Writes a PNG file, with the folders above it; an older file of this name is replaced in one step.
+/// Writes a PNG file, band by band, with the folders above it; an older file of this name is replaced in one step.
 /// - `text`: as for [`encode_png`]
 ///
 /// # Errors
 /// As [`encode_png`], and those of the file system.
-pub fn write_png(path: &Path, image: &RgbImage, text: &[(&str, &str)]) -> Result<()> {
-    let bytes = encode_png(image, text).with_context(|| format!("cannot encode {}", path.display()))?;
-    cccm_files::write_with_folders(path, &bytes)
+pub fn write_png(path: &Path, picture: &impl Bands, text: &[(&str, &str)]) -> Result<()> {
+    let write = || {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            create_dirs(folder)?;
+        }
+        let file = Pending::new(path, |file| {
+            let mut out = BufWriter::new(file);
+            encode(&mut out, picture, text)?;
+            out.flush()
+        });
+        file?.commit()
+    };
+    write()
         .with_context(|| format!("cannot write {}", path.display()))
         .context("name a file in a folder that you may write to")
 }

@@ -1,4 +1,4 @@
-//! Pictures put together to one.
+//! Pictures side by side.
 
 use image::{Rgb, RgbImage, imageops};
 
@@ -16,18 +16,6 @@ pub fn beside(pictures: &[RgbImage]) -> Option<RgbImage> {
     Some(all)
 }
 
-/// Pictures from top to bottom, on white; none of none.
-pub fn below(pictures: &[RgbImage]) -> Option<RgbImage> {
-    let width = pictures.iter().map(RgbImage::width).max()?;
-    let mut all = RgbImage::from_pixel(width, pictures.iter().map(RgbImage::height).sum(), BACKGROUND);
-    let mut top = 0;
-    for picture in pictures {
-        imageops::replace(&mut all, picture, 0, top);
-        top += i64::from(picture.height());
-    }
-    Some(all)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,8 +26,6 @@ mod tests {
         let row = beside(&[picture(2, 3, 1), picture(4, 1, 2)]).unwrap();
         assert_eq!((row.dimensions(), row.get_pixel(1, 2)[0], row.get_pixel(2, 0)[0]), ((6, 3), 1, 2));
         assert_eq!(row.get_pixel(2, 1), &BACKGROUND);
-        let all = below(&[row, picture(1, 1, 3)]).unwrap();
-        assert_eq!((all.dimensions(), all.get_pixel(0, 3)[0]), ((6, 4), 3));
-        assert!(beside(&[]).is_none() && below(&[]).is_none());
+        assert!(beside(&[]).is_none());
     }
 }

@@ -12,6 +12,15 @@ use image::{Rgb, RgbImage};
 /// Stands where a long text was cut.
 const CUT: &str = "..";
 
+/// Labels that the fonts can draw; in front of each that they cannot, its number from 1 on, so that no two look the same.
+pub(super) fn told_apart(labels: &[String]) -> Vec<String> {
+    let can_draw = |label: &String| label.chars().all(|c| matches!(c, ' '..='~' | '\u{a0}'..='\u{ff}'));
+    let told = |(place, label): (usize, &String)| {
+        if can_draw(label) { label.clone() } else { format!("{}: {label}", place + 1) }
+    };
+    labels.iter().enumerate().map(told).collect()
+}
+
 /// A font of fixed character size.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Font(&'static MonoFont<'static>);
@@ -48,12 +57,12 @@ impl Font {
     }
 
     /// Draws one line; `left` and `top` are its corner, and what leaves the picture is lost.
-    pub(super) fn draw(self, picture: &mut RgbImage, text: &str, (left, top): (u32, u32), color: Rgb<u8>) {
+    pub(super) fn draw(self, picture: &mut RgbImage, text: &str, (left, top): (i32, i32), color: Rgb<u8>) {
         // A line break would start a second line.
         let line: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
         let Rgb([red, green, blue]) = color;
         let style = MonoTextStyle::new(self.0, Rgb888::new(red, green, blue));
-        let at = Point::new(left as i32, top as i32);
+        let at = Point::new(left, top);
         let Ok(_) = Text::with_baseline(&line, at, style, Baseline::Top).draw(&mut Canvas(picture));
     }
 }
@@ -107,6 +116,12 @@ mod tests {
     fn unknown_characters_become_question_marks() {
         assert_eq!(drawn("青\n"), drawn("??"));
         assert_ne!(drawn("é"), drawn("?"));
+    }
+
+    #[test]
+    fn labels_that_cannot_be_drawn_are_numbered() {
+        let labels = ["é", "日本", "中国", "x\n"].map(ToOwned::to_owned);
+        assert_eq!(told_apart(&labels), ["é", "2: 日本", "3: 中国", "4: x\n"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use candle_core::Tensor;
 use cccm_labels::{LabelKind, Vocabulary, usual_kind};
-use cccm_render::{GridPicture, Marks, Matrix, PixelRange, below, beside};
+use cccm_render::{Bands as _, Below, GridPicture, Marks, Matrix, PixelRange, beside};
 use cccm_scores::first_pictures;
 use image::RgbImage;
 
@@ -35,7 +35,8 @@ pub(crate) fn matrices(models: &[Model]) -> Result<Option<RgbImage>> {
         }
         rows.push(beside(&row));
     }
-    Ok(below(&rows.into_iter().flatten().collect::<Vec<_>>()))
+    let rows: Vec<RgbImage> = rows.into_iter().flatten().collect();
+    Ok((!rows.is_empty()).then(|| Below(rows).whole()))
 }
 
 /// The same pairs from the same noise by every model and number of steps, one row each: teachers above students. The pairs

@@ -28,8 +28,8 @@ pub use resume::{Changes, Part, Resumed, SETTINGS, digest_of};
 pub use setting::{Effect, Negative, OnCard, Setting, SettingGroup, SettingValue, Values, required};
 pub use settings::{
     DataSettings, DistillSettings, DrawSettings, Dtype, GuidanceSettings, GuidanceStart, ImageSampling,
-    NetworkSettings, OptimSettings, Recipe, RunSettings, TeacherSettings, TrajectoryPairs, all_settings,
-    known_labels,
+    NetworkSettings, OptimSettings, Recipe, ResizeBy, RunSettings, TeacherSettings, TrajectoryPairs,
+    all_settings, known_labels,
 };
 pub use start::{Start, beyond_recipe, resolve};
 pub use whole::write_atomically;

@@ -49,7 +49,7 @@ pub fn write_page(
         title: Some(title),
         framed: Some((&is_misread, "framed: the classifier reads other labels")),
     };
-    write_png(path, &matrix.draw(&images, PixelRange::Symmetric)?, &[("Description", title)])
+    write_png(path, &matrix.bands(&images, PixelRange::Symmetric)?, &[("Description", title)])
 }
 
 /// Writes the page of nearest images: the first picture of each combination, and below it the real image of the combination that is nearest.
@@ -89,5 +89,5 @@ pub fn write_nearest(
         title: Some(title),
         framed: Some((&is_unseen, &meaning)),
     };
-    write_png(path, &matrix.draw(&images, PixelRange::Symmetric)?, &[("Description", title)])
+    write_png(path, &matrix.bands(&images, PixelRange::Symmetric)?, &[("Description", title)])
 }

@@ -1,11 +1,13 @@
 //! Models from files without a config: from elsewhere, into this crate's form and back.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
 use candle_core::Device;
-use cccm_weights::{Parameters, WeightFile, prepare_raw_weights};
+use cccm_weights::{Parameters, StateDict, WeightFile, prepare_raw_weights};
 
-use crate::names::canonical;
+use crate::names::{WRAPPERS, canonical};
 use crate::{Hints, ModelConfig, ModelFiles, PendingModel, Result, UNet};
 
 /// Reads the network of a PyTorch checkpoint or a safetensors file and writes it as a model: weights in the form that
@@ -31,10 +33,16 @@ pub fn prepare_conversion(
     hints: &Hints,
     to: &ModelFiles,
 ) -> Result<(ModelConfig, PendingModel)> {
-    let state = WeightFile::open(from)?.state_dict(canonical)?;
+    let state = open(from, hints)?;
     let config = hints.config(&state.shapes(), &from.display().to_string())?;
     let model = to.prepare_with(&config, prepare_raw_weights(&to.weights, &state.read()?)?)?;
     Ok((config, model))
+}
+
+/// The network's tensors, under their names here.
+fn open(path: &Path, hints: &Hints) -> Result<StateDict<BufReader<File>>> {
+    let file = WeightFile::open(path)?.keyed(hints.key.as_deref()).unwrapping(&WRAPPERS);
+    Ok(file.state_dict(canonical)?)
 }
 
 /// The network of a PyTorch checkpoint or a safetensors file, in memory; the config is read off the tensors and
@@ -45,10 +53,9 @@ pub fn prepare_conversion(
 /// network known here; [`crate::Error::NotInTensors`] or [`crate::Error::LabelCounts`] when the hints do not suffice or do not
 /// fit.
 pub fn load_checkpoint(path: &Path, hints: &Hints, device: &Device) -> Result<(ModelConfig, Parameters)> {
-    let state = WeightFile::open(path)?.state_dict(canonical)?;
-    let origin = path.display().to_string();
-    let config = hints.config(&state.shapes(), &origin)?;
+    let state = open(path, hints)?;
+    let config = hints.config(&state.shapes(), &path.display().to_string())?;
     let specs = UNet::specs(&config.unet, config.tables()?)?;
-    let parameters = Parameters::from_tensors(&specs, state.tensors()?, &origin, device)?;
+    let parameters = Parameters::read(&specs, state, device)?;
     Ok((config, parameters))
 }

@@ -23,6 +23,8 @@ pub struct Hints {
     pub schedule: Option<ScheduleConfig>,
     /// Training facts, if the network is a student's. Published: [`StudentConfig::default`].
     pub student: Option<StudentConfig>,
+    /// Which network of the file is meant, where there are several: see [`cccm_weights::WeightFile::keyed`].
+    pub key: Option<String>,
 }
 
 impl Hints {
@@ -34,6 +36,7 @@ impl Hints {
             norm_groups: Some(config.unet.norm_groups),
             schedule: Some(config.schedule.clone()),
             student: config.student.clone(),
+            key: None,
         }
     }
 
@@ -46,6 +49,7 @@ impl Hints {
             norm_groups: self.norm_groups.or(fallback.norm_groups),
             schedule: self.schedule.or(fallback.schedule),
             student: self.student.or(fallback.student),
+            key: self.key.or(fallback.key),
         }
     }
 

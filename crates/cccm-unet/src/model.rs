@@ -9,7 +9,7 @@ use cccm_sched::{ScheduleConfig, StudentConfig};
 use cccm_weights::{Parameters, WeightFile};
 use serde::{Deserialize, Serialize};
 
-use crate::names::canonical;
+use crate::names::{WRAPPERS, canonical};
 use crate::{Error, Result, Tables, UNet, UNetConfig};
 
 /// What a network was trained to do.
@@ -156,10 +156,9 @@ impl ModelConfig {
     /// # Errors
     /// [`Error::Weights`] when they cannot be read or do not fit.
     pub fn parse_parameters(&self, weights: &[u8], origin: &Path, device: &Device) -> Result<Parameters> {
-        let tensors =
-            WeightFile::from_reader(Cursor::new(weights), origin)?.state_dict(canonical)?.tensors()?;
+        let file = WeightFile::from_reader(Cursor::new(weights), origin)?.unwrapping(&WRAPPERS);
         let specs = UNet::specs(&self.unet, self.tables()?)?;
-        Ok(Parameters::from_tensors(&specs, tensors, &origin.display().to_string(), device)?)
+        Ok(Parameters::read(&specs, file.state_dict(canonical)?, device)?)
     }
 }
 

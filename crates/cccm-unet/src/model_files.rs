@@ -14,11 +14,11 @@ use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use cccm_files::{Pending, Sums, commit_in_order, sha256, sha256_of, sha256_while};
-use cccm_weights::{Parameters, WeightFile, prepare_weights};
+use cccm_weights::{ParameterSpec, Parameters, WeightFile, prepare_weights};
 
-use crate::names::canonical;
+use crate::names::{WRAPPERS, canonical};
 use crate::{Error, ModelConfig, Result, UNet};
 
 /// The two files of a model.
@@ -65,6 +65,13 @@ impl ModelFiles {
                         return Self::of_file(&file);
                     }
                 }
+                if ["model_index.json", "diffusion_pytorch_model.safetensors", "unet/config.json"]
+                    .iter()
+                    .any(|name| path.join(name).exists())
+                {
+                    let what = "it is a folder of the diffusers library, whose networks are built otherwise than those here";
+                    return Err(missing(what.to_owned()));
+                }
                 Err(missing(format!("the directory holds none of {}", WEIGHTS_IN_DIRECTORY.join(", "))))
             }
             Some(Kind::File) => Self::of_file(path),
@@ -109,10 +116,8 @@ impl ModelFiles {
             list.check(&self.config, || Ok(sha256(&json)))?;
         }
         let config = ModelConfig::parse(&json, &self.config)?;
-        let (tensors, origin) = (self.tensors(list.as_ref())?, self.weights.display().to_string());
         let specs = UNet::specs(&config.unet, config.tables()?)?;
-        let parameters = Parameters::from_tensors(&specs, tensors, &origin, device)?;
-        Ok((config, parameters))
+        Ok((config, self.parameters(list.as_ref(), &specs, device)?))
     }
 
     /// Writes both files with the list of their digests: whoever loads them finds the old model, the new one, or
@@ -172,20 +177,25 @@ impl ModelFiles {
     }
 
     /// The weights, checked against the list while they are read.
-    fn tensors(&self, list: Option<&List>) -> Result<BTreeMap<String, Tensor>> {
+    fn parameters(
+        &self,
+        list: Option<&List>,
+        specs: &BTreeMap<String, ParameterSpec>,
+        device: &Device,
+    ) -> Result<Parameters> {
         let reading = |source| Error::io("read", &self.weights)(source);
         let file = File::open(&self.weights).map_err(reading)?;
         // Of the same open file: its name may lead to another one by now.
         let open = file.try_clone().map_err(reading)?;
         let read = || -> Result<_> {
             let file = WeightFile::from_reader(BufReader::new(open), &self.weights)?;
-            Ok(file.state_dict(canonical)?.tensors()?)
+            Ok(Parameters::read(specs, file.unwrapping(&WRAPPERS).state_dict(canonical)?, device)?)
         };
         let Some(list) = list else { return read() };
-        let (digest, tensors) = sha256_while(&file, read);
+        let (digest, parameters) = sha256_while(&file, read);
         // First: what the file holds says nothing if it is another one.
         list.check(&self.weights, || digest.map_err(reading))?;
-        tensors
+        parameters
     }
 
     fn read_list(&self) -> Result<Option<List>> {

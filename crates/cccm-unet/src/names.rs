@@ -67,6 +67,20 @@ impl LayerNames {
     }
 }
 
+/// What a network may have been an attribute of when its weights were saved.
+pub(crate) const WRAPPERS: [&str; 10] = [
+    "model",
+    "net",
+    "network",
+    "unet",
+    "ema",
+    "ema_model",
+    "module",
+    "student",
+    "teacher",
+    "diffusion_model",
+];
+
 /// The name of a parameter in this crate, from what a published file may call it: with the layers of the time embedding
 /// under their newer names.
 pub(crate) fn canonical(name: &str) -> String {

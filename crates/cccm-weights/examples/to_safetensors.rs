@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: to_safetensors IN.pth OUT.safetensors".into());
     };
 
-    let inspection = inspect(Path::new(input))?;
+    let inspection = inspect(Path::new(input), None)?;
     println!("{input}: {}, {} bytes", inspection.form, inspection.file_bytes);
     for entry in &inspection.entries {
         println!("{:>12}  {:<8}  {} {:?}", entry.bytes, entry.kind, entry.name, entry.shape);

@@ -35,6 +35,32 @@ pub enum Error {
         /// Why.
         source: PthProblem,
     },
+    /// Something else in the place of a weight file, that is often there.
+    #[error("{} holds no weights: it is {what}", .path.display())]
+    NotWeights {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it is, and what to do.
+        what: &'static str,
+    },
+    /// No network in a file has this key.
+    #[error("{} holds nothing under the key `{key}`; `cccm convert --list` shows what it holds", .path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+        /// The key asked for.
+        key: String,
+    },
+    /// Weights that are no numbers, as those of a training that diverged, or of a damaged file.
+    #[error(
+        "the tensor `{name}` of {origin} holds NaN or infinity: the weights are damaged, or of a training that diverged"
+    )]
+    NotFinite {
+        /// The file.
+        origin: String,
+        /// The tensor.
+        name: String,
+    },
     /// A file that cannot be read or written.
     #[error("cannot {action} {}", .path.display())]
     Io {

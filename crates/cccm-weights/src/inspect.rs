@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::pth::{Contents, Entry, Part};
+use crate::pth::{Contents, Entry, Part, PthProblem};
 use crate::state_dict::{Form, WeightFile};
 use crate::{Error, Result};
 
@@ -15,7 +15,7 @@ pub struct Inspection {
     /// Its size.
     pub file_bytes: u64,
     /// The entry of a checkpoint that its state dictionary lies in; `None` if it is nothing else.
-    pub state_key: Option<&'static str>,
+    pub state_key: Option<String>,
     /// The entries of the state dictionary, under the names they have in the file.
     pub entries: Vec<InspectedEntry>,
     /// What lies beside the state dictionary: epoch, optimizer state, metadata.
@@ -36,13 +36,16 @@ pub struct InspectedEntry {
 }
 
 /// Lists what a safetensors file or a PyTorch checkpoint holds. Reads no weights, and executes nothing.
+/// - `key`: the state dictionary to list, where there are several; without it their parts alone are told
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Safetensors`] or [`Error::Pth`] when it is no such file.
-pub fn inspect(path: &Path) -> Result<Inspection> {
+pub fn inspect(path: &Path, key: Option<&str>) -> Result<Inspection> {
     let file_bytes = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
     Ok(match WeightFile::open(path)?.form {
-        Form::Pth(file, contents) => of_pth(file.form(), file_bytes, contents),
+        Form::Pth(file, contents) => {
+            of_pth(file.form(), file_bytes, contents, key).map_err(Error::pth(path))?
+        }
         Form::Safetensors(file) => {
             let metadata: BTreeMap<_, _> =
                 file.metadata().metadata().clone().unwrap_or_default().into_iter().collect();
@@ -64,7 +67,12 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
     })
 }
 
-fn of_pth(form: &'static str, file_bytes: u64, contents: Contents) -> Inspection {
+fn of_pth(
+    form: &'static str,
+    file_bytes: u64,
+    contents: Contents,
+    key: Option<&str>,
+) -> Result<Inspection, PthProblem> {
     let entry = |(name, entry): (String, Entry)| match entry {
         Entry::Tensor(view) => InspectedEntry {
             name,
@@ -74,6 +82,11 @@ fn of_pth(form: &'static str, file_bytes: u64, contents: Contents) -> Inspection
         },
         Entry::Other(kind) => InspectedEntry { name, kind: kind.to_owned(), shape: None, bytes: 0 },
     };
-    let entries = contents.state.unwrap_or_default().into_iter().map(entry).collect();
-    Inspection { form, file_bytes, state_key: contents.state_key, entries, parts: contents.parts }
+    if !contents.is_one(key) {
+        let parts = contents.into_parts();
+        return Ok(Inspection { form, file_bytes, state_key: None, entries: Vec::new(), parts });
+    }
+    let state = contents.into_state(key)?;
+    let entries = state.entries.into_iter().map(entry).collect();
+    Ok(Inspection { form, file_bytes, state_key: state.key, entries, parts: state.parts })
 }

@@ -1,13 +1,14 @@
 //! The named parameters of a network: their storage, and whether they fit it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{Read, Seek};
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 
 use crate::problems::listed;
 use crate::recorder::record;
-use crate::{Error, ParameterSpec, Result};
+use crate::{Error, ParameterSpec, Result, StateDict};
 
 /// Every parameter of a network by its name, `f32`. Which those are, the network's constructor says ([`Self::specs`]): any
 /// function that builds something over a [`VarBuilder`].
@@ -74,6 +75,20 @@ impl Parameters {
         Self::from_values(tensors, device)
     }
 
+    /// The values of a file, each read straight into storage of its own: nothing holds the file beside them.
+    ///
+    /// # Errors
+    /// [`Error::Parameters`] as [`Self::from_tensors`], before any value is read; [`Error::NotFinite`] for the first tensor that
+    /// holds infinities or NaN; [`Error::Pth`], [`Error::Io`] for the first that cannot be read.
+    pub fn read<R: Read + Seek>(
+        specs: &BTreeMap<String, ParameterSpec>,
+        state: StateDict<R>,
+        device: &Device,
+    ) -> Result<Self> {
+        check_shapes(specs, &state.shapes(), &state.origin())?;
+        Ok(Self { vars: state.vars(device)?, device: device.clone() })
+    }
+
     /// The same values in storage of their own.
     ///
     /// # Errors
@@ -120,8 +135,8 @@ impl Parameters {
 
     fn from_values(values: BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
         let var = |value: Tensor| -> candle_core::Result<Var> {
-            // `copy`, since a variable made of a tensor shares its storage.
-            Var::from_tensor(&value.to_dtype(DType::F32)?.to_device(device)?.contiguous()?.copy()?)
+            // A variable that is made of a tensor has a copy of its values, and of a variable its storage.
+            Var::from_tensor(&value.detach().to_dtype(DType::F32)?.to_device(device)?)
         };
         let vars = values
             .into_iter()

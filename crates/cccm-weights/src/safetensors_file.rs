@@ -52,6 +52,20 @@ impl<R: Read + Seek> SafetensorsFile<R> {
         &self.metadata
     }
 
+    /// The values of a tensor of `f32`.
+    pub(crate) fn read_f32(&mut self, info: &TensorInfo) -> std::io::Result<Vec<f32>> {
+        let (start, end) = info.data_offsets;
+        let mut values = vec![0_f32; (end - start) / size_of::<f32>()];
+        self.reader.seek(SeekFrom::Start(self.start + start as u64))?;
+        self.reader.read_exact(bytemuck::cast_slice_mut(&mut values))?;
+        if cfg!(target_endian = "big") {
+            for value in &mut values {
+                *value = f32::from_bits(u32::from_le(value.to_bits()));
+            }
+        }
+        Ok(values)
+    }
+
     /// The values of a tensor.
     pub(crate) fn read(&mut self, info: &TensorInfo) -> std::io::Result<Vec<u8>> {
         let (start, end) = info.data_offsets;

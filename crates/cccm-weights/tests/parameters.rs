@@ -3,9 +3,12 @@
 // `cfg(test)` always holds here; it tells clippy that helpers are tests too, which may unwrap.
 #![cfg(test)]
 
-use candle_core::{Device, Tensor};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
 use candle_nn::{Init, Linear, Module, VarBuilder};
-use cccm_weights::{Error, ParameterSpec, Parameters};
+use cccm_weights::{Error, ParameterSpec, Parameters, WeightFile, save_weights};
 
 fn network(vb: VarBuilder<'_>) -> candle_core::Result<Linear> {
     let weight = vb.get_with_hints((2, 3), "head.weight", Init::Const(0.5))?;
@@ -61,4 +64,41 @@ fn tensors_that_do_not_fit_are_all_named() {
     for part in ["missing: `head.bias`", "unknown: `tail.bias`", "`head.weight` is [2] instead of [2, 3]"] {
         assert!(text.contains(part), "{text}");
     }
+}
+
+#[test]
+fn a_file_is_read_into_parameters_whatever_its_form_and_dtype() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let specs = Parameters::specs(network)?;
+    for name in ["a.safetensors", "a.pth"] {
+        for dtype in [DType::F32, DType::F16, DType::F64] {
+            let path = dir.path().join(name);
+            let values = |shape: &[usize]| -> candle_core::Result<Tensor> {
+                let count = shape.iter().product::<usize>();
+                Tensor::arange(0f32, count as f32, &Device::Cpu)?.reshape(shape)?.to_dtype(dtype)
+            };
+            let tensors: BTreeMap<String, Tensor> = specs
+                .iter()
+                .map(|(name, spec)| Ok((name.clone(), values(&spec.shape)?)))
+                .collect::<candle_core::Result<_>>()?;
+            save_weights(&path, &tensors)?;
+            let read = |path: &Path| -> Result<Parameters, Error> {
+                Parameters::read(&specs, WeightFile::open(path)?.state_dict(str::to_owned)?, &Device::Cpu)
+            };
+            let parameters = read(&path)?;
+            for (name, tensor) in parameters.tensors() {
+                assert_eq!(tensor.dtype(), DType::F32);
+                let want = tensors[&name].to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+                assert_eq!(tensor.flatten_all()?.to_vec1::<f32>()?, want, "{name} as {dtype:?}");
+            }
+            // What is no number is named.
+            let mut bad = tensors.clone();
+            let (name, tensor) = tensors.first_key_value().unwrap();
+            bad.insert(name.clone(), (tensor.zeros_like()? + f64::NAN)?);
+            save_weights(&path, &bad)?;
+            let error = read(&path).unwrap_err();
+            assert!(matches!(&error, Error::NotFinite { name: got, .. } if got == name), "{error}");
+        }
+    }
+    Ok(())
 }

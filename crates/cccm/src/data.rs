@@ -33,15 +33,20 @@ impl<'a> Place<'a> {
             BUILTIN_DIGITS => Ok(Self::BuiltinDigits),
             BUILTIN_SHAPES => Ok(Self::BuiltinShapes(Preset::Shapes)),
             BUILTIN_SIZED_SHAPES => Ok(Self::BuiltinShapes(Preset::SizedShapes)),
-            data if data.starts_with("builtin:") => {
+            data if is_no_path(data) => {
                 bail!(
                     "no built-in data `{data}`: there are {BUILTIN_DIGITS}, {BUILTIN_SHAPES}, {BUILTIN_SIZED_SHAPES}"
                 )
             }
-            folder if holds_mnist(Path::new(folder)) => Ok(Self::Mnist(Path::new(folder))),
+            folder if Digits::are_in(folder, MnistSplit::Train) => Ok(Self::Mnist(Path::new(folder))),
             folder => Ok(Self::Folder(Path::new(folder))),
         }
     }
+}
+
+/// Whether data are named otherwise than by a path.
+pub(crate) fn is_no_path(data: &str) -> bool {
+    data.starts_with("builtin:")
 }
 
 /// Training images, and the combinations kept out of them.
@@ -108,12 +113,8 @@ impl TrainingImages {
             (named, _) => found_labels(root, &named.unwrap_or_default())?,
         };
         let held_out = held_out(args, &vocabulary)?;
-        let config = FolderConfig {
-            vocabulary,
-            image_px,
-            combinations: CombinationFilter::Except(held_out.clone()),
-            on_bad_image: on_bad_image(args),
-        };
+        let combinations = CombinationFilter::Except(held_out.clone());
+        let config = FolderConfig { combinations, ..folder_config(args, vocabulary, image_px) };
         Ok(Self { dataset: Arc::new(FolderDataset::open(root, &config)?), held_out })
     }
 }
@@ -126,6 +127,16 @@ fn found_labels(root: &Path, known: &KnownLabels) -> Result<Vocabulary> {
         }
         other => other.into(),
     })
+}
+
+/// All images of a folder, as the settings have them.
+pub(crate) fn folder_config(args: &DataSettings, vocabulary: Vocabulary, image_px: usize) -> FolderConfig {
+    FolderConfig {
+        fitting: args.fitting(),
+        subfolders: args.subfolders(),
+        on_bad_image: on_bad_image(args),
+        ..FolderConfig::new(vocabulary, image_px)
+    }
 }
 
 /// What to do about images that cannot be decoded.
@@ -166,8 +177,4 @@ pub fn preset_hints(preset: Preset) -> Hints {
         Preset::Zappos50k | Preset::Shapes | Preset::SizedShapes => None,
     };
     Hints { labels: Some(preset.vocabulary()), image_px, ..Hints::default() }
-}
-
-fn holds_mnist(folder: &Path) -> bool {
-    ["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"].iter().any(|name| folder.join(name).is_file())
 }

@@ -78,6 +78,7 @@ impl TrainedBy for TrainSettings {
             averaged: weights.sampled(),
             networks: [&sampled_now, &student_now],
             sampler: &sampler,
+            first_stage: config.trajectory.steps,
             sampling: format!("{} steps, guidance scale {}", grid.steps, grid.guidance_scale),
             streams,
             team: &team,

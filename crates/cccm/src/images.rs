@@ -5,7 +5,9 @@ use std::path::Path;
 use anyhow::Context;
 use candle_core::{Device, Tensor};
 use cccm_labels::{Combination, Vocabulary};
-use cccm_render::{GridPicture, Matrix, PixelRange, encode_png, rgb_image, write_png};
+use cccm_render::{
+    Bands as _, Below, GridBands, GridPicture, Matrix, PixelRange, encode_png, rgb_image, write_png,
+};
 use image::RgbImage;
 
 use crate::error::Result;
@@ -80,11 +82,15 @@ impl Images {
     /// # Errors
     /// When there are no images.
     pub fn grid(&self) -> Result<RgbImage> {
+        Ok(self.bands()?.whole())
+    }
+
+    fn bands(&self) -> Result<Below<GridBands>> {
         if self.per_combination > 1 {
             let firsts = (0..self.len()).step_by(self.per_combination);
             let row_labels = firsts.map(|image| self.labels(image).join(" ")).collect();
             let grid = GridPicture { columns: self.per_combination, row_labels, ..GridPicture::default() };
-            return Ok(grid.draw(&self.tensor, PixelRange::Symmetric)?);
+            return Ok(Below(vec![grid.bands(&self.tensor, PixelRange::Symmetric)?]));
         }
         let matrix = Matrix {
             vocabulary: &self.part,
@@ -93,7 +99,7 @@ impl Images {
             title: None,
             framed: None,
         };
-        Ok(matrix.draw(&self.tensor, PixelRange::Symmetric)?)
+        Ok(matrix.bands(&self.tensor, PixelRange::Symmetric)?)
     }
 
     /// Writes a PNG file with all folders above it: of one image that image, of several their [`Self::grid`].
@@ -101,7 +107,11 @@ impl Images {
     /// # Errors
     /// When there are no images, and those of the file system.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let picture = if self.len() == 1 { self.rgb8(0)? } else { self.grid()? };
-        Ok(write_png(path.as_ref(), &picture, &[])?)
+        let path = path.as_ref();
+        Ok(if self.len() == 1 {
+            write_png(path, &self.rgb8(0)?, &[])
+        } else {
+            write_png(path, &self.bands()?, &[])
+        }?)
     }
 }

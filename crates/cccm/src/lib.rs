@@ -16,6 +16,7 @@ mod places;
 mod progress;
 mod real_images;
 mod sampling;
+mod stages;
 mod stop;
 mod teacher;
 mod team;

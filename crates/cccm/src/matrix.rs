@@ -40,7 +40,7 @@ pub(crate) fn write_matrix(
         title: Some(title),
         framed: (!held_out.is_empty()).then_some((&is_held_out, &meaning)),
     };
-    write_png(path, &matrix.draw(images, PixelRange::Symmetric)?, &[("Description", title)])
+    write_png(path, &matrix.bands(images, PixelRange::Symmetric)?, &[("Description", title)])
 }
 
 #[cfg(test)]

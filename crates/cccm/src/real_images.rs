@@ -1,20 +1,22 @@
 //! Real images of every combination: those to learn from and compare with, and others to test with.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use cccm_data::{
-    ColoredMnist, CombinationFilter, Dataset, Digits, FolderConfig, FolderDataset, MnistSplit, Preset,
-    Shapes, ShapesConfig, Subset,
+    ColoredMnist, CombinationFilter, Dataset, Digits, FolderDataset, MnistSplit, OnBadImage, Preset, Shapes,
+    ShapesConfig, Subset,
 };
 use cccm_labels::{Combination, KnownLabels, Vocabulary};
 use cccm_run::{CONFIG, DataSettings, PROVENANCE, SettingGroup, lay_over};
 use cccm_scores::RealImages;
 use toml::Table;
 
-use crate::data::{Place, fixed_vocabulary, held_out, mnist_held_out, on_bad_image};
+use crate::data::{
+    Place, fixed_vocabulary, folder_config, held_out, is_no_path, mnist_held_out, on_bad_image,
+};
 
 /// Where the data have no images for testing, every tenth of a combination is one.
 const TEST_EVERY: usize = 10;
@@ -85,14 +87,17 @@ fn colored_mnist(
 
 fn folder(args: &DataSettings, root: &Path, labels: &Vocabulary, image_px: usize) -> Result<RealImages> {
     let held_out = held_out(args, labels)?;
-    let config = FolderConfig {
-        vocabulary: labels.clone(),
-        image_px,
-        combinations: CombinationFilter::all(),
-        on_bad_image: on_bad_image(args),
-    };
-    let learnt = Arc::new(FolderDataset::open(root, &config)?);
-    let (train, test) = Subset::split(Arc::clone(&learnt) as Arc<dyn Dataset>, TEST_EVERY)?;
+    let config = folder_config(args, labels.clone(), image_px);
+    let mut learnt: Arc<dyn Dataset> = Arc::new(FolderDataset::open(root, &config)?);
+    if on_bad_image(args) == OnBadImage::Skip {
+        // Scores see each image, so that there is nothing to put in the place of one.
+        let (readable, bad) = Subset::readable(Arc::clone(&learnt))?;
+        if bad > 0 {
+            tracing::warn!("scores leave out {bad} of {} real images, which cannot be decoded", learnt.len());
+            learnt = Arc::new(readable);
+        }
+    }
+    let (train, test) = Subset::split(Arc::clone(&learnt), TEST_EVERY)?;
     Ok(RealImages { train: Arc::new(train), test: Arc::new(test), learnt, held_out })
 }
 
@@ -105,32 +110,55 @@ fn fresh_test(
     RealImages { learnt: Arc::clone(&train), train, test, held_out }
 }
 
-/// The data flags, over those of the run that a model is from, if it is from one.
+/// The data flags, over those of the run that a model is from, if it is from one. Data that the run names by a relative path are
+/// looked for from here, and then from the folders above the run.
 /// - `model`: a run, or what lies in one: `model/`, a checkpoint, a file of these
 ///
 /// # Errors
-/// When the run's settings cannot be read.
+/// When the run's settings cannot be read, or its data are not found.
 pub fn data_of_run(model: &Path, given: &DataSettings) -> Result<DataSettings> {
+    let given = Table::try_from(given)?;
+    let Some((run, mut settings)) = settings_of_run(model)? else { return Ok(given.try_into()?) };
+    settings.retain(|name, _| DataSettings::SETTINGS.iter().any(|setting| setting.name == name));
+    if given.contains_key("data") {
+        // Of images elsewhere, the model has still not seen these combinations, and it saw images cut like this.
+        settings.retain(|name, _| matches!(name, "ignored" | "resize" | "upright"));
+    } else if let Some(data) = settings.get("data").and_then(|data| data.as_str()) {
+        let found = found_from(&run, data)?;
+        settings.insert("data".to_owned(), found.into());
+    }
+    Ok(lay_over(settings, given).try_into()?)
+}
+
+/// The run that a model is from, and its settings.
+fn settings_of_run(model: &Path) -> Result<Option<(PathBuf, Table)>> {
     const LEVELS: usize = 3;
-    let mut settings = Table::new();
-    for path in model.ancestors().take(LEVELS).map(|folder| folder.join(CONFIG)).filter(|path| path.is_file())
-    {
+    for folder in model.ancestors().take(LEVELS).filter(|folder| folder.join(CONFIG).is_file()) {
+        let path = folder.join(CONFIG);
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let found: Table =
             text.parse().with_context(|| format!("cannot use the settings in {}", path.display()))?;
         if found.contains_key(PROVENANCE) {
-            settings = found;
-            break;
+            return Ok(Some((folder.to_owned(), found)));
         }
     }
-    settings.retain(|name, _| DataSettings::SETTINGS.iter().any(|setting| setting.name == name));
-    let given = Table::try_from(given)?;
-    if given.contains_key("data") {
-        // Of images elsewhere, the model has still not seen these combinations.
-        settings.retain(|name, _| name == "ignored");
+    Ok(None)
+}
+
+/// The path of a run's data, from here or from a folder above the run.
+fn found_from(run: &Path, data: &str) -> Result<String> {
+    const LEVELS: usize = 4;
+    if is_no_path(data) || Path::new(data).exists() {
+        return Ok(data.to_owned());
     }
-    Ok(lay_over(settings, given).try_into()?)
+    let run_here = std::path::absolute(run)?;
+    let above = run_here.ancestors().skip(1).take(LEVELS);
+    let Some(found) = above.map(|folder| folder.join(data)).find(|path| path.exists()) else {
+        bail!("the run {} was trained on `{data}`, which is not here: --data names it", run.display());
+    };
+    tracing::info!("the run's data `{data}` are taken from {}", found.display());
+    Ok(found.display().to_string())
 }
 
 #[cfg(test)]
@@ -149,6 +177,25 @@ mod tests {
         let data = data_of_run(run.path(), &given)?;
         assert_eq!((data.preset, data.attributes), (None, given.attributes));
         assert_eq!(data_of_run(run.path(), &DataSettings::default())?.preset, Some(Preset::Celeba));
+        Ok(())
+    }
+
+    #[test]
+    fn data_of_a_run_are_found_from_the_folders_above_it() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let run = dir.path().join("runs/one");
+        std::fs::create_dir_all(&run)?;
+        std::fs::write(run.join(CONFIG), "data = 'photos'\nresize = 'crop'\n[run]\ncommand = 'train'")?;
+        let missing = data_of_run(&run, &DataSettings::default()).unwrap_err().to_string();
+        assert!(missing.contains("was trained on `photos`, which is not here: --data"), "{missing}");
+        let photos = dir.path().join("photos");
+        std::fs::create_dir(&photos)?;
+        let found = data_of_run(&run.join("model"), &DataSettings::default())?;
+        assert_eq!(found.data, Some(photos.display().to_string()));
+        // Elsewhere, the images are cut as those that the model saw.
+        let elsewhere = DataSettings { data: Some("builtin:shapes".to_owned()), ..DataSettings::default() };
+        let found = data_of_run(&run, &elsewhere)?;
+        assert_eq!((found.data, found.resize), (elsewhere.data, Some(cccm_run::ResizeBy::Crop)));
         Ok(())
     }
 

@@ -75,6 +75,7 @@ impl TrainedBy for TrainTeacherSettings {
             averaged: &averaged,
             networks: [&target, &teacher_now],
             sampler: &sampler,
+            first_stage: 0,
             sampling: format!("{GRID_STEPS} solver steps, guidance scale {GRID_GUIDANCE_SCALE}"),
             streams,
             team: &team,

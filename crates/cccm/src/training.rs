@@ -30,6 +30,7 @@ use crate::matrix::{check_fits, write_matrix};
 use crate::phases::Phases;
 use crate::progress::TrainingProgress;
 use crate::real_images::open_real_images;
+use crate::stages::warn_of_long_stages;
 use crate::stop::Stop;
 use crate::team::Team;
 use crate::watch::{ScorePictures, Watch};
@@ -55,6 +56,8 @@ pub(crate) struct Training<'a> {
     pub(crate) networks: [&'a dyn Denoiser; 2],
     pub(crate) sampler: &'a dyn Sampler,
     pub(crate) sampling: String,
+    /// Steps of a first stage that is not what the training is for; 0 for none.
+    pub(crate) first_stage: u64,
     pub(crate) streams: Streams,
     /// The processes that train.
     pub(crate) team: &'a Team,
@@ -342,6 +345,7 @@ impl Training<'_> {
             trainer.total_steps(),
         );
         tracing::info!("run: {}", run.root().display());
+        warn_of_long_stages(self.optim, self.first_stage, trainer.total_steps());
     }
 
     fn events(&self, run: &RunDir, steps_done: u64, settings: &Table) -> Result<EventFile> {

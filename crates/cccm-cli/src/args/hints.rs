@@ -18,6 +18,11 @@ pub(crate) struct HintArgs {
     #[command(flatten)]
     pub(crate) labels: LabelArgs,
 
+    /// Which network of a checkpoint, where it holds several: the key of its state dictionary, as model or ema, or what the names
+    /// of its tensors begin with
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+
     /// Side of the images, in pixels [default: the preset's]
     #[arg(long, value_name = "PX")]
     pub(crate) img_size: Option<usize>,
@@ -60,6 +65,7 @@ impl HintArgs {
             norm_groups: self.norm_groups,
             schedule,
             student: self.student(),
+            key: self.key.clone(),
         };
         Ok(given.or(preset))
     }

@@ -36,7 +36,7 @@ impl ConvertArgs {
     /// Converts or lists.
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<()> {
         match (&self.list, &self.from, &self.to) {
-            (Some(file), ..) => list(&inspect(file)?, out),
+            (Some(file), ..) => list(&inspect(file, self.hints.key.as_deref())?, out),
             (None, Some(from), Some(to)) => self.convert(from, to),
             _ => bail!("IN and OUT are needed, or --list FILE"),
         }
@@ -137,7 +137,7 @@ mod tests {
         let inspection = Inspection {
             form: "PyTorch",
             file_bytes: 1,
-            state_key: Some("model"),
+            state_key: Some("model".to_owned()),
             entries: vec![InspectedEntry { name: evil.into(), kind: evil.into(), shape: None, bytes: 0 }],
             parts: vec![(evil.into(), Part::Fact(evil.into()))],
         };

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
 use cccm::{ChosenSampler, Model, SamplerChoice, check_fits, open_device, use_threads};
 use cccm_labels::{Combination, Vocabulary};
-use cccm_render::{GridPicture, Matrix, PixelRange, rgb_image, write_png};
+use cccm_render::{Bands, Below, GridBands, GridPicture, Matrix, PixelRange, rgb_image, write_png};
 use cccm_run::{Dtype, GuidanceSettings};
 use cccm_sample::BatchSampler;
 use cccm_sched::{GuidanceConfig, Streams};
@@ -109,7 +109,7 @@ struct Origin<'a> {
 }
 
 impl Record<'_> {
-    fn write(&self, picture: &image::RgbImage, out: &mut dyn Write) -> Result<()> {
+    fn write(&self, picture: &impl Bands, out: &mut dyn Write) -> Result<()> {
         // A picture is shown to others, who need not know where things lie here.
         let name = if self.file.is_absolute() { self.file.file_name().map(Path::new) } else { None };
         let name = name.unwrap_or(self.file);
@@ -240,9 +240,12 @@ impl Job<'_> {
         let images = self.batches.images(0, &combinations, &mut |done| bar.set_position(done as u64))?;
         bar.finish_and_clear();
         let secs = started.elapsed().as_secs_f64();
-        let picture =
-            if combinations.len() == 1 { self.args.enlarge(&images.get(0)?)? } else { self.grid(&images)? };
-        self.record(path, self.selection, secs).write(&picture, out)
+        let record = self.record(path, self.selection, secs);
+        if combinations.len() == 1 {
+            record.write(&self.args.enlarge(&images.get(0)?)?, out)
+        } else {
+            record.write(&self.grid(&images)?, out)
+        }
     }
 
     /// A file for each picture. They are drawn and written part by part: there may be more than fit into memory.
@@ -279,13 +282,13 @@ impl Job<'_> {
     }
 
     /// Labelled rows and columns: the first kind by the second, or for several pictures of each combination, combinations by number.
-    fn grid(&self, images: &Tensor) -> Result<image::RgbImage> {
+    fn grid(&self, images: &Tensor) -> Result<Below<GridBands>> {
         let count = self.args.count as usize;
         if count > 1 {
             let row_labels =
                 self.selection.iter().map(|labels| self.vocabulary.folder_name(labels)).collect();
             let grid = GridPicture { columns: count, row_labels, ..GridPicture::default() };
-            return grid.draw(images, PixelRange::Symmetric);
+            return Ok(Below(vec![grid.bands(images, PixelRange::Symmetric)?]));
         }
         let matrix = Matrix {
             vocabulary: self.part,
@@ -294,7 +297,7 @@ impl Job<'_> {
             title: None,
             framed: None,
         };
-        matrix.draw(images, PixelRange::Symmetric)
+        matrix.bands(images, PixelRange::Symmetric)
     }
 
     /// The combination of every picture.

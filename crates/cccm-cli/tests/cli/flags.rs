@@ -492,6 +492,9 @@ fn assert_covered(dir: &Path, command: &str, cases: Vec<Case>) {
         ("config", "`resume.rs`"),
         ("resume", "`resume.rs`"),
         ("allow-change", "`resume.rs`"),
+        ("recursive", "`images.rs`"),
+        ("resize", "`images.rs`"),
+        ("upright", "`images.rs`"),
     ];
     let here = cases.iter().flat_map(|(flags, _)| flags.iter().filter_map(|word| word.strip_prefix("--")));
     let covered: BTreeSet<String> = here.chain(elsewhere.map(|(flag, _)| flag)).map(str::to_owned).collect();

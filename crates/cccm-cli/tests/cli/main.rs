@@ -10,6 +10,7 @@ mod devices;
 mod earlier;
 mod eval;
 mod flags;
+mod images;
 mod kinds;
 mod report;
 mod resume;

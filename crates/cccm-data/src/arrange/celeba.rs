@@ -1,11 +1,11 @@
 //! CelebA: `list_attr_celeba.txt` beside a folder of numbered faces.
 
-use std::{collections::HashSet, ffi::OsString, fs, path::Path};
+use std::{fs, path::Path};
 
 use super::{Arrangement, Picture};
 use cccm_labels::{Combination, nearest};
 
-use crate::{Error, OnBadImage, Preset, Result, listing};
+use crate::{Error, OnBadImage, Preset, Result, listing::ListedImages};
 
 /// Columns of the hair colours, in the order of the preset's attributes.
 const HAIR: [&str; 4] = ["Brown_Hair", "Blond_Hair", "Gray_Hair", "Black_Hair"];
@@ -40,18 +40,17 @@ impl Arrangement {
 
         let nested = images.join(OFFICIAL_FOLDER);
         let images = if nested.is_dir() { nested.as_path() } else { images };
-        let there: HashSet<OsString> =
-            listing::images(images)?.into_iter().filter_map(|path| Some(path.file_name()?.into())).collect();
+        let there = ListedImages::of(images)?;
         let mut arrangement = Self::empty(Preset::Celeba);
         let mut missing = Vec::new();
         for Row { file, label } in rows {
             match label {
                 Label::NoHair => arrangement.drop_for("no hair colour"),
                 Label::SeveralHairs => arrangement.drop_for("several hair colours"),
-                Label::Pair(_) if !there.contains(std::ffi::OsStr::new(file)) => missing.push(file),
-                Label::Pair(combination) => {
-                    arrangement.pictures.push(Picture { file: images.join(file), combination });
-                }
+                Label::Pair(combination) => match there.find(file) {
+                    Some(file) => arrangement.pictures.push(Picture { file, combination }),
+                    None => missing.push(file),
+                },
             }
         }
         match on_missing {

@@ -7,7 +7,7 @@ use std::{
 
 use image::{RgbImage, imageops};
 
-use crate::{Error, Result, dataset::check_image_px, decode, pixels::stretch};
+use crate::{Error, Orientation, Result, dataset::check_image_px, decode, pixels::stretch};
 
 /// How an image gets into its folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Transfer {
                 Ok(false)
             }
             Self::Convert(conversion) => {
-                let image = conversion.apply(file, decode::decode(file)?)?;
+                let image = conversion.apply(file, decode::decode(file, Orientation::AsStored)?)?;
                 let mut png = io::Cursor::new(Vec::new());
                 image
                     .write_to(&mut png, image::ImageFormat::Png)

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Arrangement, Picture};
-use crate::{Combination, Error, Preset, Result, listing};
+use crate::{Combination, Error, Preset, Result, Subfolders, listing};
 
 /// Attributes of the preset, by name.
 const HEEL: u32 = 0;
@@ -105,7 +105,7 @@ impl Arrangement {
         let mut is_known = false;
         for category in listing::folders(images)? {
             for folder in listing::folders(&category)? {
-                let (category, subcategory) = (listing::name(&category), listing::name(&folder));
+                let (category, subcategory) = (listing::name(&category)?, listing::name(&folder)?);
                 let rule = rule(&category, &subcategory);
                 is_known |= rule.is_some();
                 for file in images_of_brands(&folder)? {
@@ -125,9 +125,9 @@ impl Arrangement {
 
 /// The images of all brands in the folder of a subcategory.
 fn images_of_brands(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut images = listing::images(folder)?;
+    let mut images = listing::images(folder, Subfolders::PassedOver)?.files;
     for brand in listing::folders(folder)? {
-        images.extend(listing::images(&brand)?);
+        images.extend(listing::images(&brand, Subfolders::PassedOver)?.files);
     }
     Ok(images)
 }

@@ -3,7 +3,7 @@
 #![expect(clippy::doc_markdown, reason = "help texts are read in a terminal")]
 
 use anyhow::{Context, Result, bail};
-use cccm_data::{Flip, LoaderConfig, Preset, Sampling};
+use cccm_data::{Fitting, Flip, LoaderConfig, Orientation, Preset, Resize, Sampling, Subfolders};
 use cccm_labels::{KnownLabels, Vocabulary};
 
 use crate::setting::{Effect, OnCard, Values, named_values, settings};
@@ -28,8 +28,18 @@ settings! {
         /// attributes and objects. Without labels, as in --kind colour, they are discovered from the folders
         kind: Vec<String> => { value_names: &["KIND"], values: Values::Gathered, excludes: &["preset", "attributes", "objects"] },
 
-        /// Side that images are stretched to, in pixels
+        /// Images in sub-folders of the folders too
+        recursive: bool => { on_card: OnCard::Told },
+
+        /// Side of the squares that images become, in pixels
         img_size: usize => { value_names: &["PX"] },
+
+        /// How images become square: stretch as published, crop to the middle, random_crop to a window that training draws anew
+        /// each time, pad with white [default: stretch]
+        resize: ResizeBy => { value_names: &["HOW"], on_card: OnCard::Told },
+
+        /// Turn images as their EXIF orientation says, instead of taking them as they are stored
+        upright: bool => { on_card: OnCard::Told },
 
         /// Pairs to hold out of the training, as folder names; `none` for none [default: none; for Colored MNIST the pairs
         /// with (colour index + digit) divisible by 5]
@@ -66,7 +76,39 @@ named_values! {
     }
 }
 
+named_values! {
+    /// How images become square.
+    pub enum ResizeBy ("way to resize") {
+        /// Stretched
+        Stretch = "stretch",
+        /// The middle square
+        Crop = "crop",
+        /// A square window drawn anew each time
+        RandomCrop = "random_crop",
+        /// The whole image on a white square
+        Pad = "pad",
+    }
+}
+
 impl DataSettings {
+    /// What is done about folders in folders.
+    pub fn subfolders(&self) -> Subfolders {
+        if self.recursive == Some(true) { Subfolders::Read } else { Subfolders::PassedOver }
+    }
+
+    /// How images are made to fit.
+    pub fn fitting(&self) -> Fitting {
+        let resize = match self.resize {
+            None | Some(ResizeBy::Stretch) => Resize::Stretch,
+            Some(ResizeBy::Crop) => Resize::Crop,
+            Some(ResizeBy::RandomCrop) => Resize::RandomCrop,
+            Some(ResizeBy::Pad) => Resize::Pad,
+        };
+        let orientation =
+            if self.upright == Some(true) { Orientation::Upright } else { Orientation::AsStored };
+        Fitting { resize, orientation }
+    }
+
     /// What is said of the labels, if anything is.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ mod optim;
 mod run;
 mod teacher;
 
-pub use data::{DataSettings, DrawSettings, ImageSampling, known_labels};
+pub use data::{DataSettings, DrawSettings, ImageSampling, ResizeBy, known_labels};
 pub use distill::{DistillSettings, GuidanceStart, Recipe, TrajectoryPairs};
 pub use guidance::GuidanceSettings;
 pub use network::NetworkSettings;

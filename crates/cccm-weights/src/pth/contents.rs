@@ -8,17 +8,49 @@ use super::heap::{Heap, Node, Value, Walk};
 use super::problem::shown;
 use super::view::View;
 
-/// Where a dictionary of tensors may lie in another; the first is the published teachers'.
-const STATE_KEYS: [&str; 3] = ["model", "state_dict", "model_state_dict"];
+/// Where a dictionary of tensors may lie in another: the network in training (the first is the published teachers'), or its
+/// moving average.
+const STATE_KEYS: [&str; 16] = [
+    "model",
+    "state_dict",
+    "model_state_dict",
+    "net",
+    "network",
+    "unet",
+    "params",
+    "weights",
+    "ema",
+    "ema_state_dict",
+    "model_ema",
+    "ema_model",
+    "ema_model_state_dict",
+    "state_dict_ema",
+    "params_ema",
+    "shadow_params",
+];
+
+/// The entries of a state dictionary, by name.
+pub(crate) type Entries = Vec<(String, Entry)>;
 
 /// What a checkpoint holds.
 #[derive(Debug)]
 pub(crate) struct Contents {
-    /// The key of the state dictionary, if it lies in another.
-    pub(crate) state_key: Option<&'static str>,
-    /// Its entries; `None` when no dictionary of tensors was found.
-    pub(crate) state: Option<Vec<(String, Entry)>>,
-    /// Everything else at the top.
+    /// The state dictionaries that lie in it under a known key, in the order of [`STATE_KEYS`]; or the only one under another.
+    states: Vec<(String, Entries)>,
+    /// Its own entries, where it is a state dictionary itself.
+    plain: Option<Entries>,
+    /// Everything at the top, state dictionaries among it.
+    parts: Vec<(String, Part)>,
+}
+
+/// The state dictionary of a checkpoint.
+#[derive(Debug)]
+pub(crate) struct StateDict {
+    /// Where it lies, unless it is the checkpoint itself.
+    pub(crate) key: Option<String>,
+    /// What is in it.
+    pub(crate) entries: Entries,
+    /// What lies beside it.
     pub(crate) parts: Vec<(String, Part)>,
 }
 
@@ -48,27 +80,71 @@ impl Contents {
     pub(super) fn find(heap: &Heap, root: Value) -> Result<Self, PthProblem> {
         Walk::new(heap).visit(root, &mut |_| ())?;
         let top = heap.pairs(root).unwrap_or_default();
-        if holds_tensors(heap, root) {
-            return Ok(Self { state_key: None, state: Some(entries(heap, top)?), parts: Vec::new() });
+        let mut states = Vec::new();
+        for key in STATE_KEYS {
+            if let Some((_, dict)) = top.iter().find(|(name, value)| is_state(heap, *name, *value, key)) {
+                states.push((key.to_owned(), entries(heap, heap.pairs(*dict).unwrap_or_default())?));
+            }
         }
-        let nested = |key: &&str| top.iter().find(|(name, value)| is_state(heap, *name, *value, key));
-        let found = STATE_KEYS.into_iter().find_map(|key| Some((key, nested(&key)?.1)));
-        let state = found.map(|(_, dict)| entries(heap, heap.pairs(dict).unwrap_or_default())).transpose()?;
-        let state_key = found.map(|(key, _)| key);
-        let beside = top.iter().filter(|(name, _)| state_key.is_none() || heap.text(*name) != state_key);
+        // A checkpoint may have tensors of its own beside its network, such as the state of a generator.
+        let is_plain = states.is_empty() && holds_tensors(heap, root);
+        if states.is_empty() && !is_plain {
+            let mut others = top.iter().filter(|(_, value)| holds_tensors(heap, *value));
+            if let (Some((name, dict)), None) = (others.next(), others.next()) {
+                states.push((key_name(heap, *name), entries(heap, heap.pairs(*dict).unwrap_or_default())?));
+            }
+        }
+        let plain = is_plain.then(|| entries(heap, top)).transpose()?;
         let mut walk = Walk::new(heap);
-        let parts = beside.map(|(name, value)| Ok((key_name(heap, *name), part(heap, &mut walk, *value)?)));
-        Ok(Self { state_key, state, parts: parts.collect::<Result<_, PthProblem>>()? })
+        let beside = if is_plain { &[][..] } else { top };
+        let parts =
+            beside.iter().map(|(name, value)| Ok((key_name(heap, *name), part(heap, &mut walk, *value)?)));
+        Ok(Self { states, plain, parts: parts.collect::<Result<_, PthProblem>>()? })
     }
 
-    /// The entries of the state dictionary.
-    pub(crate) fn into_state(self) -> Result<Vec<(String, Entry)>, PthProblem> {
-        self.state.ok_or_else(|| {
-            let names: Vec<_> = self.parts.iter().map(|(name, _)| format!("`{name}`")).collect();
-            let found = if names.is_empty() { "no dictionary at all".to_owned() } else { names.join(", ") };
-            PthProblem::NoStateDict { found }
-        })
+    /// The state dictionary.
+    /// - `key`: which one is meant, where there are several
+    pub(crate) fn into_state(self, key: Option<&str>) -> Result<StateDict, PthProblem> {
+        let Self { mut states, plain, mut parts } = self;
+        if let Some(key) = key
+            && let Some(place) = states.iter().position(|(known, _)| is_at(key, known))
+        {
+            states = vec![states.swap_remove(place)];
+        }
+        if states.len() > 1 {
+            let keys: Vec<_> = states.iter().map(|(key, _)| format!("`{}`", shown(key))).collect();
+            return Err(PthProblem::SeveralStateDicts { keys: keys.join(", ") });
+        }
+        match (states.pop(), plain) {
+            (Some((key, entries)), _) => {
+                parts.retain(|(name, _)| *name != key);
+                Ok(StateDict { key: Some(key), entries, parts })
+            }
+            (None, Some(entries)) => Ok(StateDict { key: None, entries, parts }),
+            (None, None) => {
+                let names: Vec<_> = parts.iter().map(|(name, _)| format!("`{name}`")).collect();
+                let found =
+                    if names.is_empty() { "no dictionary at all".to_owned() } else { names.join(", ") };
+                Err(PthProblem::NoStateDict { found })
+            }
+        }
     }
+
+    /// Whether there is one state dictionary to take.
+    pub(crate) fn is_one(&self, key: Option<&str>) -> bool {
+        let named = |key| self.states.iter().any(|(known, _)| is_at(key, known));
+        self.plain.is_some() || self.states.len() == 1 || key.is_some_and(named)
+    }
+
+    /// What it holds, in short, for somebody to choose from.
+    pub(crate) fn into_parts(self) -> Vec<(String, Part)> {
+        self.parts
+    }
+}
+
+/// Whether a key names a state dictionary, or what begins with the rest of the key in it.
+fn is_at(key: &str, known: &str) -> bool {
+    key.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 fn is_state(heap: &Heap, name: Value, value: Value, key: &str) -> bool {

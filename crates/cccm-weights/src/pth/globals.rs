@@ -16,8 +16,66 @@ pub(super) enum Global {
     Parameter,
     /// A kind of storage, by the type of its elements.
     Storage(Element),
-    /// Whatever is made of it is passed over: shapes, dtypes, devices, numbers of numpy.
+    /// Whatever is made of it is passed over: shapes, dtypes, devices, numbers of numpy, settings.
     Inert,
+}
+
+/// What people keep beside weights, by module: none of it is made, and none of it is needed. `*` is every name.
+const INERT: [(&str, &[&str]); 27] = [
+    ("torch", &["Size", "device", "Generator"]),
+    ("torch.torch_version", &["TorchVersion"]),
+    ("_codecs", &["encode"]),
+    ("numpy", &["dtype", "ndarray"]),
+    ("numpy.dtypes", &["*"]),
+    ("numpy.core.multiarray", &["scalar", "_reconstruct"]),
+    ("numpy._core.multiarray", &["scalar", "_reconstruct"]),
+    ("numpy.core.numeric", &["_frombuffer"]),
+    ("numpy._core.numeric", &["_frombuffer"]),
+    ("builtins", &BUILTINS),
+    // What Python 3 calls it in protocol 2.
+    ("__builtin__", &BUILTINS),
+    ("collections", &["Counter", "defaultdict", "deque"]),
+    ("argparse", &["Namespace"]),
+    ("types", &["SimpleNamespace"]),
+    ("typing", &["Any"]),
+    ("pathlib", &PATHS),
+    ("pathlib._local", &PATHS),
+    ("datetime", &["date", "datetime", "time", "timedelta", "timezone"]),
+    ("decimal", &["Decimal"]),
+    ("uuid", &["UUID"]),
+    ("omegaconf.base", &["*"]),
+    ("omegaconf.dictconfig", &["DictConfig"]),
+    ("omegaconf.listconfig", &["ListConfig"]),
+    ("omegaconf.nodes", &["*"]),
+    ("pytorch_lightning.utilities.parsing", &["AttributeDict"]),
+    ("lightning_fabric.utilities.data", &["AttributeDict"]),
+    ("lightning.fabric.utilities.data", &["AttributeDict"]),
+];
+
+const BUILTINS: [&str; 17] = [
+    "bool",
+    "bytearray",
+    "bytes",
+    "complex",
+    "dict",
+    "float",
+    "frozenset",
+    "int",
+    "list",
+    "object",
+    "range",
+    "set",
+    "slice",
+    "str",
+    "tuple",
+    "unicode",
+    "xrange",
+];
+
+const PATHS: [&str; 6] = ["Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath"];
+
+fn is_inert(module: &str, name: &str) -> bool {
+    INERT.iter().any(|(known, names)| *known == module && (names.contains(&name) || *names == ["*"]))
 }
 
 impl Global {
@@ -29,10 +87,7 @@ impl Global {
             ("collections", "OrderedDict") => Self::OrderedDict,
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Self::Tensor,
             ("torch._utils", "_rebuild_parameter") => Self::Parameter,
-            ("torch", "Size" | "device")
-            | ("_codecs", "encode")
-            | ("numpy", "dtype")
-            | ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => Self::Inert,
+            _ if is_inert(module, name) => Self::Inert,
             ("torch", _) => match Element::of_storage(name) {
                 Some(element) => Self::Storage(element),
                 None if Element::ALL.iter().any(|element| element.name() == name) => Self::Inert,

@@ -51,6 +51,7 @@ impl<R: Read + Seek> Machine<'_, '_, R> {
             op::APPENDS => return self.pop_mark().and_then(|from| self.append(from)),
             op::SETITEM => return self.set_items(self.stack.len().saturating_sub(2)),
             op::SETITEMS => return self.pop_mark().and_then(|from| self.set_items(from)),
+            op::ADDITEMS => return self.pop_mark().and_then(|from| self.add_items(from)),
             op::BUILD => return self.build(),
             op::NONE => Value::None,
             op::NEWTRUE => Value::Bool(true),
@@ -62,8 +63,12 @@ impl<R: Read + Seek> Machine<'_, '_, R> {
             op::BINFLOAT => Value::Float(f64::from_be_bytes(self.input.array()?)),
             op::SHORT_BINSTRING | op::SHORT_BINUNICODE => self.text_of(1)?,
             op::BINSTRING | op::BINUNICODE => self.text_of(4)?,
+            op::BINUNICODE8 => self.text_of(8)?,
             op::SHORT_BINBYTES => self.skip_bytes(1)?,
             op::BINBYTES => self.skip_bytes(4)?,
+            op::BINBYTES8 | op::BYTEARRAY8 => self.skip_bytes(8)?,
+            op::EMPTY_SET => self.heap.add(Node::Opaque)?,
+            op::FROZENSET => self.frozen_set()?,
             op::EMPTY_TUPLE => self.heap.add(Node::Tuple(Box::default()))?,
             op::TUPLE1 | op::TUPLE2 | op::TUPLE3 => self.tuple_of(usize::from(opcode - op::TUPLE1) + 1)?,
             op::TUPLE => self.pop_mark().and_then(|from| self.tuple(from))?,
@@ -73,6 +78,7 @@ impl<R: Read + Seek> Machine<'_, '_, R> {
             op::GLOBAL => Value::Global(Global::find(&self.input.line()?, &self.input.line()?)?),
             op::STACK_GLOBAL => self.stack_global()?,
             op::REDUCE => self.reduce()?,
+            op::NEWOBJ | op::NEWOBJ_EX => self.new_object(opcode)?,
             op::BINPERSID => self.persistent()?,
             _ => return self.refuse(opcode),
         };
@@ -165,7 +171,11 @@ impl<R: Read + Seek> Machine<'_, '_, R> {
     }
 
     fn length(&mut self, bytes: usize) -> Result<u64, PthProblem> {
-        Ok(if bytes == 1 { self.input.byte()?.into() } else { self.input.u32()?.into() })
+        Ok(match bytes {
+            1 => self.input.byte()?.into(),
+            8 => u64::from_le_bytes(self.input.array()?),
+            _ => self.input.u32()?.into(),
+        })
     }
 
     fn text_of(&mut self, length_bytes: usize) -> Result<Value, PthProblem> {
@@ -214,6 +224,7 @@ impl<R: Read + Seek> Machine<'_, '_, R> {
         self.heap.charge((self.stack.len() - from) as u64 * VALUE_BYTES)?;
         match self.heap.node_mut(list) {
             Some(Node::List(items)) => items.extend(self.stack.drain(from..)),
+            Some(Node::Opaque) => self.stack.truncate(from),
             _ => return Err(self.error("it appends to what is no list")),
         }
         Ok(())
@@ -230,10 +241,27 @@ impl<R: Read + Seek> Machine<'_, '_, R> {
                 let (flat, _) = self.stack[from..].as_chunks::<2>();
                 pairs.extend(flat.iter().map(|[key, value]| (*key, *value)));
             }
+            Some(Node::Opaque) => {}
             _ => return Err(self.error("it sets items of what is no dictionary")),
         }
         self.stack.truncate(from);
         Ok(())
+    }
+
+    /// Items of a set, which is passed over.
+    fn add_items(&mut self, from: usize) -> Result<(), PthProblem> {
+        let set = self.target(from)?;
+        let Some(Node::Opaque) = self.heap.node(set) else {
+            return Err(self.error("it adds items to what is no set"));
+        };
+        self.stack.truncate(from);
+        Ok(())
+    }
+
+    fn frozen_set(&mut self) -> Result<Value, PthProblem> {
+        let from = self.pop_mark()?;
+        self.stack.truncate(from);
+        self.heap.add(Node::Opaque)
     }
 
     // Named things.
@@ -273,6 +301,21 @@ impl<R: Read + Seek> Machine<'_, '_, R> {
             }
             (Global::Inert, _) => self.heap.add(Node::Opaque),
             _ => Err(self.error("the arguments of a call do not fit it")),
+        }
+    }
+
+    /// An object of a class, made without calling it.
+    fn new_object(&mut self, opcode: u8) -> Result<Value, PthProblem> {
+        if opcode == op::NEWOBJ_EX {
+            self.pop()?;
+        }
+        let (args, class) = (self.pop()?, self.pop()?);
+        match (class, self.heap.node(args)) {
+            (Value::Global(Global::Inert), Some(Node::Tuple(_))) => self.heap.add(Node::Opaque),
+            (Value::Global(Global::OrderedDict), Some(Node::Tuple(_))) => {
+                self.heap.add(Node::Dict(Vec::new()))
+            }
+            _ => Err(self.error("it makes an object of what is not among the types of a checkpoint")),
         }
     }
 

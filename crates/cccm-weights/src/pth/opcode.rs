@@ -39,6 +39,14 @@ pub(super) const STACK_GLOBAL: u8 = 0x93;
 pub(super) const REDUCE: u8 = b'R';
 pub(super) const BUILD: u8 = b'b';
 pub(super) const BINPERSID: u8 = b'Q';
+pub(super) const NEWOBJ: u8 = 0x81;
+pub(super) const NEWOBJ_EX: u8 = 0x92;
+pub(super) const EMPTY_SET: u8 = 0x8f;
+pub(super) const ADDITEMS: u8 = 0x90;
+pub(super) const FROZENSET: u8 = 0x91;
+pub(super) const BINUNICODE8: u8 = 0x8d;
+pub(super) const BINBYTES8: u8 = 0x8e;
+pub(super) const BYTEARRAY8: u8 = 0x96;
 pub(super) const PROTO: u8 = 0x80;
 pub(super) const FRAME: u8 = 0x95;
 /// Not read, but like [`GLOBAL`] it names what it is after.
@@ -49,8 +57,6 @@ pub(super) const fn refused_name(opcode: u8) -> &'static str {
     match opcode {
         INST => "INST",
         b'o' => "OBJ",
-        0x81 => "NEWOBJ",
-        0x92 => "NEWOBJ_EX",
         0x82..=0x84 => "EXT",
         b'P' => "PERSID",
         b'1' => "POP_MARK",
@@ -64,12 +70,6 @@ pub(super) const fn refused_name(opcode: u8) -> &'static str {
         b'p' => "PUT",
         b'd' => "DICT",
         b'l' => "LIST",
-        0x8d => "BINUNICODE8",
-        0x8e => "BINBYTES8",
-        0x8f => "EMPTY_SET",
-        0x90 => "ADDITEMS",
-        0x91 => "FROZENSET",
-        0x96 => "BYTEARRAY8",
         0x97 => "NEXT_BUFFER",
         0x98 => "READONLY_BUFFER",
         _ => "unknown",

@@ -24,7 +24,10 @@ pub enum PthProblem {
         at: u64,
     },
     /// A pickle that asks for something that is not among the types of checkpoints.
-    #[error("it asks for `{name}`, which is not among the types of a checkpoint; nothing was run")]
+    #[error(
+        "it asks for `{name}`, which is not among the types of a checkpoint; nothing was run. Save the weights alone to have \
+         them read"
+    )]
     Global {
         /// Module and name.
         name: String,
@@ -85,6 +88,12 @@ pub enum PthProblem {
         offset: u64,
         /// Elements of its storage.
         elements: u64,
+    },
+    /// More than one network, such as one in training and its moving average.
+    #[error("it holds several state dictionaries: {keys}; choose one by --key")]
+    SeveralStateDicts {
+        /// Where they lie.
+        keys: String,
     },
     /// No dictionary of tensors where checkpoints have it.
     #[error("it holds no state dictionary: {found}")]

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use cccm_data::{FolderCheck, FolderReport, Sameness, Spread};
+use cccm_data::{Digits, FolderCheck, FolderReport, MnistSplit, Sameness, Spread, Subfolders};
 use cccm_run::shell::quoted;
 
+use super::digits::{self, Form};
 use super::{combination_table, progress_bar};
 use crate::args::LabelArgs;
 
@@ -21,12 +22,16 @@ const IMAGE_SIZES: [u32; 3] = [64, 32, 16];
 /// are not given are those of the preset that most folders fit, else what their names spell.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct CheckArgs {
-    /// Images in folders `<attribute>_<object>`, or named after the labels of each --kind
+    /// Images in folders `<attribute>_<object>`, or named after the labels of each --kind, or the files of MNIST
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 
     #[command(flatten)]
     labels: LabelArgs,
+
+    /// Look over images in sub-folders of the folders too
+    #[arg(long)]
+    recursive: bool,
 
     /// Count images as duplicates when their pixels are the same, not only their files
     #[arg(long)]
@@ -39,7 +44,12 @@ pub(super) struct CheckArgs {
 
 impl CheckArgs {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<()> {
-        let check = FolderCheck::list(&self.folder, &self.labels.known()?.unwrap_or_default())?;
+        if Digits::are_in(&self.folder, MnistSplit::Train) {
+            let form = if self.json { Form::Json } else { Form::Table };
+            return digits::check(&self.folder, form, out);
+        }
+        let subfolders = if self.recursive { Subfolders::Read } else { Subfolders::PassedOver };
+        let check = FolderCheck::list(&self.folder, &self.labels.known()?.unwrap_or_default(), subfolders)?;
         let bar = progress_bar(check.len());
         let sameness = if self.pixels { Sameness::Pixels } else { Sameness::Files };
         let report = check.run(sameness, &|done| bar.set_position(done as u64));
@@ -52,11 +62,12 @@ impl CheckArgs {
         if !report.is_sound() {
             bail!(
                 "{} can be trained on when this is mended: {} files that cannot be decoded, {} folders that are no \
-                 {}, {} images that can",
+                 {}{}, {} images that can",
                 self.folder.display(),
                 report.unreadable.len(),
                 report.unknown_folders.len(),
                 report.vocabulary.noun(),
+                if report.look_alikes.is_some() { ", labels that look alike" } else { "" },
                 report.images
             );
         }
@@ -66,6 +77,9 @@ impl CheckArgs {
 
     fn next_command(&self, report: &FolderReport) -> String {
         let mut words = vec!["cccm train-teacher --data".to_owned(), quoted(self.folder.display())];
+        if self.recursive {
+            words.push("--recursive".to_owned());
+        }
         words.extend(self.labels.words(report.preset));
         words.push(format!("--img-size {}", image_size(report)));
         // Pairs without images are held out as it is.
@@ -105,6 +119,20 @@ fn print(report: &FolderReport, out: &mut dyn Write) -> Result<()> {
     list(out, "images that are the same", &duplicates.collect::<Vec<_>>())?;
     if report.stray_images > 0 {
         writeln!(out, "\n{} images beside the folders, which nobody reads", report.stray_images)?;
+    }
+    if !report.passed_over.is_empty() {
+        let hint = if report.passed_over.in_subfolders > 0 { "; --recursive reads sub-folders" } else { "" };
+        writeln!(out, "\npassed over: {}{hint}", report.passed_over)?;
+    }
+    if report.turned > 0 {
+        writeln!(
+            out,
+            "\n{} images are stored turned, by their EXIF orientation, and seen so; --upright of training turns them",
+            report.turned
+        )?;
+    }
+    if let Some(look_alikes) = &report.look_alikes {
+        writeln!(out, "\n{look_alikes}")?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod celeba;
 mod check;
+mod digits;
 mod export;
 mod table;
 mod zappos50k;

@@ -1,0 +1,143 @@
+//! How images of any shape become squares of one size.
+
+use std::borrow::Cow;
+
+use image::{RgbImage, imageops};
+use rand::RngCore as _;
+use serde::{Deserialize, Serialize};
+
+use crate::pixels::stretch;
+use crate::random::{self, Purpose};
+
+/// How images are made to fit, before anything else happens to them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fitting {
+    /// How a rectangle becomes a square.
+    pub resize: Resize,
+    /// Which side of an image is up.
+    pub orientation: Orientation,
+}
+
+/// Which side of an image is up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Orientation {
+    /// As it is stored: what published models saw, and PIL's `convert("RGB")` gives.
+    #[default]
+    AsStored,
+    /// As its EXIF orientation says.
+    Upright,
+}
+
+/// How a rectangle becomes a square.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resize {
+    /// Both sides are scaled, each by its own factor, as published.
+    #[default]
+    Stretch,
+    /// The middle square.
+    Crop,
+    /// A square window, whose place along the longer side is drawn anew each time a training sees the image; scores and
+    /// whatever else reads the images see the middle.
+    RandomCrop,
+    /// The whole image in the middle of a white square.
+    Pad,
+}
+
+/// Where a window lies: 0 at the top or left end, 1 at the other.
+pub(crate) const MIDDLE: f64 = 0.5;
+
+/// Pixels of a square of this side.
+/// - `window`: where [`Resize::RandomCrop`] cuts
+pub(crate) fn fit(image: &RgbImage, px: usize, resize: Resize, window: f64) -> Vec<u8> {
+    let image = match resize {
+        Resize::Stretch => Cow::Borrowed(image),
+        Resize::Crop => cut(image, MIDDLE),
+        Resize::RandomCrop => cut(image, window),
+        Resize::Pad => pad(image),
+    };
+    stretch(image.as_raw(), image.dimensions(), px)
+}
+
+/// A window for each of `count` places of an epoch in a row, the first of them `place`. A place has the same window whichever
+/// batch, part of a batch or thread it belongs to.
+pub(crate) fn windows(seed: u64, epoch: usize, place: usize, count: usize) -> Vec<f64> {
+    let mut rng = random::stream(seed, Purpose::Window, epoch as u64);
+    // A word of the stream for each place.
+    rng.set_word_pos(place as u128);
+    (0..count).map(|_| f64::from(rng.next_u32()) / f64::from(u32::MAX)).collect()
+}
+
+fn cut(image: &RgbImage, window: f64) -> Cow<'_, RgbImage> {
+    let (width, height) = image.dimensions();
+    let side = width.min(height);
+    let start = |length: u32| (f64::from(length - side) * window).round() as u32;
+    if width == height {
+        return Cow::Borrowed(image);
+    }
+    Cow::Owned(imageops::crop_imm(image, start(width), start(height), side, side).to_image())
+}
+
+fn pad(image: &RgbImage) -> Cow<'_, RgbImage> {
+    let (width, height) = image.dimensions();
+    if width == height {
+        return Cow::Borrowed(image);
+    }
+    let side = width.max(height);
+    let mut square = RgbImage::from_pixel(side, side, image::Rgb([255; 3]));
+    imageops::replace(&mut square, image, i64::from((side - width) / 2), i64::from((side - height) / 2));
+    Cow::Owned(square)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Black but for a white column at `x`.
+    fn striped(width: u32, height: u32, x: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |column, _| image::Rgb([if column == x { 255 } else { 0 }; 3]))
+    }
+
+    /// The red values of the first row.
+    fn row(image: &RgbImage, px: usize, resize: Resize, window: f64) -> Vec<u8> {
+        fit(image, px, resize, window).chunks(3).take(px).map(|pixel| pixel[0]).collect()
+    }
+
+    #[test]
+    fn a_square_is_left_as_it_is() {
+        let image = striped(4, 4, 1);
+        for resize in [Resize::Stretch, Resize::Crop, Resize::RandomCrop, Resize::Pad] {
+            assert_eq!(row(&image, 4, resize, 0.9), [0, 255, 0, 0], "{resize:?}");
+        }
+    }
+
+    #[test]
+    fn a_window_lies_where_it_is_told_to() {
+        let image = striped(8, 4, 3);
+        assert_eq!(row(&image, 4, Resize::Crop, 0.0), [0, 255, 0, 0]);
+        assert_eq!(row(&image, 4, Resize::RandomCrop, 0.0), [0, 0, 0, 255]);
+        assert_eq!(row(&image, 4, Resize::RandomCrop, 0.75), [255, 0, 0, 0]);
+        assert_eq!(row(&image, 4, Resize::RandomCrop, 1.0), [0, 0, 0, 0]);
+        // Along the longer side alone.
+        let upright = imageops::rotate90(&image);
+        assert_eq!(fit(&upright, 4, Resize::RandomCrop, 0.75)[..12], [255; 12]);
+    }
+
+    #[test]
+    fn windows_lie_everywhere_and_belong_to_their_places() {
+        let whole = windows(3, 5, 0, 1000);
+        assert_eq!(windows(3, 5, 17, 100), whole[17..117]);
+        assert_ne!(windows(3, 6, 0, 1000), whole);
+        // A standard deviation of the mean is 0.009.
+        assert!((whole.iter().sum::<f64>() / 1000.0 - 0.5).abs() < 0.06);
+        assert!(whole.iter().all(|at| (0.0..=1.0).contains(at)));
+    }
+
+    #[test]
+    fn padding_is_white_and_keeps_the_whole_image() {
+        let image = striped(2, 4, 9);
+        assert_eq!(row(&image, 4, Resize::Pad, 0.0), [255, 0, 0, 255]);
+        assert_eq!(row(&imageops::rotate90(&image), 4, Resize::Pad, 0.0), [255; 4]);
+    }
+}
