@@ -1,6 +1,7 @@
-//! `cargo xtask licences`: whether every dependency has a licence that `deny.toml` allows, and the program's `NOTICE` names
-//! those that ask for more than permissive ones. By what cargo knows, so that it works without a network; `cargo deny` knows
-//! the same policy, and advisories besides.
+//! `cargo xtask licences`: whether every dependency has a licence that `deny.toml` allows, and whether the
+//! program's `NOTICE` names the dependencies whose licences ask for more than permissive ones. It uses
+//! cargo's metadata, so it works without a network. `cargo deny` checks the same policy, and advisories as
+//! well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -79,7 +80,7 @@ pub(crate) fn check() -> Result<u8> {
     Ok(0)
 }
 
-/// The packages of this machine's build: those of others may not be here.
+/// The packages that a build on this machine needs; those for other platforms may not be downloaded.
 fn metadata() -> Result<Metadata> {
     let host = std::process::Command::new("rustc").arg("-vV").output().context("starting rustc")?;
     let host = String::from_utf8(host.stdout)?;

@@ -92,7 +92,7 @@ fn main() -> ExitCode {
         ["bench", ref args @ ..] => bench::bench(args),
         ["e2e", ref args @ ..] => results::e2e(args),
         ["results", ref args @ ..] => results::results(args),
-        // The arguments as they are: they may hold blanks.
+        // Passes the arguments on unchanged, as they may contain blanks.
         ["fetch-teacher", ..] => {
             cargo(CCCM.split(' ').chain(args.iter().map(String::as_str)).collect::<Vec<_>>().as_slice())
         }
@@ -154,8 +154,9 @@ fn cargo(args: &[&str]) -> anyhow::Result<u8> {
     run_cargo(cargo_command().args(args), &shown(args))
 }
 
-/// The `cargo` that started this program, in the environment of a shell: build scripts, that of `ring` among them, watch what
-/// cargo tells the programs that it runs, and would build everything above them anew here and again in the next shell.
+/// The `cargo` that started this program, without the variables that it has set. Some build scripts, such as
+/// that of `ring`, watch these variables: they would rebuild everything that depends on them here, and again
+/// when run from a shell.
 pub(crate) fn cargo_command() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let told = env::vars_os().map(|(name, _)| name).filter(|name| is_of_cargo(&name.to_string_lossy()));
@@ -165,7 +166,8 @@ pub(crate) fn cargo_command() -> Command {
     command
 }
 
-/// Whether cargo sets this variable for programs that it runs; those by which users tell cargo something are others.
+/// Whether cargo sets this variable for programs that it runs. Variables by which users configure cargo have
+/// other names.
 fn is_of_cargo(name: &str) -> bool {
     ["CARGO", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"].contains(&name)
         || ["CARGO_BIN_", "CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|start| name.starts_with(start))

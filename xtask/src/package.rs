@@ -1,8 +1,8 @@
 //! `cargo xtask package`: every published crate, built from the files that its package holds.
 //!
-//! Cargo takes a packaged crate for a published one, which never changes: where it unpacked or built the same version before,
-//! it takes that again, whatever the files say now. So both go first: what was built, with the target directory that packages
-//! have for themselves, and what was unpacked, which lies in cargo's home.
+//! Cargo treats a packaged crate like a published one, which never changes: if it has unpacked or built the
+//! same version before, it uses that again, even if the files have changed. So both are removed first: the
+//! target directory that packages are built in, and the unpacked files in cargo's home.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -26,8 +26,8 @@ const PACKAGE: &[&str] = &[
 const TARGET: &str = "packages";
 /// What the names of our crates start with.
 const OURS: &str = "cccm-";
-/// What cargo's folders for registries on the disk start with, as packages are in before they are published; those of
-/// registries elsewhere start with a host.
+/// Start of the names of cargo's folders for registries on the disk, which unpublished packages come from.
+/// Folders of other registries start with a host name.
 const ON_DISK: &str = "-";
 
 /// Packages and builds.

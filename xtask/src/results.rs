@@ -19,9 +19,10 @@ use promises::Promises;
 use runner::Runner;
 use stated::{Model, Stated};
 
-/// Pictures of each pair, for a table that is published, and for whatever is held against it: distances fall with their number.
+/// Pictures of each pair, for a published table and for everything that is compared with it: distances fall
+/// with their number.
 const SAMPLES: usize = 50;
-/// Pictures of each pair for the table of a family, which has many models; and where it is only to be seen that it runs.
+/// Pictures of each pair for the table of a family, which has many models; and for a smoke test.
 const FAMILY_SAMPLES: usize = 20;
 const SMOKE_SAMPLES: usize = 1;
 /// Seed of the student of `e2e`.
@@ -31,7 +32,7 @@ const E2E_FOLDERS: [&str; 5] = ["best-seed0", "teacher", "report", E2E_TIMES[0],
 /// Where four steps are drawn again, for their time alone.
 const E2E_TIMES: [&str; 2] = ["times-1", "times-2"];
 
-/// Those of the main table that the screening leaves out.
+/// Experiments of the main table that are not part of the screening.
 const NOT_SCREENED: [&str; 2] = ["stepfuse", "switch"];
 
 /// `results [--out DIR] [--samples N] [--seeds N...] [--untimed] [screen | main | NAME...]`: trains what is not yet there,
@@ -127,7 +128,7 @@ struct Options {
     /// Folders that families need.
     mnist: Option<PathBuf>,
     faces: Option<PathBuf>,
-    /// Whether it is only to be seen that all of a family runs.
+    /// Whether this is a smoke test, which only shows that all parts of a family run.
     smoke: bool,
     /// Folder of the report: each choice of experiments has its own.
     report: String,
@@ -193,7 +194,7 @@ impl Options {
         if self.families.is_empty() {
             ensure!(!self.smoke, "--smoke is for families of models: {}", family_names());
         } else {
-            ensure!(choice.is_empty(), "`{}` is no family of models: ask for it apart", choice.join(" "));
+            ensure!(choice.is_empty(), "`{}` is no family of models: run it separately", choice.join(" "));
         }
         if choice.is_empty() {
             choice.push("main");

@@ -1,21 +1,23 @@
-//! `cargo xtask soundness`: what the compiler does not check, in the kernels, which have the `unsafe` code. Miri runs what is portable
-//! of them, an interpreter that knows what is undefined; the address sanitizer runs the paths for this CPU, which Miri cannot.
+//! `cargo xtask soundness`: looks for undefined behaviour in the kernels, which contain the `unsafe` code.
+//! Miri, an interpreter that detects it, runs the portable kernels. The address sanitizer runs the kernels
+//! for this CPU, which Miri cannot run.
 
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-/// The toolchain with both, by default.
+/// The default toolchain, which has both tools.
 const NIGHTLY: &str = "nightly";
 /// Names another one.
 const NIGHTLY_ENV: &str = "CCCM_NIGHTLY";
 /// Where programs with the sanitizer run, and what rustc needs to be told for it to leave build scripts alone.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Tests leave files open when they end, threads of rayon's pool live for ever, and its queues do with pointers what only the
-/// newer of Miri's two models allows.
+/// Tests leave files open when they end, threads of rayon's pool never end, and its queues use pointers in a
+/// way that only the newer of Miri's two models allows.
 const MIRI_FLAGS: &str = "-Zmiri-disable-isolation -Zmiri-tree-borrows -Zmiri-ignore-leaks";
-/// Tests of cccm-kernels that an interpreter gets through in minutes: with slices and pointers of their own, without candle's threads.
+/// Tests of cccm-kernels that an interpreter can run in minutes: they use slices and pointers directly,
+/// without candle's threads.
 const INTERPRETED: [&str; 6] = [
     "conv2d::bands",
     "conv2d::direct",

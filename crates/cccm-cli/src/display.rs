@@ -11,8 +11,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// Time between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
-/// Steps over which what is shown is averaged: the loss of single ones jumps with the timesteps they happened to draw, and now
-/// and then one makes what the next ones use.
+/// Number of steps over which the displayed values are averaged. The loss of a single step depends on the
+/// timesteps that it drew, and some steps take longer because they compute trajectories for the steps that
+/// follow.
 const SMOOTHING_STEPS: f64 = 50.0;
 
 /// Shows how far training is.

@@ -9,7 +9,7 @@ use anyhow::Result;
 use cccm_hub::{Fetched, Hub, HubConfig, HubFile, Progress, Token};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Between lines where there is no terminal.
+/// Time between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// How to reach the Hub.
@@ -20,12 +20,12 @@ pub(crate) struct HubArgs {
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
 
-    /// Access token; other users of this machine can see it in the list of processes, but not HF_TOKEN [default:
-    /// HF_TOKEN, else what `hf auth login` stored]
+    /// Access token; unlike HF_TOKEN, it can be seen by other users of this machine in the list of processes
+    /// [default: HF_TOKEN, else what `hf auth login` stored]
     #[arg(long, value_name = "TOKEN")]
     token: Option<Token>,
 
-    /// Send the token even to an address without https, where whoever is on the way can read it
+    /// Send the token even to an address without https, where others on the network can read it
     #[arg(long)]
     token_over_http: bool,
 }

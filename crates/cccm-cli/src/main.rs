@@ -63,11 +63,11 @@ fn main() -> ExitCode {
     // SAFETY: the first statement of `main`: no other thread runs yet.
     unsafe { cccm_runtime::prepare() };
     let rank = cccm::rank_of_member();
-    // What all processes of a team would say is said by the first of them.
+    // Only the first process of a team logs what all of them would say.
     let usual = if rank.is_some() { "error,cccm_data=warn" } else { "info,cccm_distill=warn" };
     let filter = EnvFilter::try_from_env("CCCM_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     let on_terminal = std::io::stderr().is_terminal();
-    // Where nobody can read the log any more, a complaint about that would end a run in a panic.
+    // If stderr is closed, an error message about the failed log line would panic and end the run.
     let log = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter);
     let log = log.with_writer(std::io::stderr).with_target(false);
     if on_terminal {
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
         Ok(cli) => run(cli),
         Err(error) => {
             let hint = args::python::hint(&error);
-            // Help and version end up here too; whoever closed the terminal will not miss the text.
+            // Help and version end up here, too. If nobody can read the output any more, that is no error.
             let _ = error.print();
             if let Some(hint) = hint {
                 tracing::info!("hint: {hint}");
@@ -91,7 +91,7 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(code) => code,
-        // Whoever reads the output, `head` for one, has had enough of it.
+        // The reader of the output, such as `head`, has closed it.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) if rank.is_some() && cccm::is_fault_of_another(&error) => ExitCode::FAILURE,
         Err(error) => {

@@ -11,7 +11,7 @@ use signal_hook::consts::SIGHUP;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// Shells call a process that died of signal N by this much more than N.
+/// Shells report the exit code N plus this for a process that was killed by signal N.
 const EXIT_CODE_BASE: i32 = 128;
 
 /// Remembers that somebody wants the program to stop.
@@ -26,7 +26,8 @@ impl Interrupt {
         let stop = Stop::new();
         let armed = Arc::new(AtomicBool::new(false));
         for number in signals() {
-            // In this order: the first signal finds the flag down, and raises it.
+            // The order matters: the first signal finds the flag unset, so it does not exit but sets the
+            // flag.
             flag::register_conditional_shutdown(number, EXIT_CODE_BASE + number, Arc::clone(&armed))?;
             flag::register(number, Arc::clone(&armed))?;
             flag::register_usize(number, stop.flag(), number as usize)?;

@@ -373,7 +373,7 @@ fn a_config_that_is_another_programs_is_left_aside_and_a_broken_one_is_not() {
     let hints = [&LABELS[..], &["--img-size", "16"]].concat();
     let args = [&["fetch-teacher", "--repo", "a/teacher", "--force"], &hints[..]].concat();
     let (_, said) = bench.run(&args);
-    assert!(said.contains("none of cccm's"), "{said}");
+    assert!(said.contains("not a config of cccm"), "{said}");
     for broken in ["{\"unet\": {}", "{\"unet\": {}}", "no json"] {
         bench.hub.put("a/teacher", "config.json", broken.as_bytes());
         let refused = bench.refusal(&args);
@@ -436,7 +436,7 @@ fn a_token_does_not_go_over_http_to_another_machine_unasked() {
     tiny_teacher(&bench);
     let push = ["push", "teacher", "--repo", "me/x", "--token", TOKEN, "--endpoint", "http://hub.invalid"];
     let refused = bench.refusal(&push);
-    assert!(refused.contains("not shown to http://hub.invalid"), "{refused}");
+    assert!(refused.contains("not sent to http://hub.invalid"), "{refused}");
     // With the flag it is tried, and there is no such machine.
     let refused = bench.refusal(&[&push[..], &["--token-over-http"]].concat());
     assert!(refused.contains("cannot reach hub.invalid"), "{refused}");

@@ -22,7 +22,8 @@ impl Budget {
         Self { total, used: Mutex::new(0), returned: Condvar::new() }
     }
 
-    /// Waits until so many bytes are free; for more than there are, until nobody else has any. A thread must not ask twice.
+    /// Waits until so many bytes are free. A request for more than the whole budget waits until nothing else
+    /// is in use. A thread must not hold two shares.
     pub(crate) fn share(&self, bytes: u64) -> Share<'_> {
         let bytes = bytes.min(self.total);
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);

@@ -112,8 +112,8 @@ pub struct UnknownFolder {
 }
 
 impl FolderCheck {
-    /// Lists the folders and files under `root`. Where labels are not known, they are those of the preset that at least half of
-    /// the folders are named after, else what plain names spell.
+    /// Lists the folders and files under `root`. If the labels are not known, they are those of the preset
+    /// that fits at least half of the folder names, else those that the plain folder names spell.
     ///
     /// # Errors
     /// [`Error::NoImages`] where there are no folders, [`Error::NoVocabulary`] when no folder has a name

@@ -61,7 +61,7 @@ impl Support {
     }
 }
 
-/// The second colour of a digit. It does not go round: the published code has `min(y + 1, 9)`.
+/// The second colour of a digit. It does not wrap around: the published code has `min(y + 1, 9)`.
 const fn next(digit: u32) -> u32 {
     if digit + 1 < COLORS.len() as u32 { digit + 1 } else { digit }
 }
@@ -81,8 +81,8 @@ pub struct CoindMnistConfig {
 /// The attribute is the colour, the object the digit.
 ///
 /// These are the data of CoInD (Gaudi et al. 2025) as its published code makes them (`coind/datasets/coloredMNIST.py` of
-/// sachit3022/compositional-generation at 99056cc), but for the draws: there a digit's colour follows from the state of the
-/// process, here from the seed and the digit's place.
+/// sachit3022/compositional-generation at 99056cc), except for the random draws: there a digit's colour
+/// depends on the state of the process, here on the seed and the digit's place.
 ///
 /// ```
 /// use cccm_data::{CoindMnist, CoindMnistConfig, Dataset, Digits, Support};

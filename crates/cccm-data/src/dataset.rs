@@ -17,7 +17,7 @@ pub trait Dataset: Send + Sync {
     /// How many images there are.
     fn len(&self) -> usize;
 
-    /// Whether there are none, which the datasets of this crate refuse to be.
+    /// Whether there are none. The constructors of this crate's datasets refuse that.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -37,8 +37,8 @@ pub trait Dataset: Send + Sync {
     /// When `index` is not below [`len`](Dataset::len).
     fn load(&self, index: usize, out: &mut [f32]) -> Result<()>;
 
-    /// The same as training sees it, which may cut another window out of the image each time: see
-    /// [`Resize::RandomCrop`](crate::Resize::RandomCrop). By default, [`load`](Dataset::load).
+    /// Like [`load`](Dataset::load), but as training sees the image, which may cut out another window each
+    /// time: see [`Resize::RandomCrop`](crate::Resize::RandomCrop). By default, [`load`](Dataset::load).
     /// - `window`: where to cut, 0 at the top or left end, 1 at the other
     ///
     /// # Errors
@@ -51,10 +51,10 @@ pub trait Dataset: Send + Sync {
     fn describe(&self, index: usize) -> String;
 
     /// SHA-256, in hex, of everything that decides which images a run sees: labels, size, and for each
-    /// image in order its combination and what it is known by. A run goes on only with data of equal digest.
+    /// image in order its combination and its identity. A run goes on only with data of equal digest.
     ///
-    /// By default an image is known by [`describe`](Dataset::describe). Override this where that
-    /// changes while the images stay the same, or stays while they change.
+    /// By default, the text of [`describe`](Dataset::describe) is an image's identity. Override this method
+    /// if the text may change while the images stay the same, or stay the same while the images change.
     ///
     /// # Errors
     /// What hinders reading, for datasets that have to read.
@@ -79,7 +79,7 @@ pub enum OnBadImage {
     Skip,
 }
 
-/// Bad images that are warned about one by one. A folder that goes away during a run would fill the log.
+/// Number of bad images that get a warning each: a folder that disappears during a run would fill the log.
 pub(crate) const MOST_WARNINGS: usize = 20;
 
 pub(crate) fn warn_of_bad_image(dataset: &dyn Dataset, index: usize, error: &Error) {

@@ -14,7 +14,8 @@ impl DatasetDigest {
     pub(crate) fn new(kind: &str, vocabulary: &Vocabulary, image_px: usize) -> Self {
         let mut digest = Self(Sha256::new());
         digest.bytes(kind.as_bytes());
-        // Two kinds have digests of before there could be others, without their names.
+        // With two kinds, the digest is the one from before there were other numbers of kinds: without their
+        // names.
         if vocabulary.kinds().len() != 2 {
             digest.number(vocabulary.kinds().len() as u64);
         }

@@ -46,9 +46,9 @@ impl Digits {
         Self::from_named_idx((images, "the images"), (labels, "the labels"))
     }
 
-    /// Digits from a folder with the official files, `train-images-idx3-ubyte` and so on, as they are handed on: with `.gz` or
-    /// without, with a dot instead of the dash before `idx`, each in a folder of its own name as Kaggle has them, in
-    /// `MNIST/raw` as torchvision has them.
+    /// Digits from a folder with the official files, `train-images-idx3-ubyte` and so on. Common variants are
+    /// found, too: with or without `.gz`, with a dot instead of the dash before `idx`, each file in a folder
+    /// of its own name (Kaggle), or in `MNIST/raw` (torchvision).
     ///
     /// # Errors
     /// [`Error::MissingDigits`], [`Error::Io`], and as [`Digits::from_idx`].
@@ -124,7 +124,7 @@ fn official_name(split: MnistSplit, part: &str) -> String {
     format!("{}-{part}", split.file_prefix())
 }
 
-/// The file of this official name, under any of the names and in any of the folders that it is handed on in.
+/// The file with this official name, or with one of its common variants.
 fn find(dir: &Path, official: &str) -> Option<PathBuf> {
     let dotted = official.replace("-idx", ".idx");
     let folders = [dir.to_owned(), dir.join("MNIST/raw"), dir.join("raw")];

@@ -49,7 +49,7 @@ pub enum Error {
         kinds: usize,
     },
 
-    /// A folder whose name is no text: as text with gaps, two such names could become one.
+    /// A folder whose name is not UTF-8: with characters replaced, two such names could become equal.
     #[error("the name of `{}` is not UTF-8: rename it", .path.display())]
     NotUtf8 {
         /// The folder, as far as it can be shown.
@@ -79,7 +79,7 @@ pub enum Error {
         source: Box<cccm_labels::Error>,
     },
 
-    /// A combination is to be held out that has no folder.
+    /// A combination that the filter names has no folder.
     #[error(
         "no folder of `{}` holds the {noun} `{combination}`, which the filter names{}",
         .root.display(),
@@ -141,7 +141,7 @@ pub enum Error {
     },
 
     /// A folder to be made is there already.
-    #[error("`{}` exists and is no empty folder; name another place, or remove it first", .path.display())]
+    #[error("`{}` exists and is not an empty folder; name another folder, or remove it first", .path.display())]
     FolderTaken {
         /// The place.
         path: PathBuf,

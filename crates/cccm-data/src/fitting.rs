@@ -60,8 +60,8 @@ pub(crate) fn fit(image: &RgbImage, px: usize, resize: Resize, window: f64) -> V
     stretch(image.as_raw(), image.dimensions(), px)
 }
 
-/// A window for each of `count` places of an epoch in a row, the first of them `place`. A place has the same window whichever
-/// batch, part of a batch or thread it belongs to.
+/// One window for each of `count` consecutive places of an epoch, from `place` on. The window of a place does
+/// not depend on the batch, the part of a batch or the thread that it belongs to.
 pub(crate) fn windows(seed: u64, epoch: usize, place: usize, count: usize) -> Vec<f64> {
     let mut rng = random::stream(seed, Purpose::Window, epoch as u64);
     // A word of the stream for each place.

@@ -11,8 +11,8 @@ use crate::{
     random::{self, Purpose},
 };
 
-/// Mirrors images left to right as they are drawn, each with probability one half, but for those whose labels a mirror would
-/// make wrong, as it does a digit's.
+/// Mirrors images left to right as they are drawn, each with probability one half, except images whose label
+/// would be wrong in the mirror, such as digits.
 ///
 /// ```
 /// use cccm_data::{Flip, Vocabulary};
@@ -67,8 +67,8 @@ fn no_such_label(vocabulary: &Vocabulary, got: &str) -> Error {
     }
 }
 
-/// One toss of a coin for each of `count` places of an epoch in a row, the first of them `place`. A place has the same toss
-/// whichever batch, part of a batch or thread it belongs to.
+/// One coin toss for each of `count` consecutive places of an epoch, from `place` on. The toss of a place
+/// does not depend on the batch, the part of a batch or the thread that it belongs to.
 pub(crate) fn tosses(seed: u64, epoch: usize, place: usize, count: usize) -> Vec<bool> {
     let mut rng = random::stream(seed, Purpose::Flip, epoch as u64);
     // A word of the stream for each place.

@@ -47,7 +47,7 @@ fn read<const D: usize>(mut bytes: impl Read, most_bytes: u64) -> Result<([usize
         *size = u32::from_be_bytes(read_word(&mut bytes)?) as usize;
     }
 
-    // Nothing is allocated for a header's sake: the buffer grows with the bytes that really come.
+    // The sizes in the header allocate nothing: the buffer grows with the bytes that are really there.
     let claimed = sizes.iter().try_fold(1_u64, |product, &size| product.checked_mul(size as u64));
     let Some(claimed) = claimed.filter(|&claimed| claimed <= most_bytes) else {
         return Err(format!("its header claims {sizes:?} bytes, more than the file can hold").into());

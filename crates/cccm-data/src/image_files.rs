@@ -124,7 +124,7 @@ impl Dataset for ImageFiles {
     }
 }
 
-/// Goes on without these files, with a warning for each, if that is wanted.
+/// Continues without these files, with a warning for each, if `on_bad_image` allows it.
 fn leave_out(unreadable: Vec<(PathBuf, Error)>, readable: usize, on_bad_image: OnBadImage) -> Result<()> {
     let count = unreadable.len();
     for (path, error) in unreadable {

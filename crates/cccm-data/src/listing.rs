@@ -70,8 +70,8 @@ impl fmt::Display for PassedOver {
     }
 }
 
-/// The folders directly in `dir`, sorted; hidden ones are left out, links followed. A link to
-/// nowhere is an error: it may stand for a folder that would be missed.
+/// The folders directly in `dir`, sorted; hidden ones are left out, links followed. A broken
+/// link is an error: it may stand for a folder, which would be missing without notice.
 pub(crate) fn folders(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for path in visible(dir)? {
@@ -83,8 +83,8 @@ pub(crate) fn folders(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// The image files in `dir`, chosen by extension; hidden ones are left out, links followed. A link to nowhere stays in, to be
-/// reported as unreadable.
+/// The image files in `dir`, chosen by extension; hidden ones are left out, links followed. A broken link is
+/// included, to be reported as unreadable.
 pub(crate) fn images(dir: &Path, subfolders: Subfolders) -> Result<Images> {
     let (mut found, is_read) = (Images::default(), subfolders == Subfolders::Read);
     // Folders that were looked into, so that a link back to one of them ends.

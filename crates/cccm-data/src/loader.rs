@@ -1,4 +1,4 @@
-//! Batches, decoded by threads ahead of whoever uses them, in an order that depends on the seed alone.
+//! Batches, decoded by threads before they are needed, in an order that depends on the seed alone.
 
 use std::{
     collections::VecDeque,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::{Error, Flip, OnBadImage, Result, Sampling};
 
-/// Which part of every batch a loader gives, where several train one model.
+/// Which part of every batch a loader gives, when several workers train one model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// Which one, below `count`.

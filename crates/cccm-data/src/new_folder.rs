@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::{Error, Result};
 
-/// Name of the contents inside the temporary folder: that one is private to its user, this one is made
-/// with the permissions that any other folder gets.
+/// Name of the folder with the contents, inside the temporary folder. The temporary folder is private to
+/// its user; this one has the permissions of any other folder.
 const CONTENTS: &str = "contents";
 
 /// A folder that is filled under a hidden name beside its place (`.NAME.….partial`) and then renamed.

@@ -1,5 +1,5 @@
-//! Where all draws of this crate come from: counter-based, so that any of them can be had without
-//! those before it.
+//! The random numbers of this crate. They are counter-based, so that any of them can be computed
+//! without those before it.
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 

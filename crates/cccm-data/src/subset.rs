@@ -74,11 +74,12 @@ impl Subset {
         Self::new(dataset, images)
     }
 
-    /// Every `nth` image of every combination apart from all others: `(rest, nth)`; of combinations with fewer images the last one, and
-    /// of combinations with a single image none.
+    /// Splits the images into `(rest, nth)`: every `nth` image of each combination goes into the second part.
+    /// A combination with fewer images gives its last one, a combination with a single image gives none.
     ///
     /// # Errors
-    /// [`Error::NoneKeptApart`] when every combination has a single image, [`Error::EmptyDataset`] when `nth` is below 2.
+    /// [`Error::NoneKeptApart`] when every combination has a single image, [`Error::EmptyDataset`] when `nth`
+    /// is below 2.
     pub fn split(dataset: Arc<dyn Dataset>, nth: usize) -> Result<(Self, Self)> {
         let (mut rest, mut apart) = (Vec::new(), Vec::new());
         for images in by_combination(&*dataset).into_values() {
@@ -132,7 +133,7 @@ impl Dataset for Subset {
         self.dataset.describe(self.images[index])
     }
 
-    /// That of the whole dataset, and which of its images these are.
+    /// Covers the digest of the whole dataset and the indices of these images.
     fn digest(&self) -> Result<String> {
         let mut digest = DatasetDigest::new("subset 1", self.vocabulary(), self.image_px());
         digest.bytes(self.dataset.digest()?.as_bytes());

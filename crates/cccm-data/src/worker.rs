@@ -127,9 +127,9 @@ impl Source {
         }
     }
 
-    /// The next image of the same combination that can be decoded, so that labels and balance stay, and
-    /// every run finds the same one. Images that are known to be bad are not tried again: a combination of many
-    /// of them would cost as many reads for each of its images.
+    /// Loads the next image of the same combination that can be decoded, so that labels and balance stay the
+    /// same and every run finds the same image. Images that are known to be bad are not tried again: in a
+    /// combination with many bad images, each image would otherwise cost as many reads.
     fn load_substitute(&self, bad: usize, mut error: Error, window: f64, image: &mut [f32]) -> Result<()> {
         let combination = self.dataset.combination(bad);
         let group = self.images_by_combination.get(&combination).map_or(&[][..], Vec::as_slice);

@@ -14,30 +14,31 @@ pub struct MovingAverage {
     pub name: &'static str,
     /// Its variables: the names and shapes of those in training.
     pub vars: BTreeMap<String, Var>,
-    /// What stays of it at every step.
+    /// How much of it stays at every step.
     pub averaging: Averaging,
 }
 
 impl MovingAverage {
-    /// A short one, `target`: what a student is regressed to, and sampled where there is no other.
+    /// The average `target`, with a short memory: the student is trained to match its answers. It is also
+    /// sampled, unless there is a [`Self::sampling`] average.
     pub fn target(vars: BTreeMap<String, Var>, averaging: Averaging) -> Self {
         Self { name: "target", vars, averaging }
     }
 
-    /// A slow one, `sampling`: nothing is learnt from it, but it draws steadier than the target (Song & Dhariwal 2023,
-    /// section 3.2, do without a target's average and keep one to sample from). Warmed up, so that what training started
-    /// from does not stay in it for as long as its memory.
+    /// The slower average `sampling`: nothing is learnt from it, but its pictures vary less from step to step
+    /// than the target's (Song & Dhariwal 2023, section 3.2, have no average as target, but one to sample
+    /// from). It is warmed up, so that it forgets the initial weights sooner than its decay alone would.
     pub fn sampling(vars: BTreeMap<String, Var>, decay: f64) -> Self {
         Self { name: "sampling", vars, averaging: Averaging::WarmedUp(decay) }
     }
 
-    /// The rule of the update behind `updates` others.
+    /// The rule of the update that follows `updates` others.
     pub(crate) fn rule_at(&self, updates: u64) -> Result<Ema> {
         Ok(Ema::new(self.averaging.decay_at(updates))?)
     }
 }
 
-/// What stays of the moving average at every step, in `[0, 1]`.
+/// The share of the moving average that stays at every step, in `[0, 1]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Averaging {
     /// The same share at every step: a student's target, which starts as the student.
@@ -49,7 +50,7 @@ pub enum Averaging {
 }
 
 impl Averaging {
-    /// The share that stays in the update behind `updates` others.
+    /// The share that stays in the update that follows `updates` others.
     pub fn decay_at(self, updates: u64) -> f64 {
         match self {
             Self::Constant(decay) => decay,

@@ -7,10 +7,10 @@ use crate::{Error, Result};
 /// Where the samples of a batch lie among those of their optimizer step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Part {
-    /// There are no others.
+    /// They are all samples of the step.
     #[default]
     Whole,
-    /// Other workers have the others.
+    /// Other workers have the other samples.
     From {
         /// Place of the first one, counted from 0.
         start: usize,
@@ -19,14 +19,15 @@ pub enum Part {
     },
 }
 
-/// The samples of one optimizer step, or those of them that one of several workers is given.
+/// The samples of one optimizer step, or one worker's part of them.
 #[derive(Clone, Debug)]
 pub struct TrainBatch {
     /// Clean images `(batch, channels, height, width)`, `f32`, spanning `[-1, 1]`, on the device to train on.
     pub x_0: Tensor,
     /// Per label kind `(batch,)` `u32` indices, on the same device.
     pub labels: Vec<Tensor>,
-    /// Whether these are all. What is random about a sample depends on its place among all.
+    /// Whether these are all samples of the step, or which part. A sample's random numbers depend on its
+    /// place in the whole step.
     pub part: Part,
 }
 
@@ -69,7 +70,7 @@ impl TrainBatch {
         }
     }
 
-    /// Number of samples, once it is sure that the step has some and that every one here has its labels.
+    /// Number of samples, after checking that the step has some and that every sample here has its labels.
     pub(crate) fn checked_samples(&self, step: u64) -> Result<usize> {
         let (samples, (start, total)) = (self.samples()?, self.place()?);
         let bad = |reason| Err(Error::Batch { step, reason });

@@ -16,8 +16,9 @@ use crate::{Error, Result};
 pub struct DistillConfig {
     /// How teacher and real data are fused. Default `lossfuse`.
     pub fuse_method: FuseMethod,
-    /// The teacher's share `c_t` over training; with method `switch` a `switch` schedule. Default `piecewise 1:0`:
-    /// published is `piecewise` without knots, which crashes there.
+    /// The teacher's share `c_t` over training; with method `switch` a `switch` schedule. Default
+    /// `piecewise 1:0`. The published default is `piecewise` without knots, with which the published script
+    /// crashes.
     pub fuse_schedule: FuseSchedule,
     /// How the teacher's point is found. Default `ddim`, as published.
     pub teacher_solver: TeacherSolver,
@@ -30,14 +31,17 @@ pub struct DistillConfig {
     pub hat_target: HatTarget,
     /// How the solver step of each sample is drawn. Default `uniform`, as published.
     pub timestep_sampling: TimestepSampling,
-    /// Highest timestep at which the target is the image itself, whatever teacher and target network say. At low noise the
-    /// image is nearly known, so that its mean over what it may be is as sharp as it is, and free of the grain that a teacher
-    /// leaves; higher noise learns from there, step by step (consistency trajectory models add such a term at all noise
-    /// levels: Kim et al. 2024). Default none, as published.
+    /// Highest timestep at which the target is the image itself, whatever the teacher and the target network
+    /// predict. At low noise the image is nearly known, so the mean of all images that it may be is as sharp
+    /// as the image, and free of the grain that a teacher leaves. What the student learns here spreads to
+    /// higher noise step by step (consistency trajectory models add such a term at all noise levels: Kim et
+    /// al. 2024). Default none, as published.
     pub data_below: Option<u32>,
-    /// Solver steps at the start of training, doubled up to `student.num_ddim_timesteps` in equal shares of the run: long
-    /// jumps first, which carry the target's answer from the image to the noise in few steps (Song & Dhariwal 2023,
-    /// section 3.4). Allowed is what [`doubling_solver_steps`](cccm_sched::doubling_solver_steps) allows. Default none: the same from start to end, as published.
+    /// Solver steps at the start of training, doubled up to `student.num_ddim_timesteps` in equal shares of
+    /// the run. Training begins with long jumps, which carry the target's answer from the image to the noise
+    /// in few steps (Song & Dhariwal 2023, section 3.4).
+    /// [`doubling_solver_steps`](cccm_sched::doubling_solver_steps) says which values are allowed. Default
+    /// none: the same number from start to end, as published.
     pub solver_steps_start: Option<usize>,
     /// Distance between student and target. Default `huber`.
     pub loss_type: LossType,
@@ -45,17 +49,19 @@ pub struct DistillConfig {
     /// root of its number of values for `sample_huber`. Default 0.001, the usual one for `huber`; see
     /// [`LossType::usual_huber_c`].
     pub huber_c: f64,
-    /// What stays of the target network at every step, in `[0, 1]`. Default 0.95.
+    /// Share of the target network that stays at every step, in `[0, 1]`. Default 0.95.
     pub ema_decay: f64,
-    /// What stays, in `[0, 1]`, of a second average that is sampled instead of the target, as
-    /// [`MovingAverage::sampling`](crate::MovingAverage::sampling) has it. Default none: the target is sampled, as published.
+    /// Share, in `[0, 1]`, that stays at every step of a second average, which is sampled instead of the
+    /// target; see [`MovingAverage::sampling`](crate::MovingAverage::sampling). Default none: the target is
+    /// sampled, as published.
     pub sampling_ema_decay: Option<f64>,
-    /// A first stage on trajectories of the teacher, which changes the student over where its output means something else than
-    /// the teacher's. Default none.
+    /// A first stage on trajectories of the teacher. A student with another prediction type than its teacher
+    /// needs it to change over. Default none.
     pub trajectory: TrajectoryConfig,
-    /// What the student's output means. At high noise the image behind a noise prediction has its error many times magnified
-    /// (25 times at timestep 799 of the usual schedule), that behind a clean image or a velocity has not. Default that of the
-    /// teacher, as published.
+    /// What the student predicts. At high noise, the image computed from a noise prediction magnifies the
+    /// prediction's error many times (25 times at timestep 799 of the usual schedule); predictions of the
+    /// clean image or of the velocity do not have this problem. Default the teacher's prediction type, as
+    /// published.
     pub student_prediction: Option<PredictionType>,
     /// What the student is trained for, and must be told when it samples.
     pub student: StudentConfig,
@@ -95,7 +101,7 @@ impl DistillConfig {
             return Err(Error::invalid("fuse_schedule", format!("`{}`", self.fuse_schedule), want));
         }
         if self.fuse_method == FuseMethod::StepFuse && self.hat_target == HatTarget::Teacher {
-            let want = "mixed when `fuse_method` is stepfuse, which has real data in no other point";
+            let want = "mixed when `fuse_method` is stepfuse, which uses real data in this point only";
             return Err(Error::invalid("hat_target", self.hat_target, want));
         }
         if !(self.huber_c > 0.0 && self.huber_c.is_finite()) {

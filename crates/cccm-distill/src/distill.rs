@@ -11,7 +11,7 @@ use crate::timesteps::StepDraws;
 use crate::trajectory::Trajectories;
 use crate::{Result, TrainBatch};
 
-/// A share of training with one grid.
+/// A stretch of training during which the solver grid stays the same.
 struct Stage {
     loss: DistillLoss,
     steps: StepDraws,

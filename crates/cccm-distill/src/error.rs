@@ -60,8 +60,8 @@ pub enum Error {
     },
     /// Step after step was skipped because its loss or gradient was not finite.
     #[error(
-        "{in_a_row} steps in a row, up to step {step}, had no finite loss and gradient, which skipping does not mend; remove the \
-         checkpoints of step {first} and later, and go on from the one before with a lower learning rate"
+        "loss or gradient was not finite in {in_a_row} steps in a row, up to step {step}, so skipping does not help; \
+         remove the checkpoints of step {first} and later, and go on from the one before with a lower learning rate"
     )]
     StillNonFinite {
         /// How many were skipped.
@@ -201,8 +201,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it came from without in the middle of a run: the weights are then as good as they were. So does what cannot be
-    /// reported.
+    /// Whether the cause lies outside this trainer (its data, another worker, the reporter), so that its
+    /// weights are still good.
     pub(crate) fn is_from_outside(&self) -> bool {
         matches!(
             self,

@@ -20,18 +20,18 @@ pub enum FuseMethod {
 
 choice!(FuseMethod, "fuse method", "stepfuse" => StepFuse, "lossfuse" => LossFuse, "switch" => Switch);
 
-/// The real-data point: where a solver step ends that knows the image and the noise.
+/// The real-data point: where a solver step ends if it uses the true image and noise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DataTarget {
-    /// The image with the same noise at the step's end, whatever the guidance weight: of a student that is told a
-    /// weight, this asks for an answer without guidance.
+    /// The image with the same noise at the step's end, whatever the guidance weight: the student is told a
+    /// weight, but this target shows it an unguided answer.
     #[default]
     Published,
     /// The teacher's guided step with the true noise and image in place of its conditional prediction. With
     /// `d_eps = w (eps_cond - eps_uncond)` and `d_x0 = w (x0_cond - x0_uncond)`, both at the step's start, it is
     /// `sqrt(alpha_bar_prev) (x_0 + d_x0) + sqrt(1 - alpha_bar_prev) (eps + d_eps)`: [`Self::Published`] where w is 0.
-    /// Takes both evaluations of the teacher at every `c_t`.
+    /// Needs both evaluations of the teacher at every `c_t`.
     Guided,
 }
 
@@ -45,9 +45,9 @@ pub enum TeacherSolver {
     /// A DDIM step, of first order: along the guided noise where the step starts.
     #[default]
     Ddim,
-    /// Heun's step, of second order: along the mean of the guided noise at the start and where the DDIM step ends (Karras et
-    /// al. 2022, algorithm 1). Takes both evaluations of the teacher twice. A guided real-data point stays as it is, guided
-    /// at the start.
+    /// Heun's step, of second order: along the mean of the guided noise at the start and at the end of the
+    /// DDIM step (Karras et al. 2022, algorithm 1). Needs both evaluations of the teacher twice. A guided
+    /// real-data point is still guided by the evaluations at the start only.
     Heun,
 }
 

@@ -13,11 +13,12 @@ use crate::{Error, Result};
 /// The networks of a distillation. Gradients flow through the student alone, whatever the others are made of.
 #[derive(Clone, Copy)]
 pub struct Networks<'a> {
-    /// In training, and asked by [`Denoiser::predict_training`], its dropout on; takes labels and `w`.
+    /// The network in training, evaluated by [`Denoiser::predict_training`], with dropout; takes labels and
+    /// `w`.
     pub student: &'a dyn Denoiser,
     /// Moving average of the student; takes labels and `w`.
     pub target: &'a dyn Denoiser,
-    /// Frozen; takes labels, null tokens among them.
+    /// Frozen; takes labels, including null tokens.
     pub teacher: &'a dyn Denoiser,
 }
 
@@ -54,12 +55,12 @@ pub struct DistillParts {
 /// | `StepFuse` | `d(f_student(x_start), f_target(x_hat))` |
 /// | `LossFuse` | `c_t d(f_student(x_start), f_target(x_hat)) + (1 - c_t) d(f_student(x_start), f_target(x_ode))` |
 ///
-/// A network whose answer has weight 0 is not asked. Up to [`DistillConfig::data_below`] both answers of the target are
-/// `x_0`.
+/// A network whose answer has weight 0 is not evaluated. At timesteps up to [`DistillConfig::data_below`],
+/// `x_0` stands in for both answers of the target.
 #[derive(Clone, Debug)]
 pub struct DistillLoss {
     step: SolverStep,
-    /// The teacher's, but for what the student's output means.
+    /// The teacher's schedule with the student's prediction type.
     student_schedule: NoiseSchedule,
     boundary: Boundary,
     method: FuseMethod,
@@ -127,7 +128,8 @@ impl DistillLoss {
             self.step.points(networks.teacher, inputs, c_t)?;
         let x_hat = self.hat(x_teacher.as_ref(), &x_ode, c_t)?;
 
-        // The student comes last: its graph keeps every activation, and the others' need not lie beside them.
+        // The student comes last: its graph keeps all activations, and the temporary tensors of the other
+        // networks should be freed before that.
         let (hat_weight, ode_weight) = match self.method {
             FuseMethod::StepFuse => (1.0, 0.0),
             FuseMethod::LossFuse | FuseMethod::Switch => (c_t, 1.0 - c_t),
@@ -163,8 +165,8 @@ impl DistillLoss {
         }
     }
 
-    /// The target's consistency function at those of the two points that are given, without a graph; both points
-    /// are one batch.
+    /// The target's consistency function at the points that are given, without a graph. Two points are
+    /// evaluated as one batch.
     fn target_answers(
         &self,
         target: &dyn Denoiser,

@@ -7,17 +7,18 @@ use cccm_sched::{Conditions, Draws};
 
 use crate::Distance;
 
-/// A batch, and behind it those of its samples whose labels were all given once more for each label alone and once
-/// without any: one forward pass answers it all.
+/// A batch, followed by copies of its fully labelled samples: one copy for each label kind, with that label
+/// alone, and one copy without labels. One forward pass evaluates all of them.
 pub(crate) struct Widened {
     batch: usize,
-    /// Places of the samples in question within the batch.
+    /// Places of the fully labelled samples within the batch.
     whole: Vec<u32>,
     kinds: usize,
     pub(crate) x_t: Tensor,
     pub(crate) t: Tensor,
     pub(crate) conds: Conditions,
-    /// A sample's dropout masks are the same in all its copies: only labels make their answers differ.
+    /// A sample's dropout masks are the same in all its copies, so that their answers differ by the labels
+    /// only.
     pub(crate) draws: Draws,
 }
 

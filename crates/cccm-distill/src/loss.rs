@@ -21,7 +21,7 @@ pub enum LossType {
 choice!(LossType, "loss type", "huber" => Huber, "sample_huber" => SampleHuber, "l2" => L2);
 
 impl LossType {
-    /// The `huber_c` that papers use with it; the square has none.
+    /// The `huber_c` that papers use with it; none for `L2`.
     pub fn usual_huber_c(self) -> Option<f64> {
         match self {
             // Luo et al. 2023.
@@ -36,17 +36,18 @@ impl LossType {
 /// How far two batches of images are apart, as the mean over their samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Distance {
-    /// Pseudo-Huber: `mean(sqrt((a - b)² + c²) - c)` (Song & Dhariwal 2023, eq. 8, per element as in Luo et al.
-    /// 2023); the square of small differences, the size of large ones.
+    /// Pseudo-Huber: `mean(sqrt((a - b)² + c²) - c)` (Song & Dhariwal 2023, eq. 8, per element as in Luo et
+    /// al. 2023): quadratic in small differences, linear in large ones.
     Huber {
-        /// Where the one turns into the other, above 0.
+        /// The difference at which quadratic turns into linear, above 0.
         c: f64,
     },
     /// Pseudo-Huber of whole samples: `mean(sqrt(|a - b|² + c²) - c)` with the Euclidean norm of a sample's difference
     /// and `c = c_per_root_dim sqrt(dim)`, `dim` being the number of values in a sample (Song & Dhariwal 2023, eq. 8 and
     /// section 3.3). A sample far off pulls no harder than one that is near; the whole grows with `sqrt(dim)`.
     SampleHuber {
-        /// Where square turns into size, per square root of the number of values in a sample; above 0.
+        /// The distance at which quadratic turns into linear, per square root of the number of values in a
+        /// sample; above 0.
         c_per_root_dim: f64,
     },
     /// Mean squared error: `mean((a - b)²)`.

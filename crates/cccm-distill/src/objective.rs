@@ -33,17 +33,17 @@ pub trait Objective {
     fn evaluate(&self, batch: &TrainBatch, draws: &Draws, progress: f64) -> Result<Evaluation>;
 }
 
-/// What an [`Objective`] says about some samples.
+/// What [`Objective::evaluate`] returns for some samples.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
     /// The loss with its graph: a scalar, `f32`.
     pub loss: Tensor,
-    /// Parts of the loss that are told beside it, weights included, by name: scalars, `f32`. Their names are among
-    /// [`Objective::terms`]; the gradient is that of `loss` alone.
+    /// Parts of the loss to be reported beside it, weights included, by name: scalars, `f32`. Their names are
+    /// among [`Objective::terms`]. Only `loss` is differentiated.
     pub terms: BTreeMap<&'static str, Tensor>,
     /// The teacher's weight `c_t` in the target, where there is one.
     pub c_t: Option<f64>,
-    /// What the networks cost.
+    /// Evaluations and time of the networks.
     pub work: Work,
 }
 
@@ -74,7 +74,7 @@ impl Evaluation {
 pub struct Work(BTreeMap<&'static str, Forward>);
 
 impl Work {
-    /// What the passes of one network cost; nothing where it was not asked.
+    /// What the passes of one network cost; zero if it was not evaluated.
     pub fn of(&self, network: &str) -> Forward {
         self.0.get(network).copied().unwrap_or_default()
     }
@@ -91,7 +91,7 @@ impl FromIterator<(&'static str, Forward)> for Work {
 pub struct Forward {
     /// Evaluations: images that went through, so that a guided teacher's image counts twice.
     pub images: u64,
-    /// Seconds spent. A GPU that works behind the program's back is not waited for.
+    /// Seconds spent, without waiting for a GPU that computes asynchronously.
     pub secs: f64,
 }
 
@@ -110,7 +110,7 @@ impl AddAssign for Work {
     }
 }
 
-/// A network with a meter on it.
+/// A network whose evaluations and time are counted.
 pub(crate) struct Metered<'a> {
     name: &'static str,
     network: &'a dyn Denoiser,

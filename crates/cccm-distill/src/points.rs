@@ -76,7 +76,8 @@ impl SolverStep {
                             self.guided(&end, &t_end, self.ask(teacher, &end, &t_end, inputs)?)?;
                         let eps = ((eps + eps_there)? * 0.5)?;
                         let x_0 = self.schedule.x0_from_eps(&x_start, &t_start, &eps)?;
-                        // In terms of x̄ and σ a DDIM step is Euler's, and Heun's is one along the mean noise.
+                        // In terms of x̄ and σ, a DDIM step is an Euler step, and a Heun step is an Euler
+                        // step along the mean noise.
                         self.grid.step(index, &x_0, &eps)?
                     }
                 });
@@ -95,7 +96,8 @@ impl SolverStep {
         answer: &Answer,
     ) -> Result<Tensor> {
         if self.guidance.thresholding() == Thresholding::None {
-            // A step is linear in image and noise, and the one from the true ones ends at the unguided point.
+            // A step is linear in image and noise, and with the true image and noise it ends at the unguided
+            // point.
             return Ok((x_ode + self.grid.step(index, &answer.x0_shift, &answer.eps_shift)?)?);
         }
         let x_0 = self.guidance.thresholding().apply(&(x_0 + &answer.x0_shift)?)?;
@@ -105,7 +107,8 @@ impl SolverStep {
 
     /// The teacher's guided noise and clean image.
     fn guided(&self, x: &Tensor, t: &Tensor, answer: Answer) -> Result<(Tensor, Tensor)> {
-        // The guided noise implies the guided image, but rounds otherwise: this is the published order.
+        // The guided image could be computed from the guided noise, but with other rounding. This is the
+        // published way.
         let (eps, x_0) = ((answer.eps + answer.eps_shift)?, (answer.x_0 + answer.x0_shift)?);
         if self.guidance.thresholding() == Thresholding::None {
             return Ok((eps, x_0));

@@ -24,7 +24,7 @@ pub struct StepReport {
     pub lr: f64,
     /// Norm of all gradients together, before clipping.
     pub grad_norm: f64,
-    /// Steps skipped so far for want of a finite loss and gradient: see [`OnNonFinite`](crate::OnNonFinite).
+    /// Steps skipped so far because loss or gradient was not finite: see [`OnNonFinite`](crate::OnNonFinite).
     pub skipped_steps: u64,
     /// Samples of the step, those of all workers.
     pub images: u64,
@@ -32,10 +32,10 @@ pub struct StepReport {
     pub work: Work,
     /// Seconds spent waiting for the batch.
     pub data_secs: f64,
-    /// Seconds of the backward pass. A GPU that works behind the program's back is not waited for.
+    /// Seconds of the backward pass, without waiting for a GPU that computes asynchronously.
     pub backward_secs: f64,
-    /// Seconds of clipping, optimizer and moving average. Other workers are waited for here, and a GPU that works behind the
-    /// program's back.
+    /// Seconds of clipping, optimizer and moving average. The waits for other workers and for a GPU are
+    /// included.
     pub optimizer_secs: f64,
     /// Seconds of the whole step, noise and bookkeeping included.
     pub total_secs: f64,

@@ -1,4 +1,4 @@
-//! What a step comes to: sums over the pieces of a batch, then over all workers, read from the device once.
+//! The results of a step: sums over the pieces of a batch, then over all workers, read from the device once.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -10,7 +10,7 @@ use cccm_optim::{gradients, squared_norm};
 
 use crate::{AllReduce, Error, Evaluation, Result, Work};
 
-/// Sums over the pieces of a worker's samples. Nothing in it has been waited for.
+/// Sums over the pieces of a worker's samples. The device may still be computing them.
 pub(crate) struct Tally {
     samples: usize,
     grads: BTreeMap<String, Tensor>,
@@ -23,15 +23,16 @@ pub(crate) struct Tally {
     pub(crate) backward_secs: f64,
 }
 
-/// The gradients of a whole step, and its other sums: what decides about the update, still on the device.
+/// The gradients of a whole step and its other sums, which decide about the update. They are still on the
+/// device.
 pub(crate) struct Sums {
     pub(crate) grads: BTreeMap<String, Tensor>,
     terms: Vec<&'static str>,
-    /// Loss, its terms, and if there are several workers what is behind [`Numbers::votes`]: a vector in `f64`.
+    /// Loss, its terms and, with several workers, the values of [`Numbers::votes`]: a vector in `f64`.
     scalars: Tensor,
 }
 
-/// What was read of a step.
+/// The scalars of a step, read from the device.
 pub(crate) struct Numbers {
     pub(crate) loss: f64,
     /// Zero where no sample had this term.
@@ -49,7 +50,7 @@ pub(crate) struct Votes {
 }
 
 impl Tally {
-    /// Of a step without samples so far.
+    /// Empty sums, before the first piece.
     pub(crate) fn new(terms: &[&'static str]) -> Self {
         Self {
             samples: 0,
@@ -62,7 +63,8 @@ impl Tally {
         }
     }
 
-    /// Adds one piece, which is this share of all samples of the step.
+    /// Adds one piece.
+    /// - `share`: the piece's share of all samples of the step
     pub(crate) fn add(
         &mut self,
         trained: &BTreeMap<String, Var>,
@@ -105,8 +107,9 @@ impl Tally {
         Ok(Sums { grads, terms: self.terms.keys().copied().collect(), scalars: self.scalars(&device)? })
     }
 
-    /// The sums of all workers; one that failed takes part too, so that no other waits for it.
-    /// - `trained`: what gradients are of, as a worker without samples has none
+    /// The sums of all workers. A worker that failed takes part as well, so that the others do not wait for
+    /// it.
+    /// - `trained`: the variables that gradients belong to; a worker without samples contributes zeros
     pub(crate) fn with_others(
         &mut self,
         workers: &dyn AllReduce,

@@ -16,14 +16,15 @@ pub struct TeacherConfig {
     /// Probability that a label is dropped to its null token, for each kind on its own, in `[0, 1]`. Default 0.1
     /// (Ho & Salimans 2022, section 4; the published teachers).
     pub label_drop: f64,
-    /// What stays of the averaged weights at every step, in `[0, 1]`. Default 0.9999 (Ho et al. 2020, appendix B),
-    /// which remembers 10,000 steps: short runs want less. The trainer is given it as
+    /// Share of the averaged weights that stays at every step, in `[0, 1]`. Default 0.9999 (Ho et al. 2020,
+    /// appendix B), which remembers 10,000 steps: short runs need less. Pass it to the trainer as
     /// [`Averaging::WarmedUp`](crate::Averaging::WarmedUp).
     pub ema_decay: f64,
-    /// Weight of a term, at least 0, that makes the labels act independently of each other, so that pairs never seen are
-    /// made of what was learnt from seen ones: the square of `e(a) + e(o) - e(a, o) - e(∅)`, `e` being the network's answer,
-    /// over the samples of which no label is dropped (Gaudi et al. 2025). Above 0 these are evaluated three times more, and
-    /// there must be at least two kinds of labels. Default 0.
+    /// Weight, at least 0, of a term that makes the labels act independently of each other, so that unseen
+    /// pairs can be composed from what was learnt of seen ones. With the network's answer `e`, the term is
+    /// the square of `e(a) + e(o) - e(a, o) - e(∅)` over the samples that keep all their labels (Gaudi et al.
+    /// 2025). Above 0, these samples are evaluated three more times, and there must be at least two kinds of
+    /// labels. Default 0.
     pub independence_weight: f64,
 }
 

@@ -43,10 +43,10 @@ pub(crate) struct TrajectoryPoints {
 
 /// Trajectories of the guided teacher from noise to clean images.
 ///
-/// Each sample of a batch has a trajectory of its own, which serves as many optimizer steps as it has points: every one of
-/// them once, in a drawn order. No image is needed, so that combinations which no image shows are trained like all others.
-/// A trajectory is a function of seed, place in the batch and the first of its steps, so that a run that goes on makes the
-/// same again.
+/// Each sample of a batch has its own trajectory. It is used for as many optimizer steps as it has points,
+/// each point once, in random order. No image is needed, so combinations that no image shows are trained like
+/// all others. A trajectory is a function of the seed, its place in the batch and the first of its steps, so
+/// a resumed run computes the same one again.
 pub(crate) struct Trajectories {
     steps: u64,
     schedule: NoiseSchedule,
@@ -54,7 +54,7 @@ pub(crate) struct Trajectories {
     guidance: Guidance,
     w_interval: (f64, f64),
     combinations: Vec<Combination>,
-    /// Those of the steps at hand, by whose draws they were made: a batch may come in pieces.
+    /// The trajectories in use, each with the draws it was made from: a batch may come in several pieces.
     made: RefCell<Vec<(Draws, Rc<Made>)>>,
 }
 
@@ -71,7 +71,7 @@ struct Made {
 
 impl Trajectories {
     /// - `points`: what the student is trained at, ascending
-    /// - `combinations`: what trajectories may show; they take them with equal probability
+    /// - `combinations`: what trajectories may show; each is drawn with equal probability
     pub(crate) fn new(
         cfg: &TrajectoryConfig,
         schedule: NoiseSchedule,

@@ -15,7 +15,7 @@ pub struct Accuracy {
     pub unseen: Option<Proportion>,
     /// Per label kind, the share of images whose label of that kind is recognised.
     pub kinds: Vec<Proportion>,
-    /// The same, over images of pairs that training showed; empty in scores of before this.
+    /// The same, over images of pairs that training showed; empty in scores from before this field existed.
     #[serde(default)]
     pub kinds_seen: Vec<Proportion>,
     /// The same, over images of pairs that training did not show; empty where there are none.
@@ -23,8 +23,8 @@ pub struct Accuracy {
     pub kinds_unseen: Vec<Proportion>,
     /// Per label kind and label, the share of the images drawn for it in which it is recognised.
     pub labels: Vec<Vec<Proportion>>,
-    /// Per label kind a table: in row `i`, column `j` the number of images that were drawn for label `i` and read as `j`.
-    /// Empty in scores of before this.
+    /// Per label kind a table: in row `i`, column `j` the number of images that were drawn for label `i` and
+    /// read as `j`. Empty in scores from before this field existed.
     #[serde(default)]
     pub confusion: Vec<Vec<Vec<u64>>>,
     /// Every combination of labels that was drawn, in the order of their labels.
@@ -40,7 +40,8 @@ pub struct Combination {
     pub seen: bool,
     /// Share of its images in which every label is recognised.
     pub accuracy: Proportion,
-    /// Per label kind, the share of its images whose label of that kind is recognised; empty in scores of before this.
+    /// Per label kind, the share of its images whose label of that kind is recognised; empty in scores from
+    /// before this field existed.
     #[serde(default)]
     pub kinds: Vec<Proportion>,
 }

@@ -24,7 +24,7 @@ pub struct FeatureSet<'a> {
     pub groups: &'a [usize],
 }
 
-/// A number and how far it may be off, for the images there happened to be.
+/// A number and its sampling error: how much it varies with which images happened to be in the set.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The number.
@@ -38,13 +38,13 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// An estimate whose error is about normal, as those of many images are.
+    /// An estimate with an approximately normal error, as estimates from many images have.
     pub fn normal(value: f64, standard_error: f64) -> Self {
         let half = Z_95 * standard_error;
         Self { value, standard_error, low: value - half, high: value + half }
     }
 
-    /// The mean of independent values; none of fewer than two, whose error nobody knows.
+    /// The mean of independent values; none for fewer than two, which do not tell the error.
     pub(crate) fn of_mean(values: &[f64]) -> Option<Self> {
         let count = values.len() as f64;
         if count < 2.0 {
@@ -63,8 +63,8 @@ pub struct Distances {
     pub images: usize,
     /// Real images.
     pub real_images: usize,
-    /// Fréchet distance (see [`frechet_distance`](crate::frechet_distance)); its interval tells of which images
-    /// happened to be generated. It falls with their number: compare equal numbers only.
+    /// Fréchet distance (see [`frechet_distance`](crate::frechet_distance)). Its interval covers which images
+    /// happened to be generated. The distance falls with the number of images: compare equal numbers only.
     pub frechet: Estimate,
     /// Kernel distance (see [`kernel_distance`]), over 100 subsets of 1,000 images, or of as many as there are.
     pub kernel: KernelDistance,
@@ -75,7 +75,7 @@ pub struct Distances {
 }
 
 impl Distances {
-    /// Compares.
+    /// Compares generated images with real ones.
     /// - `streams`: decide the subsets and resamples
     ///
     /// # Errors

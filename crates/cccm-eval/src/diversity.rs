@@ -14,7 +14,8 @@ use crate::{Error, Result};
 /// single image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Diversity {
-    /// Mean distance between generated rows of a group, averaged over the groups, over the same of real rows.
+    /// Mean distance between generated rows of a group, averaged over the groups, divided by the same mean of
+    /// real rows.
     pub overall: f64,
     /// The ratio in each group that has one: with two rows or more on either side, and real ones that differ.
     pub groups: BTreeMap<usize, f64>,
@@ -76,7 +77,8 @@ fn mean_distance(rows: &Rows, members: &[usize]) -> f64 {
         let later = members[i + 1..].iter();
         later.map(|other| squared_distance(rows.row(*row), rows.row(*other)).sqrt()).sum::<f64>()
     };
-    // Collected before they are summed: the order of a parallel sum, and so its last bits, would be chance.
+    // Collected before they are summed: a parallel sum would add in a random order and so have random last
+    // bits.
     let sums: Vec<f64> = members.par_iter().enumerate().map(to_later).collect();
     let pairs = members.len() * (members.len() - 1) / 2;
     sums.iter().sum::<f64>() / pairs as f64

@@ -93,7 +93,8 @@ struct Resampled {
     dim: usize,
     /// Rows minus the mean of the real features, `(n, d)`.
     from_real: Vec<f64>,
-    /// The same times `Rᵀ`, with `Rᵀ R` the real covariance: theirs is the covariance `R C Rᵀ` under the root.
+    /// These rows times `Rᵀ`, where `Rᵀ R` is the real covariance. Their covariance is the matrix `R C Rᵀ`
+    /// whose root is needed.
     projected: Vec<f64>,
     real_variance: f64,
 }

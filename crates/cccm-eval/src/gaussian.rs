@@ -25,8 +25,9 @@ pub struct GaussianStats {
 }
 
 impl GaussianStats {
-    /// Of `features`, `(n, d)`, float, with `n` at least 2. The covariance is the unbiased one, as `numpy.cov` gives
-    /// it; of fewer than `d + 1` features it is singular, which [`Self::frechet_distance`] bears.
+    /// The Gaussian of `features`, `(n, d)`, float, with `n` at least 2. The covariance is the unbiased one,
+    /// as `numpy.cov` gives it. With fewer than `d + 1` rows it is singular, which [`Self::frechet_distance`]
+    /// can handle.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::TooFewRows`], [`Error::NonFinite`].
@@ -120,15 +121,15 @@ pub(crate) fn eigen_of_root(symmetric: &Tensor) -> Result<(Vec<f64>, Tensor)> {
     let matrix = matrix(symmetric)?;
     let trace = matrix.trace();
     let eigen = matrix.symmetric_eigen();
-    // nalgebra's memory goes column by column, which read row by row is the transpose.
+    // nalgebra stores matrices column by column; read row by row, that is the transpose.
     let vectors = Tensor::from_vec(eigen.eigenvectors.as_slice().to_vec(), symmetric.shape(), &Device::Cpu)?;
     Ok((roots(&eigen.eigenvalues, trace)?, vectors))
 }
 
 /// A symmetric matrix for nalgebra.
 fn matrix(symmetric: &Tensor) -> Result<DMatrix<f64>> {
-    // Far below rounding. Where all pixels of a place are black, entries of 1e-100 come about, whose squares are no numbers any
-    // more: nalgebra would divide by them.
+    // Far below rounding. Where a pixel is black in all images, entries of 1e-100 arise. Their squares
+    // underflow in nalgebra's algorithm, which would divide by them.
     const NOTHING: f64 = 1e-30;
     let (dim, _) = symmetric.dims2()?;
     let mut values: Vec<f64> = symmetric.flatten_all()?.to_vec1()?;

@@ -19,9 +19,10 @@ pub(crate) fn rows_by_group(rows: &Rows, groups: &[usize]) -> Result<BTreeMap<us
     Ok(by_group)
 }
 
-/// How often each row stands in a resample (Efron 1979) that has as many rows of each group as there are.
-/// - `rows`: how many there are
-/// - `rng`: of a group
+/// How often each row occurs in a bootstrap resample (Efron 1979), which keeps the number of rows of each
+/// group.
+/// - `rows`: number of rows in all groups
+/// - `rng`: the generator for a group
 pub(crate) fn resampled<R: Rng>(
     by_group: &BTreeMap<usize, Vec<usize>>,
     rows: usize,

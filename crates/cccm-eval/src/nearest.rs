@@ -11,8 +11,8 @@ use crate::groups::rows_by_group;
 use crate::rows::{Rows, squared_distance};
 use crate::{Error, Estimate, Proportion, Result};
 
-/// Real images that lie closer to a training image than this percentage of held-out ones do are rare enough to call a
-/// generated one of that kind a copy.
+/// Percentile of the distances of held-out real images to their nearest training image. A real image so close
+/// to a training image is rare, so a generated image that is closer counts as a copy.
 pub const COPY_PERCENTILE: f64 = 1.0;
 
 /// The training image closest to another image.
@@ -27,8 +27,8 @@ pub struct Nearest {
 /// How many generated images copy training images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Copies {
-    /// Share of generated images that lie closer to a training image than the threshold. A generator as good as the
-    /// world itself scores 0.01; far more is memory.
+    /// Share of generated images that lie closer to a training image than the threshold. Fresh real images
+    /// score 0.01; a generator that scores far more has memorised training images.
     pub copies: Proportion,
     /// The distance below which a generated image counts as a copy: the [`COPY_PERCENTILE`] of the distances of held-out
     /// images to their own nearest training images.
@@ -82,9 +82,10 @@ pub fn mean_distance(nearest: &[Option<Nearest>]) -> Option<Estimate> {
 }
 
 impl Copies {
-    /// Whether generated images copy training images: the share that lies closer to its nearest training image than
-    /// nearly all held-out ones, which are real, of the same groups and in no training, lie to theirs. Each is what
-    /// [`nearest_images`] found; images without a nearest one do not count. None where no image on either side has one.
+    /// Whether generated images copy training images: the share that is closer to its nearest training image
+    /// than nearly all held-out images are to theirs. Held-out images are real, of the same groups, and were
+    /// not trained on. Both arguments are what [`nearest_images`] found; images without a nearest one do not
+    /// count. None if no image of one side has one.
     pub fn count(generated: &[Option<Nearest>], held_out: &[Option<Nearest>]) -> Option<Self> {
         let distances = |nearest: &[Option<Nearest>]| -> Vec<f64> {
             nearest.iter().flatten().map(|nearest| nearest.distance).collect()
@@ -128,7 +129,7 @@ impl Index {
     }
 }
 
-/// Percentile of at least one value, between neighbours by straight lines, as `numpy.percentile` has it.
+/// Percentile of at least one value, with the linear interpolation of `numpy.percentile`.
 fn percentile(mut values: Vec<f64>, percent: f64) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let place = percent / 100.0 * (values.len() - 1) as f64;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::rows::{Rows, squared_distance};
 use crate::{Error, Result};
 
-/// Neighbours that span the balls of [`precision_recall`] where nothing speaks for another number (Kynkäänniemi et al.
-/// 2019, section 2.1).
+/// The usual number of neighbours that the balls of [`precision_recall`] reach to (Kynkäänniemi et al. 2019,
+/// section 2.1).
 pub const DEFAULT_NEIGHBOURS: usize = 3;
 
 /// How much of what is generated looks real, and how much of what is real is generated.

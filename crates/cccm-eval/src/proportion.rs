@@ -8,9 +8,9 @@ pub(crate) const Z_95: f64 = 1.959_963_984_540_054;
 /// How many of how many, with a 95 % confidence interval (Wilson 1927).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Proportion {
-    /// Those that did.
+    /// Number of hits.
     pub hits: u64,
-    /// All.
+    /// Number of images.
     pub of: u64,
     /// `hits / of`; 0 of 0 is 0.
     pub rate: f64,

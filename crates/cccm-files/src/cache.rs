@@ -16,11 +16,11 @@ const DIGEST_BYTES: usize = 32;
 /// Bytes before the content: magic, length, digest of name and content.
 const HEADER: usize = MAGIC.len() + LEN_BYTES + DIGEST_BYTES;
 
-/// A folder of this user's alone, whose files are given back only if they are what was kept: for content that a reader has to
-/// trust, such as machine code.
+/// A folder that only this user may write to. Its files are given back only if they are as they were kept:
+/// for content that a reader has to trust, such as machine code.
 ///
-/// The folder has mode 0700. If it, or a file in it, belongs to somebody else, or others may write to it, nothing is read from
-/// it. The digest tells a damaged file, not a forged one: that is what owner and mode are for.
+/// The folder has mode 0700. Nothing is read if the folder or the file belongs to somebody else, or if others
+/// may write to it. The digest detects damaged files, not forged ones; owner and mode protect against those.
 #[derive(Clone, Debug)]
 pub struct PrivateCache {
     folder: PathBuf,
@@ -32,7 +32,8 @@ impl PrivateCache {
         Self { folder: folder.into() }
     }
 
-    /// What was kept under a name; none where nothing is, or where it is not to be trusted: it is to be made anew.
+    /// The content kept under a name. None if there is none or it cannot be trusted: the caller has to make
+    /// it again.
     /// - `name`: a file's name, without a folder
     pub fn get(&self, name: &str) -> Option<Vec<u8>> {
         if !is_private(&fs::symlink_metadata(&self.folder).ok()?) {
@@ -52,8 +53,8 @@ impl PrivateCache {
     /// Keeps bytes under a name, whole or not at all.
     ///
     /// # Errors
-    /// What the file system says: mostly nothing is lost but the time to make them anew. `PermissionDenied` when the folder
-    /// belongs to somebody else.
+    /// Those of the file system; usually only the time to make the content again is lost. `PermissionDenied`
+    /// when the folder belongs to somebody else.
     pub fn put(&self, name: &str, content: &[u8]) -> io::Result<()> {
         self.make_private()?;
         let write = |file: &mut fs::File| {
@@ -82,7 +83,7 @@ impl PrivateCache {
             let problem = "the folder of the cache belongs to somebody else";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
         }
-        // Whoever could write here until now may have: what is in it is trusted no more.
+        // Others could write here until now, so the contents cannot be trusted.
         empty(&self.folder)?;
         make_mode(&fs::File::open(&self.folder)?, 0o700)
     }
@@ -136,7 +137,7 @@ fn is_own(metadata: &fs::Metadata) -> bool {
     }
 }
 
-/// The user that this process makes files as, told by one; nobody where none can be made.
+/// The user that files of this process belong to, found by creating one; none if that fails.
 #[cfg(unix)]
 fn own_user() -> Option<u32> {
     static USER: std::sync::OnceLock<Option<u32>> = std::sync::OnceLock::new();

@@ -1,7 +1,8 @@
 //! Writing: beside the place, synced, renamed, and the directory synced.
 //!
-//! An unfinished file has the name of its place with six random characters, and a lock as long as its process lives. So the next
-//! write of the same place knows what a killed one has left, and removes it.
+//! An unfinished file has the name of its place with six random characters, and is locked for as long as its
+//! process lives. So the next write to the same place recognises what a killed process has left, and removes
+//! it.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use crate::dirs::{create_dirs, folder_of, sync_dir};
 
-/// A file that is written and synced beside its place, and not seen there yet. Dropped, it is gone.
+/// A file that is written and synced beside its place, but not visible there yet. Dropping it deletes it.
 #[derive(Debug)]
 #[must_use = "the file is not at its place before `commit`"]
 pub struct Pending {
@@ -79,8 +80,9 @@ pub fn write(place: &Path, bytes: &[u8]) -> io::Result<()> {
     Pending::new(place, |file| file.write_all(bytes))?.commit()
 }
 
-/// Puts whatever `make` makes, such as a link, at a place, in one step.
-/// - `make`: makes it at a free name beside the place; called again if that name was taken, or what it made was taken away
+/// Puts what `make` creates, such as a link, at a place in one step.
+/// - `make`: creates it under the given name beside the place; called again if that name was taken, or if
+///   another process removed what it created
 ///
 /// # Errors
 /// What `make` or the file system says; what was at the place before is still there.
@@ -105,7 +107,8 @@ pub fn write_in_place_of(place: &Path, mut make: impl FnMut(&Path) -> io::Result
 const SUFFIX: &str = ".partial";
 /// Random characters in their names, as `tempfile` draws them.
 const RANDOM_CHARS: usize = 6;
-/// How often a file is made anew that others took for one that was left behind, in the moment before it had its lock.
+/// How often to try again when another process removed the new file, which is not locked yet at the moment of
+/// its creation.
 const MOST_TRIES: usize = 16;
 
 fn temporary(place: &Path) -> io::Result<NamedTempFile> {
@@ -126,8 +129,8 @@ fn temporary(place: &Path) -> io::Result<NamedTempFile> {
     }
 }
 
-/// Takes the lock that tells others that somebody is at work on this file; no if they have it, or had it and removed the file. Where
-/// there are no locks, nobody removes anything.
+/// Takes the lock that tells others that this file is in use. False if another process has the lock, or had
+/// it and removed the file. Where there are no locks, no process removes anything.
 #[cfg(unix)]
 fn is_held(file: &File) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
@@ -160,7 +163,8 @@ fn remove_left_behind(place: &Path) {
 
 fn remove_unless_held(path: &Path) -> io::Result<()> {
     if path.symlink_metadata()?.is_symlink() {
-        // A link is put at its place as soon as it is made: one that is taken away in between is made again.
+        // Links have no lock. They are renamed as soon as they are created, and created again if they are
+        // removed before that.
         return fs::remove_file(path);
     }
     match crate::open_locked(path, File::options().read(true))? {
@@ -175,7 +179,8 @@ fn is_unfinished(name: &OsStr, prefix: &str) -> bool {
     random.is_some_and(|text| text.len() == RANDOM_CHARS && text.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
-/// A hidden name that tells whose it is, if it is left behind: of long names the start, as all have to fit.
+/// Start of the hidden name of an unfinished file. It contains the name of the place, of long names only the
+/// start.
 fn hidden(place: &Path) -> String {
     const MOST_CHARS: usize = 40;
     let name = place.file_name().unwrap_or_default().to_string_lossy();

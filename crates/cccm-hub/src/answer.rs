@@ -18,7 +18,7 @@ const CHUNK: usize = 1 << 16;
 /// An answer.
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Who answered, at last.
+    /// The address that answered in the end, after redirects.
     pub(crate) uri: Uri,
     /// Whether that was the Hub, not its storage.
     pub(crate) from_hub: bool,
@@ -36,7 +36,7 @@ impl Answer {
         host(&self.uri)
     }
 
-    /// Content, as long as it wants to be.
+    /// The content, without a limit on its length.
     pub(crate) fn into_reader(self) -> impl Read {
         self.response.into_body().into_reader()
     }
@@ -57,7 +57,7 @@ impl Answer {
             }
         }
         if body.len() as u64 > MOST_JSON {
-            return Err(broken(format!("it says more than {MOST_JSON} bytes")));
+            return Err(broken(format!("its answer is longer than {MOST_JSON} bytes")));
         }
         serde_json::from_slice(&body).map_err(|error| broken(error.to_string()))
     }

@@ -104,7 +104,7 @@ impl<'a> Slot<'a> {
         }
         if !self.file.revision.is_commit() {
             let reference = self.reference();
-            // A shared cache may be one that is only read.
+            // A shared cache may be read-only: do not write what is already there.
             if fs::read(&reference).ok().as_deref() != Some(commit.as_str().as_bytes()) {
                 let written = reference.parent().map_or(Ok(()), create_dirs);
                 let written = written.and_then(|()| write(&reference, commit.as_str().as_bytes()));

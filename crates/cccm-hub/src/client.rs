@@ -44,7 +44,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) headers: Vec<(&'a str, String)>,
     pub(crate) payload: Payload<'a>,
     pub(crate) redirects: Redirects,
-    /// Statuses that are answers to the caller though they are failures to others.
+    /// Error statuses that this caller handles itself.
     pub(crate) expected: &'static [u16],
 }
 
@@ -64,7 +64,7 @@ pub(crate) enum Payload<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Redirects {
     Follow,
-    /// One that states the digest of what it leads to is the answer.
+    /// A redirect that states the digest of its target is the answer.
     UntilDigest,
 }
 
@@ -95,7 +95,7 @@ impl Client {
             Error::BadSetting { name: "HF_ENDPOINT", problem }
         })?;
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            let problem = "a name and a password before the host are sent nowhere: leave them out".to_owned();
+            let problem = "an address with a user name and a password is refused: leave them out".to_owned();
             return Err(Error::BadSetting { name: "HF_ENDPOINT", problem });
         }
         let proxy = proxy(&config)?;
@@ -103,7 +103,9 @@ impl Client {
         let is_safe = origin.0 == "https" || config.token_over_http || is_direct && is_loopback(&origin.1);
         let withholds_token = config.token.is_some() && !is_safe;
         if withholds_token {
-            tracing::warn!("the token is not shown to {endpoint}: whoever is on the way could read it");
+            tracing::warn!(
+                "the token is not sent to {endpoint}: without https, others on the network could read it"
+            );
         }
         let agent = Agent::config_builder()
             .http_status_as_error(false)
@@ -134,7 +136,7 @@ impl Client {
         self.withholds_token
     }
 
-    /// What a server that says no has seen of the token.
+    /// How the token was used, to explain a refusal.
     fn token_use(&self) -> TokenUse {
         match (self.has_token(), self.withholds_token) {
             (true, _) => TokenUse::Shown,
@@ -153,7 +155,7 @@ impl Client {
         loop {
             match self.try_once(ask, subject) {
                 Ok(answer) => return Ok(answer),
-                // Whether the Hub has done what it was asked to, nobody knows: only asking is safe to repeat.
+                // The Hub may have done what it was asked to, so only requests that read are safe to repeat.
                 Err(error @ Error::Unreachable { .. }) if !ask.only_reads() => return Err(error),
                 Err(error) => {
                     failures += 1;
@@ -221,7 +223,7 @@ impl Client {
                 let (status, limit) = (response.status().as_u16(), self.limits.grace);
                 Ok(Answer { status, uri: uri.clone(), from_hub, limit, response })
             }
-            // Its text would have all of an address in it.
+            // The text of this error would show the whole address, including secrets.
             Err(ureq::Error::BadUri(_)) => Err(Error::protocol(&ask.url, "it leads to no address")),
             Err(error @ ureq::Error::Http(_)) => Err(Error::protocol(&ask.url, error.to_string())),
             Err(source) => Err(Error::Unreachable { host: host(uri), source }),

@@ -41,7 +41,8 @@ pub struct LimitConfig {
     pub most_bytes: u64,
     /// Time that an answer or a download may take, all tries together. Default 10 minutes.
     pub grace: Duration,
-    /// For each so many bytes of a file it may take a second more, at least 1. Default 16 KiB: half a day for 700 MB.
+    /// The slowest speed allowed: a file may take one more second for each this many bytes, at least 1.
+    /// Default 16 KiB: half a day for 700 MB.
     pub least_bytes_per_sec: u64,
 }
 
@@ -61,7 +62,7 @@ impl LimitConfig {
 /// When to try again after a passing failure: a limit (429), a server out of order (5xx), a transfer that broke off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryConfig {
-    /// Tries in a row that get nowhere, at least 1; a transfer that got further starts over. Default 5.
+    /// Tries in a row without progress, at least 1. The count starts again after progress. Default 5.
     pub tries: u32,
     /// Wait before the second try; it doubles with each. Default 1 s.
     pub first_wait: Duration,

@@ -29,8 +29,8 @@ struct Facts {
 impl Hub {
     /// A file of the Hub, downloaded unless it is in the cache.
     ///
-    /// The Hub is asked for the revision's state; if it cannot be asked, the state last seen is taken, with a warning.
-    /// A commit that is in the cache needs no question, and neither does anything when the client is offline.
+    /// The Hub is asked for the revision's state; if it cannot be asked, the state last seen is taken, with a
+    /// warning. It is not asked about a commit that is in the cache, nor when the client is offline.
     ///
     /// # Errors
     /// [`Error::FileNotFound`] with the files that are there, or whatever else the Hub, the network or the disk has
@@ -79,7 +79,7 @@ impl Hub {
         let blob = slot.blob(&facts.digest);
         if !is_whole(&blob, &facts) {
             let lock = slot.lock(&facts.digest)?;
-            // Whoever held the lock may have brought it.
+            // The process that held the lock before may have downloaded the file.
             if !is_whole(&blob, &facts) {
                 let partial = slot.partial(&facts.digest);
                 self.bring(file, &facts, &partial, on_progress)?;
@@ -197,7 +197,7 @@ impl Hub {
     fn with_listing(&self, error: Error, file: &HubFile) -> Error {
         let Error::FileNotFound { repo, revision, file: name, .. } = error else { return error };
         match self.list(&file.repo, &file.revision) {
-            // Whatever stands between here and the Hub has lost the file: that is no proof of its absence.
+            // The file is listed, so it exists; something between here and the Hub answered wrongly.
             Ok(files) if files.iter().any(|listed| listed.name == file.file()) => {
                 let problem = "it says that there is no such file, and lists it";
                 Error::protocol(&self.url(file, &file.revision), problem)
@@ -263,7 +263,7 @@ impl Copy<'_, '_> {
         }
     }
 
-    /// Keeps nothing: what came before the surplus is as doubtful.
+    /// Keeps nothing: the bytes before the surplus are as doubtful.
     fn too_long(&self, out: &File) -> Error {
         match out.set_len(0) {
             Ok(()) => Error::TooLong { file: self.file.file().to_owned(), announced: self.facts.size },
@@ -322,7 +322,7 @@ fn subject(file: &HubFile) -> Subject<'_> {
     }
 }
 
-/// In the middle of a transfer a lost connection is nothing to give up for.
+/// Turns a lost connection into an interruption, since the transfer can go on from where it is.
 fn interrupted(file: &HubFile, facts: &Facts, done: u64, error: Error) -> Error {
     match error {
         Error::Unreachable { .. } => interrupted_by(file, facts, done, Some(Box::new(error))),

@@ -51,7 +51,7 @@ pub enum Error {
     },
     /// A token that was not sent, as it would have gone over plain `http`.
     #[error(
-        "the token was not shown to {endpoint}, as whoever is on the way could read it: use an address with https, or allow \
+        "the token was not sent to {endpoint}, as others on the network could read it: use an address with https, or allow \
          it (`token_over_http`)"
     )]
     TokenWithheld {
@@ -243,8 +243,8 @@ impl Error {
     }
 }
 
-/// Whether a connection that stood was lost: one that never stood, for want of a name or a listener, will not stand either in
-/// a few seconds.
+/// Whether an established connection was lost. A connection that could not be established, because there is
+/// no such name or no listener, cannot be established a few seconds later either.
 fn is_passing(error: &ureq::Error) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
     match error {

@@ -75,7 +75,8 @@ fn missing(code: &str, subject: &Subject<'_>, endpoint: String) -> Error {
         ("RevisionNotFound", Some(revision), _) => {
             Error::RevisionNotFound { repo, revision: revision.to_string() }
         }
-        // Without a code it may be the repository that is missing: who asks for its files next will hear so.
+        // Without a code, the repository itself may be missing. The list of its files, which is asked for
+        // next, tells.
         ("EntryNotFound" | "", Some(revision), Some(file)) => {
             let (revision, file) = (revision.to_string(), file.to_owned());
             Error::FileNotFound { repo, revision, file, files: Vec::new() }

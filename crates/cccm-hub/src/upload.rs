@@ -46,7 +46,7 @@ pub struct Push<'a> {
 /// Who may see a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visibility {
-    /// As it is; a new one as its owner has it for new ones, mostly everyone.
+    /// As it is. A new repository gets its owner's default, mostly public.
     Unchanged,
     /// Its owner; an existing repository that others see is refused.
     Private,
@@ -109,7 +109,7 @@ impl Hub {
         let ask = Ask { expected: &[409], ..Ask::post(url, JSON, body.as_bytes()) };
         match self.client.send(&ask, &writes(push.repo)) {
             Ok(_) => (),
-            // A token for this repository alone may not make any, but this one may be there.
+            // A token for this repository alone may not create repositories, but this one may exist already.
             Err(error @ Error::Forbidden { .. }) => self.info(push.repo).map(|_| ()).map_err(|_| error)?,
             Err(error) => return Err(error),
         }

@@ -1,4 +1,4 @@
-//! Gradients of variables on a shorter way than through candle's store.
+//! Gradients of variables without the detour through candle's store.
 
 use std::cell::RefCell;
 
@@ -6,17 +6,18 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor};
 
 thread_local! {
-    /// Of each variable met in the call of [`backward`] that this thread is in, the gradient so far.
+    /// During a call of [`backward`] on this thread, the gradients collected so far, one for each variable.
     static COLLECTED: RefCell<Option<Vec<(Tensor, Tensor)>>> = const { RefCell::new(None) };
 }
 
-/// `loss.backward()` with less memory traffic: the operations of this crate leave the gradients of their variables beside
-/// candle's store, which would first fill a tensor of zeros for each, and then add to it.
+/// `loss.backward()` with less memory traffic: the operations of this crate collect the gradients of their
+/// variables outside candle's store, which would first fill a tensor of zeros for each variable, and then add
+/// to it.
 ///
 /// # Errors
 /// As [`Tensor::backward`].
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
-    /// Puts back what was, even when candle panics.
+    /// Restores the collection of an outer call, even if candle panics.
     struct Outer(Option<Vec<(Tensor, Tensor)>>);
     impl Drop for Outer {
         fn drop(&mut self) {
@@ -37,7 +38,8 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
     Ok(store)
 }
 
-/// What an operation answers candle for an argument of this gradient: nothing, if it was collected.
+/// What an operation returns to candle as the gradient of an argument: none if the gradient was collected
+/// here.
 pub(crate) fn hand_over(argument: &Tensor, gradient: Tensor) -> Result<Option<Tensor>> {
     if !argument.is_variable() || COLLECTED.with_borrow(Option::is_none) {
         return Ok(Some(gradient));

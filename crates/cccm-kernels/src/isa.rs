@@ -42,9 +42,10 @@ thread_local! {
     static PORTABLY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `f` on the kernels that every CPU has, for what this thread computes in it and for the gradients thereof: slower,
-/// and equal to rounding. It is there to compare with, and to find out whether a kernel is at fault. Matrix products, of
-/// which it is made then, are those of the `gemm` crate, which looks at the CPU itself.
+/// Runs `f` on kernels that work on every CPU. This holds for everything that this thread computes in `f`,
+/// and for the gradients of that. Results are equal to rounding, but slower. Use it to compare results, and
+/// to find out whether a kernel is at fault. Matrix products still come from the `gemm` crate, which chooses
+/// its instructions itself.
 ///
 /// ```
 /// # use candle_core::{DType, Device, Tensor};
@@ -57,7 +58,7 @@ thread_local! {
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn portably<R>(f: impl FnOnce() -> R) -> R {
-    /// Puts back what was, even when `f` panics.
+    /// Restores the earlier value, even if `f` panics.
     struct Before(bool);
     impl Drop for Before {
         fn drop(&mut self) {

@@ -13,7 +13,7 @@ pub(crate) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R 
     if buffer.len() < len {
         buffer = vec![0.0; len];
     }
-    // Who reads what nobody wrote shall be found out.
+    // In tests, NaN shows where code reads values that it has not written.
     #[cfg(test)]
     buffer.fill(f32::NAN);
     let result = f(&mut buffer[..len]);

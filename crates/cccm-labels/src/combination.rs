@@ -22,7 +22,7 @@ pub const MAX_KINDS: usize = 8;
 /// ```
 #[derive(Clone, Copy)]
 pub struct Combination {
-    /// Those behind `len` are 0.
+    /// Entries from `len` on are 0.
     labels: [u32; MAX_KINDS],
     len: u8,
 }

@@ -8,7 +8,7 @@ use crate::{Combination, Error, Result, Vocabulary};
 
 /// Either of these stands between two labels.
 const SEPARATORS: [char; 2] = ['_', ' '];
-/// Readings of one name that are told; of a name with two, any more change nothing.
+/// Readings of one name to look for at most: two already make it ambiguous, and an error lists a few.
 const MOST_READINGS: usize = 4;
 
 impl Vocabulary {
@@ -62,8 +62,8 @@ impl Vocabulary {
 struct Reader<'a> {
     vocabulary: &'a Vocabulary,
     name: &'a str,
-    /// Kinds and places in the name behind which there is no reading: without them, names that are made for it would be
-    /// looked at from the same place over and over.
+    /// Kinds and places in the name from which no reading is possible. Without them, a malicious name would
+    /// be read from the same place over and over.
     dead_ends: HashSet<(usize, usize)>,
     readings: Vec<Combination>,
 }

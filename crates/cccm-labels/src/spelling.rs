@@ -10,8 +10,8 @@ pub fn spelling(name: &str) -> Cow<'_, str> {
     if name.is_ascii() || is_nfc(name) { Cow::Borrowed(name) } else { Cow::Owned(name.nfc().collect()) }
 }
 
-/// What two names have in common that look alike: the letters, whatever their case, width and accents' spelling, and words,
-/// whatever stands between them.
+/// A key that is equal for names that look alike: their letters, regardless of case, width and the encoding
+/// of accents, in words, regardless of what separates these.
 pub(crate) fn likeness(name: &str) -> String {
     let visible = |c: &char| !matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
     let lower: String = name.nfkc().filter(visible).flat_map(char::to_lowercase).collect();

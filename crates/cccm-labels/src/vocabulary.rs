@@ -43,7 +43,7 @@ impl Vocabulary {
         Ok(vocabulary)
     }
 
-    /// The vocabulary of these kinds as [`Vocabulary::new`] makes it, which somebody else has checked or checks later.
+    /// The same as [`Vocabulary::new`], without its checks: for kinds that are checked elsewhere.
     pub fn unchecked(kinds: impl IntoIterator<Item = LabelKind>) -> Self {
         Self { kinds: kinds.into_iter().collect() }
     }
@@ -107,7 +107,7 @@ impl Vocabulary {
         Combination::new(self.kinds.iter().map(LabelKind::null))
     }
 
-    /// How many combinations there are; the largest number there is if they are more.
+    /// How many combinations there are, at most [`usize::MAX`].
     pub fn combination_count(&self) -> usize {
         count_of(&self.kinds)
     }

@@ -1,4 +1,5 @@
-//! Pictures that are drawn as they are written, a band of rows at a time: whole, a large one would take gigabytes.
+//! Pictures that are drawn while they are written, a band of rows at a time: a large picture as a whole would
+//! take gigabytes.
 
 use std::ops::Range;
 
@@ -6,7 +7,7 @@ use image::{Rgb, RgbImage, imageops};
 
 pub(crate) const BACKGROUND: Rgb<u8> = Rgb([255, 255, 255]);
 
-/// A picture that any band of rows can be asked of.
+/// A picture that can draw any band of its rows.
 pub trait Bands {
     /// Width and height, in pixels.
     fn size(&self) -> (u32, u32);

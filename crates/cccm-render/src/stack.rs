@@ -4,7 +4,7 @@ use image::{Rgb, RgbImage, imageops};
 
 const BACKGROUND: Rgb<u8> = Rgb([255, 255, 255]);
 
-/// Pictures from left to right, on white; none of none.
+/// Pictures from left to right, on white; none if there are no pictures.
 pub fn beside(pictures: &[RgbImage]) -> Option<RgbImage> {
     let height = pictures.iter().map(RgbImage::height).max()?;
     let mut all = RgbImage::from_pixel(pictures.iter().map(RgbImage::width).sum(), height, BACKGROUND);

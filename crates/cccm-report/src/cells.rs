@@ -2,7 +2,7 @@
 
 use crate::rows::Report;
 
-/// What stands where there is no number.
+/// Shown in place of a missing number.
 pub(crate) const NOTHING: &str = "·";
 
 /// A table: its header and its rows, the first column to be read from the left.

@@ -26,7 +26,8 @@ pub struct Found {
 }
 
 impl Found {
-    /// Where it is, however it was named: two of a run, of its folders of scores, may be named apart.
+    /// Where its scores are, with links resolved. Two folders with scores of one run may be named as two
+    /// paths, and then differ here.
     pub fn place(&self) -> PathBuf {
         let place = self.evaluations.first().map_or(&self.root, |evaluation| &evaluation.folder);
         fs::canonicalize(place).unwrap_or_else(|_| place.clone())
@@ -97,7 +98,7 @@ fn walk(folder: &Path, found: &mut Vec<Found>) -> Result<()> {
         own.into_iter().chain(scored).map(Evaluation::read).collect::<Result<_>>()?;
     if !evaluations.is_empty() {
         let evaluations = in_order(evaluations);
-        // Of a run's scores the folder alone may be named.
+        // The path may be the folder with the scores inside a run.
         found.push(match folder.parent().filter(|above| above.join(CONFIG).is_file()) {
             Some(run) => Found { root: run.to_owned(), run: Some(Run::read(run)?), evaluations },
             None => Found { root: folder.to_owned(), run: None, evaluations },
@@ -165,13 +166,14 @@ impl Run {
         // Only for the names of labels: a model that another version wrote is no hindrance.
         let config = match ModelConfig::load(&model) {
             Ok(config) => Some(config),
-            // What cannot be read is there; what is not there is of a run that is not finished.
+            // A file that exists but cannot be read is an error. A missing file means that the run is not
+            // finished.
             Err(Error::Io { source, .. }) if source.kind() != ErrorKind::NotFound => {
                 return Err(source).with_context(|| format!("cannot read {}", model.display()));
             }
             Err(_) => None,
         };
-        // Training on writes the usual timesteps again.
+        // Further training replaces the timesteps that a search found by the usual ones.
         let student = config.as_ref().and_then(|config| config.student.as_ref());
         let searched = |steps: &usize| student.and_then(|student| student.few_step_timesteps.get(steps));
         let mut searches = Search::read(&model)?;

@@ -11,12 +11,12 @@ pub(crate) struct Section {
     pub(crate) tables: Vec<Table>,
 }
 
-/// What there is to say about labels; sections with nothing in them are left out, as of scores of before there were any.
+/// The sections about labels. Empty ones are left out: old scores lack these numbers.
 pub(crate) fn sections(report: &Report) -> Vec<Section> {
     let kinds = Section {
         title: "Label kinds",
-        note: "Share of the pictures whose label of one kind is read right, whatever the other's; ± is half a 95 % confidence \
-               interval."
+        note: "Share of the pictures whose label of one kind is read right, whatever is read for the other kinds; \
+               ± is half a 95 % confidence interval."
             .to_owned(),
         tables: kinds(report).into_iter().collect(),
     };
@@ -30,7 +30,7 @@ pub(crate) fn sections(report: &Report) -> Vec<Section> {
         tables: pairs(report).into_iter().collect(),
     };
     let confusion = Section {
-        title: "What the classifier takes for what",
+        title: "Which labels the classifier confuses",
         note: "Real images that it did not learn from: a row for what each shows, a column for what is read."
             .to_owned(),
         tables: confusion(report),

@@ -125,8 +125,8 @@ pub(crate) fn notes(report: &Report) -> Vec<String> {
     let scale = scales(report).map(|scale| format!(", guidance scale {scale}")).unwrap_or_default();
     vec![
         format!(
-            "{} pictures of each pair{scale}; ± is half a 95 % confidence interval, of which pictures happened to be \
-             drawn. A row of several training seeds is their mean, and the spread their standard deviation.",
+            "{} pictures of each pair{scale}; ± is half a 95 % confidence interval for the choice of pictures. \
+             A row of several training seeds is their mean, and the spread their standard deviation.",
             report.samples_per_pair
         ),
         format!(
@@ -135,14 +135,14 @@ pub(crate) fn notes(report: &Report) -> Vec<String> {
              images of the same pairs (features: {}). Precision, recall and diversity within a pair (1 is that of \
              real images) are of all pairs. Copies: pictures of seen pairs nearer to a training image than 99 % of \
              fresh real images are. To nearest: root mean square difference of pixels, which span -1 to 1, from the \
-             nearest real image of the pair, of unseen pairs a true picture that no model saw.",
+             nearest real image of the pair; for unseen pairs this is a true picture that no model saw.",
             report.classifier_accuracy, report.features
         ),
         "Distances of pixels: px is their Fréchet distance after one halving, swd the sliced Wasserstein distance of 7×7 \
          patches on the finest and the coarsest level of a Laplacian pyramid, in thousandths. Background: how far the \
          four 4×4 corners are from those of real images, where these all show the same, and grain their standard \
-         deviation, both in levels of 255. A classifier looks through grain, colour casts and veils, which show here; \
-         none of these distances sees a wrong label."
+         deviation, both in levels of 255. These distances see grain, colour casts and veils, which a classifier does \
+         not see; none of them sees a wrong label."
             .to_owned(),
         format!(
             "Real images: fresh ones, which the classifier did not learn from, in equal number.{}",

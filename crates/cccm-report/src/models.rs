@@ -46,7 +46,7 @@ pub fn models(found: Vec<(Option<String>, Vec<Found>)>) -> Result<Vec<Model>> {
         }
         if let (Some(name), [(_, first), (_, second), ..]) = (&name, &groups[first_of_name..]) {
             bail!(
-                "{name} would name models that do not differ in their seed alone, those of {} and {}: name each \
+                "{name} would be the name of models that differ in more than their seed, those of {} and {}: name each \
                  by NAME=PATH",
                 first[0].root.display(),
                 second[0].root.display()
@@ -61,8 +61,9 @@ pub fn models(found: Vec<(Option<String>, Vec<Found>)>) -> Result<Vec<Model>> {
     Ok(models)
 }
 
-/// Whether two runs differ in their seed alone. Runs of one seed and equal settings are equal, but for what was done to
-/// one of them afterwards, which makes it another model. So is a run whose settings changed on the way.
+/// Whether two runs differ only in their seed. Two runs with the same seed and equal settings count as
+/// different models: something must have been done to one of them afterwards. A run whose settings changed on
+/// the way is always a model of its own.
 fn differ_in_seed(one: &Found, other: &Found) -> bool {
     let (Some(one), Some(other)) = (&one.run, &other.run) else { return false };
     let unchanged = one.changes.is_empty() && other.changes.is_empty();
@@ -71,7 +72,7 @@ fn differ_in_seed(one: &Found, other: &Found) -> bool {
 }
 
 impl Run {
-    /// What makes it another model.
+    /// The settings that tell one model from another.
     fn identity(&self) -> Table {
         let mut settings = self.settings.clone();
         for name in bookkeeping().into_iter().chain([SEED]) {
@@ -105,7 +106,7 @@ fn usual_name(runs: &[Found]) -> String {
     if name.is_empty() { first } else { name.to_owned() }
 }
 
-/// What was judged, where that is no run; else the run's folder.
+/// The name of the run's folder, or if it is no run, of what was judged.
 fn own_name(found: &Found) -> String {
     let place = match (&found.run, found.evaluations.first()) {
         (None, Some(evaluation)) => Path::new(&evaluation.record.checkpoint),

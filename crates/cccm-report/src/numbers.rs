@@ -61,7 +61,7 @@ pub(crate) struct PairNumbers {
 }
 
 impl Numbers {
-    /// Of runs, and of each one or more evaluations.
+    /// The numbers of some runs, each with one or more evaluations.
     pub(crate) fn of(runs: &[Vec<&Scores>]) -> Self {
         let all = |of: fn(&Distances) -> f64| plain(runs, |scores| scores.all.as_ref().map(of));
         let pixels = |of: fn(&PixelDistances) -> Option<Estimate>| {

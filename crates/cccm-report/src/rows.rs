@@ -118,7 +118,8 @@ impl Report {
         self
     }
 
-    /// The teacher whose level figures show: the first of those that take the most evaluations.
+    /// The teacher whose scores figures show as a level: the first of those with the most evaluations per
+    /// image.
     pub(crate) fn teacher(&self) -> Option<(&Scored, &Row)> {
         let teachers = self.models.iter().filter(|model| model.role == Role::Teacher);
         let rows = teachers.flat_map(|model| model.rows.iter().map(move |row| (model, row)));
@@ -147,18 +148,18 @@ fn check_comparable(one: &Evaluation, other: &Evaluation) -> Result<()> {
         return Ok(());
     };
     bail!(
-        "the scores in {} and {} are of {differs}, and not to be compared: {mend}",
+        "the scores in {} and {} cannot be compared, as they are of {differs}: {mend}",
         one.folder.display(),
         other.folder.display()
     )
 }
 
-/// Whether two classifiers differ. Scores of before there were tables of confusion have the rest in common with later ones.
+/// Whether two classifiers differ. Confusion tables are not compared, since older scores have none.
 fn read_otherwise(one: &Accuracy, other: &Accuracy) -> bool {
     (one.all, &one.kinds, &one.labels) != (other.all, &other.kinds, &other.labels)
 }
 
-/// Names of the labels, from whoever knows them.
+/// Names of the labels, from the first scores or run that has them.
 pub(crate) fn labels(models: &[Model]) -> Vec<LabelKind> {
     let of_scores = models.iter().flat_map(Model::evaluations).map(|evaluation| &evaluation.record.labels);
     let runs = models.iter().flat_map(|model| &model.runs);

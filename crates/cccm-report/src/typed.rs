@@ -9,7 +9,7 @@ use crate::models::Model;
 use cccm_run::shell::{as_flags, quoted};
 use cccm_scores::Search;
 
-/// What trained each run of a model, and what that does not tell, as comments.
+/// The commands that trained each run of a model. What they do not tell follows as comments.
 pub(crate) fn training_commands(model: &Model) -> Result<Vec<String>> {
     let mut commands = Vec::new();
     for found in &model.runs {
@@ -69,7 +69,7 @@ pub(crate) fn evaluation_commands(model: &Model) -> Vec<String> {
             let record = &evaluation.record;
             let settings = &record.settings;
             let usual = found.root.join("eval");
-            // A run by where it is, as its scores may have been made from another folder.
+            // For a run, its own path: the recorded path may be relative to another folder.
             let checkpoint = match &found.run {
                 Some(_) => found.root.display().to_string(),
                 None => record.checkpoint.clone(),

@@ -1,4 +1,5 @@
-//! Which settings a distillation of one's own images goes by, and which of them make it another run.
+//! The settings of a distillation on your own images, and which of them cannot change when the run is
+//! resumed.
 
 #![expect(clippy::print_stdout, reason = "an example")]
 

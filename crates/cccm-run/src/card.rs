@@ -10,7 +10,7 @@ use crate::setting::{OnCard, Setting};
 use crate::settings::all_settings;
 use crate::shell::label_flags;
 
-/// What a run's settings tell, in the order of the settings.
+/// The settings of a run that a model card lists, with their values, in the order of the settings.
 pub fn training_facts(settings: &impl Serialize) -> Vec<(String, String)> {
     let settings = toml::Table::try_from(settings).unwrap_or_default();
     let fact = |setting: &Setting| {
@@ -91,10 +91,10 @@ fn label_line(kind: &LabelKind) -> String {
     format!("- {}: {}\n", escaped(&kind.kind), names.join(", "))
 }
 
-/// What the line of a card begins with that says which weights it is about.
+/// Start of the card's line that states the digest of its weights.
 const WEIGHTS_START: &str = "| SHA-256 of the weights | ";
 
-/// The digest of the weights that a card says it is about.
+/// The digest of its weights that a card states.
 pub fn stated_weights(card: &str) -> Option<&str> {
     let line = card.lines().find_map(|line| line.strip_prefix(WEIGHTS_START))?;
     line.strip_suffix('|').map(str::trim)

@@ -19,7 +19,7 @@ use crate::whole::write_atomically;
 pub const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
 
-/// What surrounds a step in the name of the file with the settings of the steps before it.
+/// `config.before-STEP.toml` has the settings of the steps before `STEP`.
 const BEFORE_PREFIX: &str = "config.before-";
 const BEFORE_SUFFIX: &str = ".toml";
 
@@ -28,7 +28,7 @@ const BEFORE_SUFFIX: &str = ".toml";
 struct Provenance {
     command: String,
     cccm: String,
-    /// On which the last bits of every result depend.
+    /// Number of threads. The last bits of every result depend on it.
     threads: usize,
 }
 
@@ -39,7 +39,8 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Makes the directory, takes it for this process alone, and writes `config.toml`. Gives the run with what holds it.
+    /// Creates the directory, locks it for this process, and writes `config.toml`. Returns the run and its
+    /// lock.
     /// - `path`: where; by default `runs/YYYYMMDD-HHMMSS-METHOD`
     ///
     /// # Errors
@@ -55,7 +56,8 @@ impl RunDir {
             None => fresh(Path::new("runs"), method)?,
         };
         let run = Self { root };
-        // Two processes may have found it empty. One of them makes this file, and nothing is written before.
+        // Two processes may have found the directory empty. Only one of them can create this file, so it
+        // comes first.
         let lock = MetricsLock::create(&run.metrics())
             .with_context(|| format!("another process has just started a run in {}", run.root.display()))?;
         let provenance = Provenance {
@@ -72,7 +74,8 @@ impl RunDir {
         Ok((run, lock))
     }
 
-    /// The directory of a run that was begun. Its settings may be missing still: the file of metrics is the first.
+    /// The directory of a run that has begun. Its settings may still be missing, as the metrics file is
+    /// created first.
     ///
     /// # Errors
     /// When there is no run.
@@ -86,7 +89,7 @@ impl RunDir {
         Ok(Self { root: plain(&whole) })
     }
 
-    /// The run's settings as they are now, those of this command; the number of threads among them.
+    /// The run's current settings, including the number of threads.
     ///
     /// # Errors
     /// When the file is missing, cannot be read, or is another command's.
@@ -101,7 +104,7 @@ impl RunDir {
         self.settings::<S>(CONFIG)
     }
 
-    /// The settings in one of the run's files of settings, the number of threads among them.
+    /// The settings in one of the run's files of settings, including the number of threads.
     ///
     /// # Errors
     /// When the file cannot be read or is another command's.
@@ -113,7 +116,8 @@ impl RunDir {
         Ok(settings)
     }
 
-    /// Writes other settings; the old ones stay as those of the first `steps` steps.
+    /// Writes new settings, and keeps the old ones in a file of their own, as the settings of the first
+    /// `steps` steps.
     ///
     /// # Errors
     /// Those of the file system, with the path.
@@ -121,7 +125,8 @@ impl RunDir {
         let path = self.root.join(CONFIG);
         let old = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let before = self.root.join(config_before(steps + 1));
-        // Settings that changed twice at one step were those of no step in between.
+        // If settings change twice at one step, no step is trained with the first change: it need not be
+        // kept.
         if !before.try_exists().with_context(|| format!("cannot look at {}", before.display()))? {
             write_atomically(&before, &old)?;
         }
@@ -142,7 +147,7 @@ impl RunDir {
         &self.root
     }
 
-    /// `metrics.jsonl`, which whoever trains the run holds.
+    /// `metrics.jsonl`. The process that trains the run holds its lock.
     pub fn metrics(&self) -> PathBuf {
         self.root.join(METRICS)
     }
@@ -164,7 +169,7 @@ impl RunDir {
         self.root.join("model")
     }
 
-    /// The card of the finished model, its last file: where it is, the run is finished.
+    /// The card of the finished model. It is written last: if it exists, the run is finished.
     pub fn model_card(&self) -> PathBuf {
         self.model().join("README.md")
     }
@@ -235,7 +240,7 @@ pub fn config_before(step: u64) -> String {
     format!("{BEFORE_PREFIX}{step:06}{BEFORE_SUFFIX}")
 }
 
-/// The steps from which on a run had other settings than before, ascending; none of most runs.
+/// The steps at which the settings of a run changed, ascending: none for most runs.
 ///
 /// # Errors
 /// Those of the file system, with the path.

@@ -12,7 +12,7 @@ use crate::settings::all_settings;
 /// Table of `config.toml` that says how the run came about, beside the settings.
 pub const PROVENANCE: &str = "run";
 
-/// The settings of a file, checked to be some of this command's.
+/// Reads the settings of a file, and checks that this command has them.
 ///
 /// # Errors
 /// When it cannot be read, is no TOML, or has a setting that is unknown, of the wrong type, out of range or against another.
@@ -61,7 +61,7 @@ pub fn check_each<S: Settings>(table: &Table) -> Result<()> {
     Ok(())
 }
 
-/// Refuses settings of one layer that exclude each other, and half of what goes together.
+/// Refuses settings of one layer that exclude each other, and a setting without the one that it needs.
 pub(crate) fn check_together(table: &Table) -> Result<()> {
     let set = || all_settings().filter(|setting| table.contains_key(setting.name));
     for setting in set() {

@@ -40,7 +40,8 @@ pub trait Settings: Serialize + DeserializeOwned {
     /// When the user names a recipe that there is not.
     fn recipe(user: &Table) -> Result<Table>;
 
-    /// The settings that recipes by name differ in: where flags name one, it decides these, whatever a file says.
+    /// The settings in which the named recipes differ. If a flag names a recipe, it decides them, even
+    /// against a file.
     ///
     /// # Errors
     /// When a recipe is no TOML, which would be a bug.
@@ -131,11 +132,11 @@ impl Settings for TrainSettings {
         }
         let says = |name: &str| user.get(name).and_then(Value::as_str).unwrap_or_default();
         if says("fuse_method") == FuseMethod::Switch.to_string() {
-            // The published default for the other methods is no schedule for this one.
+            // The default schedule of the other methods is not valid for this one.
             recipe.insert("fuse_schedule".to_owned(), "switch 0.4".into());
         }
         if says("fuse_method") == FuseMethod::StepFuse.to_string() {
-            // Its one point is always mixed.
+            // The single point of this method is always mixed.
             recipe.insert("hat_target".to_owned(), "mixed".into());
         }
         if let Some(huber_c) = says("loss_type").parse().ok().and_then(LossType::usual_huber_c) {
@@ -144,7 +145,8 @@ impl Settings for TrainSettings {
         Ok(recipe)
     }
 
-    /// All that `best` says, as `published` is what it is laid over, but for the sizes of a run.
+    /// Everything that `best` sets, except the sizes of a run. `published` is the base that `best` is laid
+    /// over.
     fn of_recipes() -> Result<Table> {
         let sizes: Table = BUILTIN.parse()?;
         let mut all = lay_over(BEST.parse()?, BUILTIN_BEST.parse()?);

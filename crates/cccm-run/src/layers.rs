@@ -20,7 +20,8 @@ pub(crate) fn places() -> BTreeSet<&'static str> {
     with_effect(Effect::Place)
 }
 
-/// Settings that leave the weights of every step as they are. Images that are skipped now would have stopped the run before.
+/// Settings that do not affect the weights. Skipping bad images is one of them, since it only replaces
+/// stopping.
 pub fn bookkeeping() -> BTreeSet<&'static str> {
     with_effect(Effect::Bookkeeping)
 }
@@ -47,7 +48,7 @@ pub fn lay_over(mut base: Table, over: Table) -> Table {
     if over.contains_key(FUSE_ARGS)
         && let Some(Value::String(schedule)) = base.get_mut(FUSE_SCHEDULE)
     {
-        // Numbers take the place of those below, which may stand behind the name.
+        // The new numbers replace those of the lower layer, which may follow the name in the schedule's text.
         *schedule = schedule.split_whitespace().next().unwrap_or_default().to_owned();
     }
     base.extend(over);

@@ -10,19 +10,20 @@ use cccm_files::{Lock, open_locked};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-/// The file of the metrics, in the hands of one process alone, and not changed yet: whoever has it has the run.
+/// The metrics file, locked for this process and not changed yet. The lock stands for the whole run.
 pub struct MetricsLock {
     file: File,
     path: PathBuf,
 }
 
-/// The metrics of a run, in the hands of one process alone.
+/// The metrics of a run, locked for this process.
 pub struct MetricsFile {
     file: File,
     path: PathBuf,
     /// Bytes of the lines that are in it.
     end: u64,
-    /// Lines that could not be written yet: no step that is in a checkpoint goes without its line.
+    /// Lines that could not be written yet. They must be written before the next checkpoint, so that every
+    /// step in a checkpoint has its line.
     unwritten: Vec<u8>,
 }
 
@@ -90,7 +91,8 @@ impl MetricsLock {
         }
     }
 
-    /// Opens the file behind the lines of step `last`: what comes after them, a killed run's unsaved steps, is cut off.
+    /// Opens the file for writing after the lines of step `last`. Later lines are cut off: they belong to
+    /// steps that a killed run did not save.
     ///
     /// # Errors
     /// Those of the file system, with the path.
@@ -123,7 +125,7 @@ impl MetricsFile {
         self.write_line(&ScoresLine { step, eval })
     }
 
-    /// Brings the lines so far to the disk: a checkpoint of their steps is to come.
+    /// Syncs the lines so far to the disk, before a checkpoint of their steps is written.
     ///
     /// # Errors
     /// Those of the file system, with the path.
@@ -138,7 +140,7 @@ impl MetricsFile {
         self.write_rest()
     }
 
-    /// Writes what is left to be written, over what of it may be there already.
+    /// Writes the pending lines, over the part of them that an earlier attempt may have written.
     fn write_rest(&mut self) -> Result<()> {
         let Self { file, path, end, unwritten } = self;
         let start = file.seek(SeekFrom::Start(*end));

@@ -15,7 +15,7 @@ use crate::metrics::MetricsLock;
 /// What the digest of the settings is called in a checkpoint.
 pub const SETTINGS: &str = "settings";
 
-/// What a run that goes on may be changed into.
+/// Which changes a resumed run accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Changes {
     /// Nothing that would make it another run.
@@ -44,7 +44,7 @@ pub struct Resumed {
     allowed: Changes,
     /// What holds the run, of the process that writes.
     lock: Option<MetricsLock>,
-    /// Digests of the settings that the run had so far, each with the last step of which they were.
+    /// Digests of the settings that the run has had, each with the last step that was trained with them.
     history: Vec<(u64, String)>,
 }
 
@@ -61,7 +61,8 @@ impl Resumed {
     ) -> Result<(Table, Self)> {
         let root = if place == "latest" { Path::new("runs/latest") } else { Path::new(place) };
         let run = RunDir::begun(root)?;
-        // First of all: what is read from here on, another process might change. It fails if one is at work in there.
+        // Lock first, as another process could change what is read from here on. This fails if one trains the
+        // run.
         let lock = (part == Part::Leads).then(|| MetricsLock::open(&run.metrics())).transpose()?;
         let recorded = run.current_settings::<S>()?;
         check_recipe_stays(&recorded, &given, &S::of_recipes()?)?;
@@ -80,7 +81,7 @@ impl Resumed {
         }
         if !breaking.is_empty() && allowed == Changes::Harmless {
             bail!(
-                "{} would go on as another run than it was: {}; leave these flags out, or accept that with --allow-change",
+                "{} would not go on as the same run: {}; leave these flags out, or accept the change with --allow-change",
                 run.root().display(),
                 breaking.join(", ")
             );
@@ -93,7 +94,7 @@ impl Resumed {
         Ok((settings, Self { run, changes, allowed, lock, history }))
     }
 
-    /// The run, and what holds it.
+    /// The run and its lock.
     ///
     /// # Errors
     /// In a process that only helps.
@@ -103,7 +104,7 @@ impl Resumed {
 
     /// Refuses a checkpoint whose steps were made with other settings than the run's files say.
     fn check_settings(&self, state: &TrainState) -> Result<()> {
-        // Checkpoints of before there were such digests have none.
+        // Older checkpoints have no such digest.
         let Some(want) = state.digests.get(SETTINGS) else { return Ok(()) };
         let recorded = self.history.iter().find(|(last, _)| state.step <= *last);
         if recorded.is_none_or(|(_, digest)| digest == want) {
@@ -113,7 +114,7 @@ impl Resumed {
         if self.allowed == Changes::Harmless {
             bail!(
                 "the settings in {root} are not those of its checkpoint of step {} (by digest): {CONFIG} was replaced or \
-                 changed by hand; bring it back, or accept that with --allow-change",
+                 changed by hand; restore it, or accept the change with --allow-change",
                 state.step
             );
         }
@@ -137,8 +138,8 @@ impl Resumed {
         let what = differing.join(" and ");
         if self.allowed == Changes::Harmless {
             bail!(
-                "the {what} of {} changed since step {} (by digest): with it this would be another run; bring it back, \
-                 or accept that with --allow-change",
+                "the {what} of {} changed since step {} (by digest), so the run would not go on as the same one; \
+                 restore it, or accept the change with --allow-change",
                 self.run.root().display(),
                 state.step
             );
@@ -166,8 +167,8 @@ fn harmless() -> BTreeSet<&'static str> {
     bookkeeping().union(&places()).copied().collect()
 }
 
-/// SHA-256 in hex of all settings that decide the weights: the seed, the number of threads and all others that are not
-/// bookkeeping. What data and teacher are has digests of its own.
+/// SHA-256 in hex of all settings that decide the weights: the seed, the number of threads and all others
+/// that are not bookkeeping. Data and teacher have digests of their own.
 ///
 /// # Errors
 /// When the settings cannot be written as TOML.
@@ -175,7 +176,8 @@ pub fn digest_of(settings: &Table) -> Result<String> {
     let mut settings = settings.clone();
     let harmless = harmless();
     settings.retain(|name, _| !harmless.contains(name));
-    // As in a run's own file, where they are not typed. Asked for only there: it is what makes the threads.
+    // A run's own file has the number of threads even if it was not given. It is only asked for if it is
+    // missing, since asking starts the thread pool.
     settings.entry("threads").or_insert_with(|| Value::Integer(rayon::current_num_threads() as i64));
     Ok(cccm_files::sha256(toml::to_string(&settings)?.as_bytes()))
 }
@@ -189,8 +191,8 @@ fn check_recipe_stays(recorded: &Table, flags: &Table, of_recipes: &Table) -> Re
     let instead: Vec<String> =
         of_recipes.keys().map(|name| format!("--{}", name.replace('_', "-"))).collect();
     bail!(
-        "--{RECIPE} {} changes nothing about a run that goes on, as its settings stay: leave it out, or change single ones \
-         by --allow-change and their own flags, {}",
+        "--{RECIPE} {} has no effect on a resumed run, which keeps its settings: leave it out, or change single \
+         settings with --allow-change and their own flags, {}",
         asked.as_str().unwrap_or_default(),
         instead.join(", ")
     )

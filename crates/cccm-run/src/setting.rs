@@ -29,10 +29,10 @@ pub struct Setting {
     pub at_least: Option<i64>,
     /// Whether a value may begin with a minus.
     pub negative: Negative,
-    /// Settings that say the same otherwise: of these and this, one layer sets one at most, and it clears the others in the
+    /// Alternatives to this setting. One layer may set only one of them, which clears the others in the
     /// layers below.
     pub excludes: &'static [&'static str],
-    /// Settings that this one clears in the layers below, but goes together with in one layer.
+    /// Settings that this one clears in the layers below. One layer may set them together with it.
     pub clears: &'static [&'static str],
     /// A setting without which this one means nothing.
     pub needs: Option<&'static str>,
@@ -55,7 +55,7 @@ pub enum Values {
     Exactly(usize),
     /// One or more.
     Several,
-    /// One or more, and more of them every time that the flag is given.
+    /// One or more. The flag can be repeated, and adds values each time.
     Gathered,
     /// One or more in one word, between commas.
     List,
@@ -91,7 +91,8 @@ pub enum Negative {
 }
 
 impl Setting {
-    /// A setting that stands alone and decides the weights; its entry says what differs from that.
+    /// A setting that affects the weights and has no relation to other settings. A setting's entry overrides
+    /// the fields that differ.
     pub const fn new<T: SettingValue>(
         name: &'static str,
         heading: &'static str,
@@ -232,10 +233,10 @@ pub trait SettingGroup: serde::Serialize {
     }
 }
 
-/// A setting that every recipe has.
+/// The value of a setting that every recipe should set.
 ///
 /// # Errors
-/// When it is not set all the same.
+/// When it is not set nevertheless.
 pub fn required<T>(value: Option<T>, name: &str) -> anyhow::Result<T> {
     value.ok_or_else(|| anyhow::anyhow!("`{name}` is not set, and this recipe has no default for it"))
 }
@@ -275,8 +276,8 @@ macro_rules! settings {
     };
 }
 
-/// Defines the values of a setting that has a few, each by its name in files and flags.
-/// Defines the values of a setting that has a few, each by its name in files and flags; the first is the default.
+/// Defines the values of a setting that has only a few values, each by its name in files and flags. The first
+/// value is the default.
 macro_rules! named_values {
     (
         $(#[doc = $about:literal])+

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 /// Settings as flags.
 pub fn as_flags(settings: &Table) -> String {
     let flag = |(name, value): (&String, &Value)| match value {
-        // There is no way to type what a flag is without.
+        // A flag that is off is not typed.
         Value::Boolean(false) => String::new(),
         Value::Boolean(true) => format!(" --{}", name.replace('_', "-")),
         _ => format!(" --{} {}", name.replace('_', "-"), words(value)),
@@ -24,7 +24,8 @@ fn words(value: &Value) -> String {
     }
 }
 
-/// As a shell reads it as one word. What a terminal would obey is written as an escape, which bash, zsh and ksh understand.
+/// Quoted such that a shell reads it as one word. Control characters are written as escapes that bash, zsh
+/// and ksh understand.
 pub fn quoted(text: impl Display) -> String {
     let text = text.to_string();
     let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);

@@ -24,8 +24,9 @@ pub struct Start {
     pub part: Part,
 }
 
-/// Everything that has a value, by the layers below what is given; and the run to go on with.
-/// - `given`: what was typed, or set by a program
+/// All settings with their values, from `given` and the layers below it; and the run to resume, if there is
+/// one.
+/// - `given`: settings that were typed, or set by a program
 ///
 /// # Errors
 /// When a file cannot be read or is not of these settings, and as [`Resumed::open`].
@@ -42,7 +43,8 @@ pub fn resolve<S: Settings>(given: Table, start: &Start) -> Result<(S, Option<Re
     Ok((lay_over(S::recipe(&user)?, user).try_into()?, None))
 }
 
-/// What of a file stays where the flags name a recipe: all but what recipes differ in, and what that clears.
+/// The settings of a file that remain if the flags name a recipe: all except those that recipes differ in,
+/// and except those that these clear.
 /// - `of_recipes`: the settings that recipes differ in
 fn under_recipe(file: Table, flags: &Table, of_recipes: Table) -> Table {
     if !flags.contains_key(RECIPE) {
@@ -54,7 +56,7 @@ fn under_recipe(file: Table, flags: &Table, of_recipes: Table) -> Table {
     rest
 }
 
-/// Those of a run's settings that its recipe does not say: what was typed to start it, or as good as that.
+/// The settings of a run that differ from its recipe: those that were typed to start it, or equivalent ones.
 ///
 /// # Errors
 /// As [`Settings::recipe`].

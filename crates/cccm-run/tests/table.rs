@@ -26,8 +26,8 @@ fn recipes() -> Vec<(&'static str, Table, BTreeSet<&'static str>)> {
 fn table() -> String {
     let recipes = recipes();
     let mut text = "# Settings\n\nEvery setting of `cccm train` and `cccm train-teacher`: the key in a file of settings, and with dashes \
-                    the flag. Where\nnothing is said, the values are those of the columns: `·` is none, and an empty cell a setting that \
-                    the command does not\nhave. Settings marked † may be changed when a run goes on; the others make it another run.\n"
+                    the flag.\nThe columns have the default values: `·` is none, and an empty cell a setting that the command does \
+                    not have.\nSettings marked † may be changed when a run is resumed; changing any other makes it another run.\n"
         .to_owned();
     let mut headings: Vec<&str> = Vec::new();
     for setting in all_settings() {

@@ -41,10 +41,11 @@ pub unsafe fn prepare() {
     }
 }
 
-/// Makes the global rayon pool one of so many threads, the calling one among them; without a number, as many as
-/// `RAYON_NUM_THREADS` says, or as the machine runs at once.
+/// Creates the global rayon pool with so many threads, including the calling one. Without a number there are
+/// as many as `RAYON_NUM_THREADS` says, or as the machine runs at once.
 ///
-/// Other threads must not use the pool while this one does not: with one thread there is nobody to do their work.
+/// Other threads must not use the pool while the calling thread does not: if it is the only thread, nobody
+/// does their work.
 ///
 /// # Errors
 /// When the pool is there already, or a thread cannot be started.

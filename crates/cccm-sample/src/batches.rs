@@ -8,9 +8,10 @@ use crate::{Error, Result, SampleStep, Sampler, SeededNoise};
 
 /// Images that go through a network at once: enough to keep a CPU busy, few enough for any memory.
 const BATCH: usize = 16;
-/// Side of images of which a GPU is busy with as many; of smaller ones it takes more, up to [`MOST`].
+/// Side of the images of which [`BATCH`] keep a GPU busy. Batches of smaller images are larger, up to
+/// [`MOST`].
 const GPU_PX: usize = 128;
-/// What a GPU takes at once at most.
+/// Largest batch on a GPU.
 const MOST: usize = 256;
 
 /// Samples images by their labels, each from noise of its own, in as many batches as it takes.

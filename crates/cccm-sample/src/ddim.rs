@@ -13,7 +13,8 @@ use crate::{Error, NoiseSource, Observer, Result, SampleStep, Sampler};
 pub struct DdimConfig {
     /// Solver steps, at least 1 and below the schedule's `train_timesteps`; published: 50.
     pub steps: usize,
-    /// Guidance as users count it (`w + 1`), finite; at 1, none, a step costs one evaluation instead of two.
+    /// Guidance as users count it (`w + 1`), finite. At 1 there is no guidance, and a step costs one
+    /// evaluation, not two.
     pub guidance_scale: f64,
     /// Which way guidance leads, when it acts, and what is done to the clean image. Default as published.
     #[serde(default)]

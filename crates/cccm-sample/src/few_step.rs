@@ -14,17 +14,17 @@ const PUBLISHED_STEPS: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FewStepConfig {
-    /// Network evaluations per image, from 1 to the number of points that the student knows: its `num_ddim_timesteps`, or as
-    /// many of them as lie up to its `first_timestep`.
+    /// Network evaluations per image, from 1 to the number of points that the student is trained at: its
+    /// `num_ddim_timesteps`, or fewer if it has a `first_timestep`.
     pub steps: usize,
     /// Guidance as users count it (`w + 1`, so 1 is none), finite; best within the student's `w_interval + 1`.
     pub guidance_scale: f64,
 }
 
 impl FewStepConfig {
-    /// The published 4 steps, or as many as the student has solver steps if they are fewer, at the middle of the guidance it
-    /// was trained with. A `first_timestep` may leave fewer points still, which only the schedule tells: then
-    /// [`FewStepSampler::new`] refuses.
+    /// The published 4 steps, or the student's number of solver steps if that is smaller, at the middle of
+    /// the guidance that it was trained with. A `first_timestep` may leave even fewer points, which only the
+    /// schedule tells: [`FewStepSampler::new`] fails then.
     pub fn for_student(student: &StudentConfig) -> Self {
         let steps = PUBLISHED_STEPS.min(student.num_ddim_timesteps);
         Self { steps, guidance_scale: student.default_guidance_scale() }

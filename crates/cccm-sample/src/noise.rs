@@ -37,7 +37,7 @@ pub struct SeededNoise {
 }
 
 impl SeededNoise {
-    /// The noise of a run of samples.
+    /// The noise of consecutive samples.
     /// - `samples`: their numbers; splitting `0..8` into `0..5` and `5..8` gives the same images
     /// - `item_shape`: `[channels, height, width]`
     pub fn new(streams: Streams, samples: Range<u64>, item_shape: [usize; 3], device: &Device) -> Self {

@@ -9,12 +9,15 @@ const MAX_PASSES: usize = 3;
 /// Candidates of the first, coarse look between two neighbours.
 const COARSE: usize = 8;
 
-/// Searches the timesteps of few-step sampling for the lowest score, one after the other (coordinate descent): each between
-/// its neighbours, first coarsely, then by halving strides around the best. The first one moves too: earlier in the schedule
-/// there is hardly more to be seen of an image, and a noise prediction says more about it. Consistency models gain by such a search (Song et al. 2023, section 5 and algorithm 1's choice of time points).
+/// Searches for the timesteps of few-step sampling with the lowest score, one timestep after the other
+/// (coordinate descent). Each is moved between its neighbours, first in coarse strides, then in strides that
+/// are halved around the best. The first timestep moves, too: a little earlier in the schedule, the noisy
+/// image shows hardly more of the image, but a noise prediction says more about it. Consistency models gain
+/// by such a search (Song et al. 2023, section 5 and the choice of time points of algorithm 1).
 /// - `grid`: timesteps that the student was trained at, ascending
 /// - `start`: where to begin, descending, each of the grid
-/// - `score`: what timesteps are worth, lower is better, such as a Fréchet distance; asked once for each list
+/// - `score`: the score of some timesteps, such as a Fréchet distance; lower is better. Called once for each
+///   list
 /// - result: the best timesteps and their score, never worse than the start's
 ///
 /// ```

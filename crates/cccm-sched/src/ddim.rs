@@ -32,7 +32,7 @@ impl SolverGrid {
         let stride = train_timesteps / solver_steps;
         let timesteps: Vec<u32> = (1..=solver_steps).map(|k| (k * stride - 1) as u32).collect();
         let alpha_bar = timesteps.iter().map(|t| schedule.alpha_bar()[*t as usize]).collect();
-        // Differs: one step before the first point lies alpha_bar[0], not 1, as in the published solver.
+        // Differs: the point before the first one has alpha_bar[0] instead of 1, as in the published solver.
         let before = std::iter::once(0).chain(timesteps.iter().copied());
         let alpha_bar_prev = before.take(solver_steps).map(|t| schedule.alpha_bar()[t as usize]).collect();
         Ok(Self { timesteps, alpha_bar, alpha_bar_prev, stride: stride as u32 })
@@ -105,10 +105,11 @@ impl SolverGrid {
         spread(&self.timesteps, steps)
     }
 
-    /// The points of the grid up to a timestep, ascending: where a student is trained, and sampled, that starts there.
+    /// The points of the grid up to a timestep, ascending. A student with this `first_timestep` is trained
+    /// and sampled at them.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] when there is none.
+    /// [`Error::InvalidConfig`] when all points lie above `first_timestep`.
     pub fn up_to(&self, first_timestep: u32) -> Result<&[u32]> {
         match self.timesteps.partition_point(|t| *t <= first_timestep) {
             0 => Err(Error::invalid(
@@ -121,7 +122,7 @@ impl SolverGrid {
     }
 }
 
-/// `steps` of some points, evenly spaced from the last one down.
+/// `steps` evenly spaced entries of `points`, from the last one down.
 pub(crate) fn spread(points: &[u32], steps: usize) -> Result<Vec<u32>> {
     let count = points.len();
     if !(1..=count).contains(&steps) {
@@ -154,15 +155,15 @@ pub fn ddim_timesteps(train_timesteps: usize, steps: usize) -> Result<Vec<u32>> 
     Ok((0..steps).map(|j| (1 + j * stride) as u32).collect())
 }
 
-/// Numbers of solver steps for a student that learns short jumps last: `first, 2 first, 4 first, …`, and in the end `last`
-/// (the doubling of Song & Dhariwal 2023, section 3.4).
+/// Numbers of solver steps for the stages of a training that goes from long jumps to short ones:
+/// `first, 2 first, 4 first, …` and finally `last` (the doubling of Song & Dhariwal 2023, section 3.4).
 ///
 /// # Errors
-/// [`Error::InvalidConfig`] unless `first` lies in `1..=last` and every one of the numbers divides `train_timesteps`: only
-/// then does each grid reach the last timestep, where sampling starts.
+/// [`Error::InvalidConfig`] unless `first` lies in `1..=last` and every number divides `train_timesteps`:
+/// otherwise a grid would not reach the last timestep, where sampling starts.
 pub fn doubling_solver_steps(train_timesteps: usize, first: usize, last: usize) -> Result<Vec<usize>> {
-    const WANT: &str = "between 1 and `num_ddim_timesteps`, so that it, its doublings below that, and that itself \
-                        divide `train_timesteps`";
+    const WANT: &str = "between 1 and `num_ddim_timesteps`, such that it, its doublings below `num_ddim_timesteps`, and \
+                        `num_ddim_timesteps` itself divide `train_timesteps`";
     if !(1..=last).contains(&first) {
         return Err(Error::invalid("solver_steps_start", first, WANT));
     }

@@ -74,12 +74,12 @@ impl Conditions {
 /// any origin fits.
 pub trait Denoiser {
     /// The prediction for each image.
-    /// - `x_t`, result: `(batch, channels, height, width)`, on the network's device; `x_t` is `f32`, the result may be
-    ///   another float, which callers turn back
+    /// - `x_t`, result: `(batch, channels, height, width)`, on the network's device; `x_t` is `f32`. The
+    ///   result may have another float dtype, which callers convert back to `f32`
     /// - `t`: `(batch,)`, `u32`, each in `0..train_timesteps`, on the device of `x_t`, as are the labels
     ///
     /// # Errors
-    /// When shapes do not fit the network, or it lacks a condition.
+    /// When shapes do not fit the network, or a condition that it needs is missing.
     fn predict(&self, x_t: &Tensor, t: &Tensor, conds: &Conditions) -> Result<Tensor>;
 
     /// The prediction while training, where dropout is on; its masks come from `draws`. Networks without

@@ -6,8 +6,9 @@ use crate::{Error, NoiseSchedule, Result};
 
 /// A list of timesteps that [`DpmSolver::step`] goes down one by one, the last of its steps ending at the clean image.
 ///
-/// Multistep of second order in terms of clean images, 2M (algorithm 2): each step after the first extrapolates from this
-/// image and the one before. The first and the last step are of first order, which is DDIM's.
+/// The second-order multistep method in terms of clean images, 2M (algorithm 2): each step after the first
+/// extrapolates from the clean images predicted at this step and at the one before. The first and the last
+/// step are of first order, like DDIM's.
 #[derive(Clone, Debug)]
 pub struct DpmSolver {
     timesteps: Vec<u32>,
@@ -37,12 +38,14 @@ impl DpmSolver {
         &self.timesteps
     }
 
-    /// The image at the next timestep, or the clean one behind the last step:
-    /// `x' = (sigma' / sigma) x - alpha' (exp(-h) - 1) D`, `D = (1 + 1 / 2r) x0 - 1 / 2r x0_before`, where `h` is what
-    /// `lambda = ln(alpha / sigma)` gains in this step, and `r` the gain of the step before over it.
+    /// The image at the next timestep, or the clean image after the last step:
+    /// `x' = (sigma' / sigma) x - alpha' (exp(-h) - 1) D`, `D = (1 + 1 / 2r) x0 - 1 / 2r x0_before`, where
+    /// `h` is the increase of `lambda = ln(alpha / sigma)` in this step, and `r` the increase in the step
+    /// before, divided by `h`.
     /// - `index`: which step, `0..timesteps.len()`
-    /// - `x_t`, `x_0`, `x0_before`, result: `(batch, channels, height, width)`, float; `x_0` is the network's clean image
-    ///   here, `x0_before` that of the step before, absent in the first step
+    /// - `x_t`, `x_0`, `x0_before`, result: `(batch, channels, height, width)`, float. `x_0` is the clean
+    ///   image that the network predicts at this step, `x0_before` the one of the step before; the first step
+    ///   has none
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for an index beyond the steps; [`Error::Candle`] when shapes differ.

@@ -162,7 +162,8 @@ enum Stretch {
 }
 
 impl FuseClock {
-    /// Below this many epochs, a run limited by steps moves in as many equal stretches instead.
+    /// A run limited by steps that has fewer epochs than this is divided into this many equal stretches
+    /// instead.
     const MIN_STRETCHES: u64 = 20;
 
     /// Progress over a run of `epochs` epochs; both counts at least 1.
@@ -181,7 +182,7 @@ impl FuseClock {
         Self { stretches: Self::MIN_STRETCHES, stretch_steps }
     }
 
-    /// Progress in `(0, 1]` during `step`, counted from 0: the share of stretches begun.
+    /// Progress in `(0, 1]` during `step`, counted from 0: the share of the stretches that have begun.
     pub fn progress(&self, step: u64) -> f64 {
         let finished = match self.stretch_steps {
             Stretch::Epochs { steps_per_epoch } => step / steps_per_epoch,

@@ -16,7 +16,8 @@ pub fn guidance_embedding(w: &Tensor, width: usize) -> Result<Tensor> {
     if width < 4 {
         candle_core::bail!("guidance embedding: width is {width}, but must be at least 4")
     }
-    // Angles reach thousands, so that f64 would give other digits than the f32 the published networks saw.
+    // Angles reach thousands, where f32 rounding is visible: f64 would give other values than the published
+    // networks were trained with.
     let half = width / 2;
     let step = -(10000f64.ln() / (half - 1) as f64) as f32;
     let frequencies: Vec<f32> = (0..half).map(|j| (j as f32 * step).exp()).collect();

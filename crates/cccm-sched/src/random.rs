@@ -8,10 +8,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
-/// The only source of randomness: independent streams addressed by purpose, step and sample.
+/// Independent random streams of one seed, addressed by purpose, step and sample.
 ///
-/// What is drawn does not depend on threads, batch splits, processes or interruptions, and is the same on every
-/// platform; tensors are drawn on the CPU and moved by whoever needs them elsewhere.
+/// The numbers do not depend on threads, batch splits, processes or interruptions, and are the same on every
+/// platform. Tensors are drawn on the CPU; callers move them to other devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Streams {
     seed: u64,
@@ -37,7 +37,8 @@ impl Streams {
         [self.seed, fnv1a(purpose), step, sample]
     }
 
-    /// The streams of a run of samples at one step; samples count from the start of the step's whole batch.
+    /// The streams of consecutive samples at one step. Samples are numbered from the start of the step's
+    /// whole batch.
     pub fn draws(&self, step: u64, samples: Range<u64>) -> Draws {
         Draws { streams: *self, step, samples: samples.collect() }
     }
@@ -57,7 +58,7 @@ impl Draws {
         self.samples.len()
     }
 
-    /// The step that is drawn for.
+    /// The step of these draws.
     pub fn step(&self) -> u64 {
         self.step
     }
@@ -74,7 +75,7 @@ impl Draws {
         self.at((start..start + len).map(|place| self.samples[place]))
     }
 
-    /// The samples at these places, in this order; one that is there twice draws the same twice.
+    /// The samples at these places, in this order. A place that occurs twice draws the same numbers twice.
     #[must_use]
     pub fn select(&self, places: &[usize]) -> Self {
         self.at(places.iter().map(|place| self.samples[*place]))
@@ -118,7 +119,7 @@ impl Draws {
     /// - `weights`: finite and not negative, not all 0; they need not add up to 1
     ///
     /// # Errors
-    /// When the weights are no such.
+    /// When the weights are not as described above.
     pub fn weighted(&self, purpose: &str, weights: &[f64]) -> Result<Tensor> {
         let ends: Vec<f64> = weights
             .iter()
@@ -133,7 +134,7 @@ impl Draws {
         }
         let values = self.each(purpose, |rng| {
             let place = total * rng.random::<f64>();
-            // Rounding may lead to the very end.
+            // Rounding may put `place` at the very end, where no index follows.
             ends.partition_point(|end| *end <= place).min(weights.len() - 1) as u32
         });
         Tensor::from_vec(values, self.batch(), &Device::Cpu)
@@ -144,8 +145,8 @@ impl Draws {
         self.each(purpose, |rng| rng.random::<f64>() < probability)
     }
 
-    /// Keys of the samples' streams, the generator's 256 bits as four words: for operations that draw where their data
-    /// are.
+    /// Keys of the samples' streams, the generator's 256 bits as four words: for operations that draw random
+    /// numbers on their own device.
     pub fn keys(&self, purpose: &str) -> Vec<[u64; 4]> {
         self.samples.iter().map(|sample| self.streams.key(purpose, self.step, *sample)).collect()
     }

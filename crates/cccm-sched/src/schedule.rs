@@ -60,7 +60,7 @@ impl std::str::FromStr for PredictionType {
     }
 }
 
-/// A noise schedule in words; field names and values are those of the `diffusers` library.
+/// Settings of a noise schedule; field names and values are those of the `diffusers` library.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScheduleConfig {
@@ -189,7 +189,7 @@ impl NoiseSchedule {
         self.prediction_type
     }
 
-    /// The same noise for a network whose output means something else.
+    /// The same schedule for a network with another prediction type.
     #[must_use]
     pub fn predicting(self, prediction_type: PredictionType) -> Self {
         Self { prediction_type, ..self }

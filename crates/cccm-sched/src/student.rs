@@ -1,4 +1,4 @@
-//! What a student was trained with and whoever samples it must know.
+//! Facts about a student's training that sampling depends on.
 
 use std::collections::BTreeMap;
 
@@ -18,15 +18,17 @@ pub struct StudentConfig {
     pub num_ddim_timesteps: usize,
     /// Factor on `t` in the boundary scalings, above 0. Default 10.
     pub timestep_scaling: f64,
-    /// Timestep from which the student denoises: it is trained at the points of the solver grid up to there, and sampled
-    /// from the last of them, as if its noise were that timestep's. Default none, which is all of them, as published.
+    /// Highest timestep of the student: it is trained at the points of the solver grid up to here. Sampling
+    /// starts at the last of these points, with pure noise in place of the noisy image. Default none: all
+    /// points, as published.
     ///
-    /// At the end of the schedule the image behind a noise prediction is `(x - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar)`
-    /// with a divisor near 0.006, which magnifies every error of the prediction. Earlier there is next to as little to be
-    /// seen of the image (at 799 of 1000 linear steps, 4 %), and the divisor is several times larger.
+    /// At the end of the schedule, a noise prediction means the image
+    /// `(x - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar)`. The divisor is near 0.006 there, so every error of
+    /// the prediction is magnified. At an earlier timestep the noisy image shows hardly more of the image
+    /// (4 % at 799 of 1000 linear steps), but the divisor is several times larger.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_timestep: Option<u32>,
-    /// Per number of steps the timesteps that few-step sampling visits, descending, where a search found better ones than
+    /// For some numbers of steps, the timesteps that few-step sampling visits, descending, in place of
     /// [`SolverGrid::few_step_timesteps`](crate::SolverGrid::few_step_timesteps). Default none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub few_step_timesteps: BTreeMap<usize, Vec<u32>>,
@@ -68,19 +70,21 @@ impl StudentConfig {
         self.boundary().map(|_| ())
     }
 
-    /// The points of a solver grid that the student knows, ascending.
+    /// The points of a solver grid at which the student is trained, ascending.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] when none lies up to `first_timestep`.
+    /// [`Error::InvalidConfig`] when all points lie above `first_timestep`.
     pub fn points<'a>(&self, grid: &'a SolverGrid) -> Result<&'a [u32]> {
         self.first_timestep.map_or(Ok(grid.timesteps()), |first| grid.up_to(first))
     }
 
-    /// The timesteps that sampling in `steps` steps visits, descending: those of a search, else those of the grid.
+    /// The timesteps that sampling in `steps` steps visits, descending: those of [`Self::few_step_timesteps`]
+    /// if it has some for this number, else evenly spaced points of the grid.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] unless `steps` is from 1 to the number of [`Self::points`], which is `num_ddim_timesteps`, or
-    /// fewer with a `first_timestep`; or when a timestep leaves the schedule.
+    /// [`Error::InvalidConfig`] unless `steps` is from 1 to the number of [`Self::points`]
+    /// (`num_ddim_timesteps`, or fewer with a `first_timestep`), or when a timestep lies outside the
+    /// schedule.
     pub fn timesteps(&self, schedule: &NoiseSchedule, steps: usize) -> Result<Vec<u32>> {
         let grid = SolverGrid::new(schedule, self.num_ddim_timesteps)?;
         let usual = spread(self.points(&grid)?, steps)?;

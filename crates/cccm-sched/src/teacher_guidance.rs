@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 use crate::guidance_shift as weighted_difference;
 use crate::{Conditions, Denoiser, Error, Result, Thresholding};
 
-/// Which way guidance leads, and when.
+/// How a teacher is guided: by which conditions, and at which timesteps.
 ///
-/// With `e_0` the answer without labels, `e(c)` that for all labels and `e(k)` that for the label of kind `k` alone, the
-/// guided answer at the guidance scale `s = w + 1` is
-/// `e_0 + s (joint (e(c) - e_0) + Σ_k kinds[k] (e(k) - e_0))`:
-/// classifier-free guidance (Ho & Salimans 2022, eq. 6) by default, and with `joint` 0 the product of one condition per kind
-/// (Liu et al. 2022, eq. 11), which draws combinations that no image showed where the joint condition does not.
+/// Let `e_0` be the prediction without labels, `e(c)` the one with all labels, and `e(k)` the one with the
+/// label of kind `k` alone. The guided prediction at the guidance scale `s = w + 1` is
+/// `e_0 + s (joint (e(c) - e_0) + Σ_k kinds[k] (e(k) - e_0))`. By default this is classifier-free guidance
+/// (Ho & Salimans 2022, eq. 6). With `joint` 0 it is the product of one condition per kind (Liu et al. 2022,
+/// eq. 11), which can draw combinations that no training image showed and that the joint condition fails to
+/// draw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GuidanceConfig {
@@ -67,16 +68,16 @@ pub struct Guidance {
     null_labels: Vec<u32>,
 }
 
-/// What a teacher said about a batch, of whatever kind it predicts, without a graph.
+/// A teacher's predictions for one batch under several conditions, without a graph.
 #[derive(Clone, Debug)]
 pub struct GuidanceAnswers {
-    /// For all labels.
+    /// With all labels.
     cond: Tensor,
-    /// Without labels, where any weight is not 0.
+    /// Without labels; absent where no weight needs it.
     uncond: Option<Tensor>,
     /// `(batch,)` weight of `cond - uncond` in what guidance adds to `cond`.
     joint_weight: Tensor,
-    /// For one kind alone, with the `(batch,)` weight of its difference from `uncond`.
+    /// With the label of one kind alone, and the `(batch,)` weight of its difference from `uncond`.
     alone: Vec<(Tensor, Tensor)>,
 }
 
@@ -114,7 +115,8 @@ impl Guidance {
         1 + alone + usize::from(self.cfg.joint != 0.0)
     }
 
-    /// The guided prediction, of whatever kind the network predicts: conversions are linear.
+    /// The guided prediction, of the same type as the network's predictions: conversions between types are
+    /// linear, so guidance commutes with them.
     /// - `x_t`, result: `(batch, channels, height, width)`, float
     /// - `t`: `(batch,)`, `u32`, on the CPU; `w`: `(batch,)`, `f32`, on the CPU, as papers count it
     /// - `labels`: per kind `(batch,)` `u32` indices, on the device of `x_t`
@@ -132,7 +134,7 @@ impl Guidance {
         if self.cfg.joint != 0.0 {
             return self.ask(denoiser, x_t, t, labels, w)?.guided();
         }
-        // The joint condition has no share in the result, so that it need not be asked for.
+        // The joint condition has weight 0, so the network is not evaluated under it.
         let whole = Conditions::new(labels.to_vec());
         let none = whole.unconditional(&self.null_labels)?;
         let mut answers = self.answers(denoiser, x_t, t, vec![none.clone()], (&whole, &none))?;
@@ -144,8 +146,8 @@ impl Guidance {
         Ok(guided)
     }
 
-    /// What the teacher says under every condition that has a share in guidance; the labels' own answer always.
-    /// Arguments as for [`Self::predict`].
+    /// The teacher's predictions with all labels, and under every other condition that has a weight in the
+    /// guidance. Arguments as for [`Self::predict`].
     ///
     /// # Errors
     /// When the network fails, or the numbers of label kinds differ.
@@ -172,8 +174,8 @@ impl Guidance {
         Ok(GuidanceAnswers { cond, uncond, joint_weight, alone })
     }
 
-    /// The answers under some conditions, and behind them those for each kind alone that has a weight: one evaluation, without
-    /// a graph.
+    /// The predictions under the conditions `asked`, followed by those for each weighted kind alone. They
+    /// come from one evaluation, without a graph.
     fn answers(
         &self,
         denoiser: &dyn Denoiser,
@@ -196,12 +198,12 @@ impl Guidance {
         alone.into_iter().zip(self.kinds()).map(with_weight).collect()
     }
 
-    /// The kinds whose own condition has a weight, and that.
+    /// The kinds whose own condition has a weight, each with its weight.
     fn kinds(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
         self.cfg.kinds.iter().copied().enumerate().filter(|(_, weight)| *weight != 0.0)
     }
 
-    /// The weight that acts at a timestep.
+    /// The guidance weight at a timestep: 0 outside the interval.
     fn w_at(&self, t: u32, w: f64) -> f64 {
         match self.cfg.interval {
             Some((first, last)) if t < first || t > last => 0.0,
@@ -209,12 +211,12 @@ impl Guidance {
         }
     }
 
-    /// Whether a guided answer is the labels' own.
+    /// Whether guidance of weight `w` leaves the prediction with all labels unchanged.
     fn is_conditional(&self, w: f64) -> bool {
         w == 0.0 && self.cfg.joint == 1.0 && self.kinds().next().is_none()
     }
 
-    /// The weights that act, sample by sample.
+    /// [`Self::w_at`] for each sample.
     fn w_of(&self, t: &Tensor, w: &Tensor) -> candle_core::Result<Vec<f64>> {
         let (t, w) = (t.to_vec1::<u32>()?, w.to_dtype(DType::F32)?.to_vec1::<f32>()?);
         Ok(t.into_iter().zip(w).map(|(t, w)| self.w_at(t, f64::from(w))).collect())
@@ -222,7 +224,8 @@ impl Guidance {
 }
 
 impl GuidanceAnswers {
-    /// These answers in other terms: noise or clean images instead of what the network predicts.
+    /// The same answers as another quantity, such as noise or clean images instead of what the network
+    /// predicts.
     ///
     /// # Errors
     /// What `convert` fails with.

@@ -16,8 +16,8 @@ pub enum Thresholding {
     /// Values are clamped to `[-1, 1]` (Ho et al. 2020, section 3.2 of the published code).
     Clip,
     /// Each image is clamped to `[-s, s]` and divided by `s`, the larger of 1 and the 99.5th percentile of its absolute
-    /// values (Saharia et al. 2022, section 2.3). For photographs: a flat background at the end of the range turns grey. Reads
-    /// the values, so that a GPU is waited for.
+    /// values (Saharia et al. 2022, section 2.3). Meant for photographs: it turns a flat background at the
+    /// end of the range grey. It reads the values, so it waits for a GPU.
     Dynamic,
 }
 
@@ -45,7 +45,7 @@ impl Thresholding {
     }
 }
 
-/// The 99.5th percentile, between its two neighbours in proportion, as numpy's; 0 of nothing.
+/// The 99.5th percentile with numpy's linear interpolation; 0 for no values.
 fn percentile(mut values: Vec<f32>) -> f32 {
     let Some(last) = values.len().checked_sub(1) else { return 0.0 };
     let place = PERCENTILE * last as f64;

@@ -88,7 +88,7 @@ pub(crate) fn from_levels(levels: &Tensor) -> candle_core::Result<Tensor> {
     levels.to_dtype(DType::F32)?.affine(1.0 / 127.5, -1.0)
 }
 
-/// Makes the folder one of these settings: what other settings left in it goes.
+/// Prepares the folder for pictures with these settings: pictures with other settings are removed.
 fn prepare(folder: &Path, settings: &SampleSettings) -> Result<()> {
     if found_settings(folder).as_ref() == Some(settings) {
         return Ok(());
@@ -100,7 +100,8 @@ fn prepare(folder: &Path, settings: &SampleSettings) -> Result<()> {
     write_atomically(&folder.join(SETTINGS), &serde_json::to_vec_pretty(settings)?)
 }
 
-/// The settings of the pictures in a folder, if they can be read: without them the pictures are of unknown ones.
+/// The settings of the pictures in a folder. None if they cannot be read: the pictures' settings are unknown
+/// then.
 pub(crate) fn found_settings(folder: &Path) -> Option<SampleSettings> {
     let text = std::fs::read(folder.join(SETTINGS)).ok()?;
     serde_json::from_slice(&text).ok()

@@ -21,7 +21,7 @@ use crate::real::{RealImages, load};
 const BATCH: usize = 64;
 /// Real images of a combination that a classifier is tested with, at most.
 const TEST_PER_PAIR: usize = 200;
-/// Changes with whatever makes another classifier of the same images.
+/// To be changed whenever the program would train another classifier on the same images.
 const VERSION: &str = "classifier 1";
 /// Key of a file's header: what the classifier was made of.
 const ORIGIN: &str = "origin";
@@ -74,7 +74,7 @@ impl Judge {
                 let header = HashMap::from([(ORIGIN.to_owned(), origin)]);
                 match (write_atomically(path, &classifier.to_bytes_with(header)?), keep) {
                     (Ok(()), _) => tracing::info!("the classifier is kept in {}", path.display()),
-                    // It is here, and can be made again.
+                    // The classifier is in memory, and can be trained again.
                     (Err(error), Keep::Cache) => tracing::warn!("the classifier is not kept: {error:#}"),
                     (Err(error), Keep::File(_)) => return Err(error),
                 }
@@ -110,7 +110,8 @@ fn cached(origin: &str) -> Option<PathBuf> {
     folder.map(|folder| folder.join(format!("{}.safetensors", &origin[..16])))
 }
 
-/// The classifier that was kept in the cache, if it is there and is the one that was put there; of another one a warning tells.
+/// The classifier in the cache, if it is there, undamaged and made from the same images; otherwise a warning
+/// says why it is trained again.
 fn kept(path: &Path, config: &ClassifierConfig, origin: &str) -> Option<Classifier> {
     let check = || -> Result<Option<Classifier>> {
         let Some(bytes) = bytes_of(path)? else { return Ok(None) };
@@ -147,8 +148,8 @@ fn named(path: &Path, config: &ClassifierConfig, origin: &str) -> Result<Option<
     }
     match entry(&bytes, ORIGIN)? {
         Some(found) if found != origin => tracing::warn!(
-            "the classifier in {} learnt from other images than these, or for another number of steps; it may know \
-             those that it is tested with here",
+            "the classifier in {} was trained on other images, or for another number of steps; the images that it is \
+             tested with here may be among its training images",
             path.display()
         ),
         _ => {}

@@ -122,7 +122,7 @@ impl PixelReferences {
                 rows.into_iter().map(|row| vocabulary.place_of(&combinations[row])).collect();
             Ok(Some(reference.distances(&images, &groups)?))
         };
-        // Much of each is one thread's.
+        // Much of the work for one part runs on a single thread, so the parts run in parallel.
         let scores: Vec<Result<_>> = Part::EVERY.into_par_iter().zip(&self.parts).map(score).collect();
         let mut scores = scores.into_iter();
         let mut next = || scores.next().transpose().map(Option::flatten);

@@ -14,7 +14,8 @@ pub struct RealImages {
     pub train: Arc<dyn Dataset>,
     /// Shares no image with `train`.
     pub test: Arc<dyn Dataset>,
-    /// What generators of these data learn from, but for the held-out combinations: of folders all images, `test` among them.
+    /// What generators of these data learn from, held-out combinations aside. For folders these are all
+    /// images, including `test`.
     pub learnt: Arc<dyn Dataset>,
     /// Combinations that generators did not see.
     pub held_out: BTreeSet<Combination>,

@@ -28,7 +28,7 @@ pub struct Record {
     /// How the pictures were sampled.
     #[serde(flatten)]
     pub settings: SampleSettings,
-    /// What else was said about judge and real images, named as flags are; absent in scores of before this.
+    /// The other flags about judge and real images, by name; absent in scores from before this field existed.
     #[serde(default)]
     pub flags: Table,
     /// Network evaluations of a picture.
@@ -47,7 +47,7 @@ pub struct Record {
     pub real: Scores,
 }
 
-/// What tells who wrote the file, whatever else changes.
+/// The part of the file that tells which version wrote it; all versions can read it.
 #[derive(Deserialize)]
 struct Writer {
     cccm: String,

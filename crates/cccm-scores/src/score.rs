@@ -54,7 +54,7 @@ pub struct ToNearest {
     pub unseen: Option<Estimate>,
 }
 
-/// Two numbers about pictures of all combinations.
+/// The two scores that a search of timesteps uses, over pictures of all combinations.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Worth {
     /// Share of pictures whose every label is recognised.
@@ -70,7 +70,8 @@ pub struct Reference {
     features: Box<dyn Features>,
     set: FeaturesOfCombinations,
     pixels: PixelReferences,
-    /// Of the seen combinations' real images for testing, found when they are asked for.
+    /// The nearest training image of each test image of the seen combinations, computed when it is first
+    /// needed.
     held_out_nearest: OnceCell<Vec<Option<Nearest>>>,
 }
 
@@ -182,7 +183,7 @@ impl Reference {
         })
     }
 
-    /// What pictures are worth in two numbers, quickly.
+    /// Only the two scores of [`Worth`], which are quick to compute.
     ///
     /// # Errors
     /// When candle fails.
@@ -194,8 +195,8 @@ impl Reference {
         Ok(Worth { accuracy, frechet })
     }
 
-    /// Scores of real images that the classifier did not learn from, at most as many of each combination: what pictures can hope
-    /// for.
+    /// Scores of real images that the classifier did not learn from, at most `per_combination` of each
+    /// combination: the best that generated pictures can reach.
     ///
     /// # Errors
     /// As [`Self::score`].
@@ -204,7 +205,7 @@ impl Reference {
         let all: Vec<usize> = (0..images.len()).collect();
         let combinations = all.iter().map(|index| images.combination(*index)).collect();
         let samples = Samples { combinations, images: load(&images, &all)?, secs: 0.0 };
-        // Among those for testing it would find itself.
+        // Not among the test images, where each image would find itself.
         let nearest = nearest_to(&*self.real.train, &samples)?;
         self.score_with(&samples, &nearest)
     }
@@ -225,8 +226,9 @@ impl Reference {
         })
     }
 
-    /// The nearest real image of each picture, of the same combination, with its index for [`Self::real_images`]: of a seen combination
-    /// among all that generators learn from.
+    /// The nearest real image of the same combination for each picture, with its index for
+    /// [`Self::real_images`]. Pictures of seen combinations are compared with all images that generators
+    /// learn from.
     ///
     /// # Errors
     /// When the real images cannot be read.
@@ -282,7 +284,8 @@ fn nearest_to(real: &dyn Dataset, samples: &Samples) -> Result<Vec<Option<Neares
     })
 }
 
-/// The nearest real image of each, of the same combination. Combination by combination, so that the real images need not be in memory at once.
+/// The nearest real image of the same combination for each entry. It works combination by combination, so
+/// that not all real images are in memory at once.
 /// - `load_rows`: the images of some of the combinations
 fn nearest_of(
     real: &dyn Dataset,

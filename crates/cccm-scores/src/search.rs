@@ -38,7 +38,8 @@ impl Search {
         write_atomically(&beside(config), &serde_json::to_vec_pretty(&all)?)
     }
 
-    /// Whether it found these timesteps, as far as it says: the config may have been replaced since.
+    /// Whether the search found these timesteps: the config may have been replaced since. Always true for old
+    /// files, which do not tell.
     pub fn is_of(&self, timesteps: &[u32]) -> bool {
         self.timesteps.as_ref().is_none_or(|found| found == timesteps)
     }

@@ -14,17 +14,17 @@ pub struct SampleSettings {
     pub steps: usize,
     /// How strongly the labels were followed.
     pub guidance_scale: f64,
-    /// Of a teacher; not in files of before there was a choice, whose pictures were guided as published.
+    /// Guidance of a teacher. Absent in older files: their pictures were guided as published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guidance: Option<GuidanceConfig>,
     /// Of the noise.
     pub seed: u64,
     /// Pictures of each combination.
     pub samples_per_pair: usize,
-    /// Not in files of `f32`, which is what there was before there was a choice.
+    /// Absent in files if it is `f32`, which was once the only dtype.
     #[serde(default, skip_serializing_if = "Dtype::is_default")]
     pub dtype: Dtype,
-    /// `cpu` or `cuda`; not in files of before there was a choice.
+    /// `cpu` or `cuda`; absent in older files, whose device was the CPU.
     #[serde(default = "cpu")]
     pub device: String,
     /// Of the CPU.

@@ -17,7 +17,7 @@ pub struct Row<'a> {
 
 type Cell = fn(&Row<'_>) -> String;
 
-/// What one looks at first.
+/// Columns of the first table: the main scores.
 const MAIN: [(&str, Cell); 12] = [
     ("evals", |row| row.cost.map_or_else(nothing, |(evaluations, _)| evaluations.to_string())),
     ("ms", |row| row.cost.map_or_else(nothing, |(_, secs)| format!("{:.2}", 1000.0 * secs))),
@@ -33,7 +33,7 @@ const MAIN: [(&str, Cell); 12] = [
     ("grain", |row| estimate(pixels(row).and_then(|d| d.background).map(|b| b.grain), 1)),
 ];
 
-/// What tells why.
+/// Columns of the second table: scores that explain the first.
 const MORE: [(&str, Cell); 10] = [
     ("KID seen", |row| number(row.scores.seen.as_ref().map(|d| d.kernel.mean), 4)),
     ("unseen", |row| number(row.scores.unseen.as_ref().map(|d| d.kernel.mean), 4)),

@@ -163,10 +163,11 @@ impl UNetConfig {
     }
 }
 
-/// Rows of the embedding tables: what data and noise schedule add to a [`UNetConfig`].
+/// Sizes of the embedding tables. They follow from the data and the noise schedule, not from a
+/// [`UNetConfig`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tables {
-    /// Number of labels of each kind, at least 1 each: their null tokens.
+    /// Number of labels of each kind, at least 1 each. The number is also the kind's null token.
     pub labels: Combination,
     /// Training timesteps of the schedule, at least 2.
     pub timesteps: usize,
@@ -184,7 +185,8 @@ impl Tables {
     /// [`Error::InvalidConfig`] for the first value out of range.
     pub fn validate(&self) -> Result<()> {
         const MAX_ROWS: usize = 1 << 20;
-        // Every combination is drawn and scored: more are a mistake, and lists of them fill memory.
+        // Every combination is drawn and scored. A larger number is a mistake, and its lists would fill
+        // memory.
         const MAX_COMBINATIONS: usize = 1 << 20;
         let counts = || self.labels.iter().map(|count| *count as usize);
         let got = || counts().map(|count| count.to_string()).collect::<Vec<_>>().join(" × ");

@@ -1,4 +1,4 @@
-//! Models from files without a config: from elsewhere, into this crate's form and back.
+//! Conversion of weight files without a config, such as those of PyTorch, into models and back.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -24,7 +24,7 @@ pub fn convert(from: &Path, hints: &Hints, to: &ModelFiles) -> Result<ModelConfi
     Ok(config)
 }
 
-/// [`convert`] but for the last step, so that more can be put beside the model.
+/// [`convert`] without the final renames, so that more files can be added to the model.
 ///
 /// # Errors
 /// As [`convert`].

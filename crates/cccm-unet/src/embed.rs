@@ -83,9 +83,9 @@ impl LabelEmbedding {
     }
 }
 
-/// The rows of a table with these indices, `(batch,)` `u32`. One beyond the table is an error where the indices are on the CPU.
-/// On a GPU they are not read, which would wait for it: there, the last row is taken, as a GPU that reads beyond its memory
-/// is of no use to the process any more.
+/// The rows of a table with these indices, `(batch,)` `u32`. On the CPU, an index beyond the table is an
+/// error. On a GPU the indices are not checked, since that would wait for it. The last row is taken instead,
+/// because a read beyond its memory would make the GPU unusable for the process.
 fn rows(table: &Tensor, indices: &Tensor, what: &str) -> Result<Tensor> {
     let last = (table.dim(0)? as u32).saturating_sub(1);
     if indices.device().is_cpu() {
@@ -99,7 +99,7 @@ fn rows(table: &Tensor, indices: &Tensor, what: &str) -> Result<Tensor> {
     table.index_select(&indices.minimum(&last)?, 0)
 }
 
-/// Start of the timestep table: interleaved `sin, cos` of `t exp(-2j/ch ln 10000)`, in `f32` as PyTorch has it
+/// Initial timestep table: interleaved `sin, cos` of `t exp(-2j/ch ln 10000)`, in `f32` as PyTorch has it
 /// (Vaswani et al. 2017, section 3.5).
 pub(crate) fn sinusoid_table(timesteps: usize, channels: usize) -> Vec<f32> {
     let frequencies: Vec<f32> = (0..channels)

@@ -31,8 +31,8 @@ pub enum Error {
     },
     /// A file of a model that is not the one that its list of digests was written for.
     #[error(
-        "{} is not as it was written, by {}: {problem}; the model was replaced in part or damaged: write it again, or \
-         remove the list if you changed the file yourself",
+        "{} is not as it was written, by the digest in {}: {problem}; the model was replaced in part or damaged: \
+         write it again, or remove the list if you changed the file yourself",
         .path.display(), .list.display()
     )]
     NotAsWritten {

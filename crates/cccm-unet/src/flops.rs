@@ -6,7 +6,7 @@ use crate::unet::Layer;
 
 impl UNet {
     /// Additions and multiplications of one forward pass for one image of `image_px` times `image_px` pixels, in all its
-    /// convolutions, counted as plain sums of products. What else there is, norms and embeddings, is a hundredth of that.
+    /// convolutions, counted as plain sums of products. Norms and embeddings add a hundredth of that.
     pub fn flops(&self, image_px: usize) -> u64 {
         let mut px = image_px;
         let mut sum = self.head.flops(px);

@@ -9,8 +9,8 @@ use crate::error::counted;
 use crate::infer::infer;
 use crate::{Error, ModelConfig, Result, Role, UNetConfig};
 
-/// What the tensors of a network do not tell about it. Labels and image size must be given in the end; for the rest,
-/// the published values stand in.
+/// What the tensors of a network do not tell about it. Labels and image size must be known in the end; the
+/// rest defaults to the published values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hints {
     /// Label kinds in the order the network takes them, with their names in index order.
@@ -40,7 +40,7 @@ impl Hints {
         }
     }
 
-    /// These hints, and where they are silent, others.
+    /// These hints, with missing ones taken from `fallback`.
     #[must_use]
     pub fn or(self, fallback: Self) -> Self {
         Self {

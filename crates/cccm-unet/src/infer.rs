@@ -10,12 +10,13 @@ use crate::{Arch, Error, Result, Tables, UNet, UNetConfig};
 
 type Shapes = BTreeMap<String, Vec<usize>>;
 
-/// The network that has exactly these tensors. Its number of groups leaves no trace in them, and neither does dropout,
-/// which matters to training alone.
+/// The network that has exactly these tensors. The tensors tell neither the number of groups, which is an
+/// argument, nor dropout, which matters only for training.
 ///
 /// # Errors
-/// [`Error::UnknownNetwork`] when what tells the architecture or a size is missing; [`cccm_weights::Error::Parameters`] naming every
-/// tensor that is missing, unknown or misshapen; [`Error::InvalidConfig`] when a size is out of range.
+/// [`Error::UnknownNetwork`] when a tensor is missing that tells the architecture or a size;
+/// [`cccm_weights::Error::Parameters`] naming every tensor that is missing, unknown or misshapen;
+/// [`Error::InvalidConfig`] when a size is out of range.
 pub(crate) fn infer(shapes: &Shapes, norm_groups: usize, origin: &str) -> Result<(UNetConfig, Tables)> {
     let tensors = Tensors { shapes, origin };
     let arch = tensors.arch()?;

@@ -49,7 +49,8 @@ impl UNet {
     /// The parameters of a student that starts as its teacher; `cfg` is the student's.
     ///
     /// # Errors
-    /// [`cccm_weights::Error::Parameters`] when `cfg` is not the teacher's but for the guidance input.
+    /// [`cccm_weights::Error::Parameters`] when `cfg` differs from the teacher's in more than the guidance
+    /// input.
     pub fn student_parameters(
         cfg: &UNetConfig,
         tables: Tables,

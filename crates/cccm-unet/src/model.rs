@@ -107,7 +107,7 @@ impl ModelConfig {
         Self::parse(&Self::read(path)?, path)
     }
 
-    /// The bytes of such a file: no more than one may have.
+    /// The bytes of a config file, which must not be more than [`Self::MOST_BYTES`].
     pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
         let read = || {
             let mut bytes = Vec::new();

@@ -1,13 +1,14 @@
 //! The files of a model: found, read as one thing, replaced as one thing.
 //!
-//! Weights and config mean something only together, and neither can name the other: safetensors files carry no metadata, so that
-//! equal weights are equal bytes, and `config.json` is a published format. A third file, `model.safetensors.sha256`, lists
-//! the digests of both, as checkpoints do in `SHA256SUMS`. Where it is there, it has to hold; models without one are older, or
-//! from elsewhere.
+//! Weights and config mean something only together, and neither can name the other: safetensors files carry
+//! no metadata, so that equal weights are equal bytes, and `config.json` is a published format. A third file,
+//! `model.safetensors.sha256`, lists the digests of both, as checkpoints do in `SHA256SUMS`. If it exists,
+//! both files must match it. Models without one are older, or come from elsewhere.
 //!
-//! A model is replaced list first, then config, then weights, once all three are on the disk under other names. Killed before
-//! the first rename, the old model is there; behind the last one the new. In between the new list fits no file that is still the
-//! old one, and [`ModelFiles::load`] says so.
+//! To replace a model, all three files are first written under other names. Then they are renamed: the list
+//! first, then the config, then the weights. A process that is killed before the first rename leaves the old
+//! model, one that is killed after the last rename leaves the new one. In between, the new list does not
+//! match the files that are still old, and [`ModelFiles::load`] reports it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -36,12 +37,12 @@ const WEIGHTS_IN_DIRECTORY: [&str; 4] =
 
 /// Name of the list of digests in a checkpoint.
 const CHECKPOINT_SUMS: &str = "SHA256SUMS";
-/// What the name of a model's list of digests has behind that of its weights.
+/// Appended to the name of the weights, gives the name of the model's list of digests.
 const SUMS_SUFFIX: &str = ".sha256";
 /// Bytes of the longest list that is read.
 const MOST_SUMS: u64 = 1 << 20;
 
-/// A model that is written and synced beside its place, and not seen there yet. Dropped, it is gone.
+/// A model that is written and synced beside its place, but not visible there yet. Dropping it deletes it.
 #[derive(Debug)]
 #[must_use = "the model is not at its place before `commit`"]
 pub struct PendingModel {
@@ -120,8 +121,8 @@ impl ModelFiles {
         Ok((config, self.parameters(list.as_ref(), &specs, device)?))
     }
 
-    /// Writes both files with the list of their digests: whoever loads them finds the old model, the new one, or
-    /// [`Error::NotAsWritten`]. Gives the SHA-256 of the weights' file, in hex.
+    /// Writes both files with the list of their digests. Loading them at any moment gives the old model, the
+    /// new one, or [`Error::NotAsWritten`]. Returns the SHA-256 of the weights' file, in hex.
     ///
     /// # Errors
     /// [`Error::Io`] when one cannot be written.
@@ -132,7 +133,7 @@ impl ModelFiles {
         Ok(digest)
     }
 
-    /// The first half of [`Self::save`], which all that takes space on the disk is in.
+    /// The first half of [`Self::save`]: everything that takes space on the disk.
     ///
     /// # Errors
     /// [`Error::Io`] when a file cannot be written; then nothing is left behind.
@@ -140,8 +141,8 @@ impl ModelFiles {
         self.prepare_with(config, prepare_weights(&self.weights, &parameters.tensors())?)
     }
 
-    /// Replaces the config alone, and its digest in the model's list, if it has one: whoever loads the model finds the old config
-    /// or the new one.
+    /// Replaces the config alone, and its digest in the model's list, if it has one. Loading the model at any
+    /// moment gives the old config or the new one.
     ///
     /// # Errors
     /// As [`Self::save`].
@@ -154,7 +155,8 @@ impl ModelFiles {
         let new = pending(&self.config, json.as_bytes())?;
         let mut files = vec![new];
         if let Some(List { path, mut sums }) = self.read_list()?.filter(|list| list.path == self.sums()) {
-            // The weights are those of both: in between the list is of them alone.
+            // Both configs belong to the same weights: while the config is replaced, the list has the weights
+            // only.
             sums.remove(&name_of(&self.config));
             files.insert(0, pending(&path, sums.to_string().as_bytes())?);
             sums.insert(name_of(&self.config), sha256(json.as_bytes()));
@@ -163,7 +165,7 @@ impl ModelFiles {
         Ok(PendingModel { files, weights_sha256: String::new() })
     }
 
-    /// The model of weights that are written already.
+    /// Prepares a model whose weights are already written.
     pub(crate) fn prepare_with(&self, config: &ModelConfig, weights: Pending) -> Result<PendingModel> {
         let digest = File::open(weights.path()).and_then(sha256_of);
         let weights_sha256 = digest.map_err(Error::io("read", weights.path()))?;
@@ -185,7 +187,7 @@ impl ModelFiles {
     ) -> Result<Parameters> {
         let reading = |source| Error::io("read", &self.weights)(source);
         let file = File::open(&self.weights).map_err(reading)?;
-        // Of the same open file: its name may lead to another one by now.
+        // Read and hash the same open file: its path may name another file by now.
         let open = file.try_clone().map_err(reading)?;
         let read = || -> Result<_> {
             let file = WeightFile::from_reader(BufReader::new(open), &self.weights)?;
@@ -193,7 +195,7 @@ impl ModelFiles {
         };
         let Some(list) = list else { return read() };
         let (digest, parameters) = sha256_while(&file, read);
-        // First: what the file holds says nothing if it is another one.
+        // The digest is checked first: if it is another file, an error in its contents says nothing.
         list.check(&self.weights, || digest.map_err(reading))?;
         parameters
     }

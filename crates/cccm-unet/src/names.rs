@@ -2,7 +2,8 @@
 
 use crate::Arch;
 
-/// Rows are training timesteps; trained from a sinusoidal start, which no initialisation hint can say.
+/// Rows are training timesteps. Training starts from sinusoids, which no initialisation hint of candle can
+/// express.
 pub(crate) const TIME_TABLE: &str = "time_embedding.emb_layer.weight";
 /// The guidance input of a student, which its teacher lacks.
 pub(crate) const GUIDANCE_PROJECTION: &str = "time_embedding.cond_proj.weight";
@@ -43,7 +44,7 @@ impl LayerNames {
         }
     }
 
-    /// A residual block on the way up, behind `blocks` blocks and `upsamplers` upsamplers.
+    /// A residual block on the way up, after `blocks` blocks and `upsamplers` upsamplers.
     pub(crate) fn up_block(self, blocks: usize, upsamplers: usize) -> String {
         match self.0 {
             Arch::Unetic => format!("upblocks.{}", blocks + upsamplers),
@@ -51,7 +52,8 @@ impl LayerNames {
         }
     }
 
-    /// An upsampler, behind `blocks` blocks and `upsamplers` upsamplers; `unet` counts it to the block before it.
+    /// An upsampler, after `blocks` blocks and `upsamplers` upsamplers; in `unet` it is part of the block
+    /// before it.
     pub(crate) fn upsampler(self, blocks: usize, upsamplers: usize) -> String {
         match self.0 {
             Arch::Unetic => format!("upblocks.{}", blocks + upsamplers),
@@ -81,8 +83,8 @@ pub(crate) const WRAPPERS: [&str; 10] = [
     "diffusion_model",
 ];
 
-/// The name of a parameter in this crate, from what a published file may call it: with the layers of the time embedding
-/// under their newer names.
+/// This crate's name of a parameter in a published file: some files have older names for the layers of the
+/// time embedding.
 pub(crate) fn canonical(name: &str) -> String {
     const RENAMED: [(&str, &str); 3] = [
         ("time_embedding.timembedding.0.", "time_embedding.emb_layer."),

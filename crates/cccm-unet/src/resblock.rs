@@ -9,8 +9,8 @@ use crate::layers::{Conv, Linear, NormSilu};
 use crate::names::label_prefix;
 use crate::{Arch, UNetConfig};
 
-/// What every block of a network sees besides its features. All embeddings are behind their SiLU, which every
-/// block would otherwise repeat: `(batch, 4 · model_channels)`.
+/// What every block of a network sees besides its features. SiLU has been applied to all embeddings already,
+/// so that not every block repeats it: `(batch, 4 · model_channels)`.
 #[derive(Clone)]
 pub(crate) struct BlockInputs<'a> {
     /// Time, in `unet` with the labels added.
@@ -19,13 +19,13 @@ pub(crate) struct BlockInputs<'a> {
     pub(crate) labels: Vec<Tensor>,
     /// Source of dropout masks, while training.
     pub(crate) draws: Option<&'a Draws>,
-    /// What backward has of a block's inside.
+    /// Which activations a block keeps for the backward pass.
     pub(crate) keep: Keep,
     /// Order of the features.
     pub(crate) layout: ImageLayout,
 }
 
-/// What is kept of a block's inside from the forward to the backward pass.
+/// Which activations a block keeps for the backward pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Keep {
     /// Everything.
@@ -67,7 +67,7 @@ impl ResBlock {
         let (dim, groups) = (cfg.embedding_dim(), cfg.norm_groups);
         let label_mix = || -> Result<LabelMix> {
             let projection = |kind: usize| {
-                // The first kinds take what does not divide evenly.
+                // If the channels do not divide evenly, the first kinds get one more.
                 let width = out_channels / labels + usize::from(kind < out_channels % labels);
                 Linear::new(dim, width, vb.pp(format!("{}_proj.1", label_prefix(kind))))
             };
@@ -130,8 +130,8 @@ impl ResBlock {
             .collect()
     }
 
-    /// Additions and multiplications of its convolutions, at so many pixels; the label map's half of the bottleneck is not
-    /// convolved.
+    /// Additions and multiplications of its convolutions for `px` times `px` pixels. The label map's half of
+    /// the bottleneck is not a convolution.
     pub(crate) fn flops(&self, px: usize) -> u64 {
         let bottleneck = self.label_mix.iter().map(|mix| mix.bottleneck.flops(px) / 2);
         let shortcut = self.shortcut.iter().map(|conv| conv.flops(px));

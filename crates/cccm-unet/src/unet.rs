@@ -80,9 +80,10 @@ impl UNet {
 
     /// The same network, whose features are of this dtype: with [`DType::BF16`] they and the convolutions' weights are
     /// rounded to `bf16`, which halves the memory for activations and is what a GPU's tensor cores take. Parameters, and
-    /// so their gradients, embeddings, the statistics of norms and sums stay `f32`. So do the first and the last convolution:
-    /// what is rounded of an image or of a prediction of noise comes back many times as large in the clean image that a
-    /// prediction means at high noise. On a CPU it is the same arithmetic, slower than `f32`.
+    /// so their gradients, embeddings, the statistics of norms and sums stay `f32`. So do the first and the
+    /// last convolution: at high noise, a rounding error in the input image or in the predicted noise becomes
+    /// many times larger in the clean image that is computed from it. On a CPU it is the same arithmetic,
+    /// slower than `f32`.
     #[must_use]
     pub fn computing_in(self, dtype: DType) -> Self {
         Self { dtype, ..self }
@@ -145,7 +146,7 @@ impl UNet {
     /// The way up, and the channels at its end.
     /// - `labels`: how many kinds there are
     /// - `channels`: at its start
-    /// - `skips`: channels of what the way down left for it, the last first to be taken
+    /// - `skips`: channels of the skip connections from the way down; the last one is used first
     fn build_up(
         cfg: &UNetConfig,
         labels: usize,

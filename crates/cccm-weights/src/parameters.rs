@@ -10,8 +10,8 @@ use crate::problems::listed;
 use crate::recorder::record;
 use crate::{Error, ParameterSpec, Result, StateDict};
 
-/// Every parameter of a network by its name, `f32`. Which those are, the network's constructor says ([`Self::specs`]): any
-/// function that builds something over a [`VarBuilder`].
+/// Every parameter of a network by its name, `f32`. The network's constructor tells which parameters there
+/// are ([`Self::specs`]); it may be any function that builds something over a [`VarBuilder`].
 ///
 /// ```
 /// use candle_core::{Device, Tensor};

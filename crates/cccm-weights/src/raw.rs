@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, View};
 
-/// A contiguous tensor as files have it: from one file to another it goes without being copied or converted.
+/// A contiguous tensor in the form that files have: it can go from one file to another without a conversion.
 #[derive(Clone, Debug)]
 pub struct RawTensor {
     /// Type of its values.

@@ -76,7 +76,7 @@ impl<R: Read + Seek> SafetensorsFile<R> {
     }
 }
 
-/// Parsing takes up to forty times the memory of a header, so that one that is out of all proportion is refused.
+/// Parsing a header takes up to forty times its size in memory, so headers that are far too long are refused.
 fn longest_header(file_len: u64) -> u64 {
     const ALWAYS: u64 = 256 << 10;
     const PARSED_PER_BYTE: u64 = 40;

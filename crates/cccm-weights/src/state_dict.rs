@@ -94,7 +94,7 @@ impl<R: Read + Seek> WeightFile<R> {
     ///
     /// # Errors
     /// [`Error::Pth`] when there is none, or several and no key; [`Error::NoKey`] when nothing has this key; [`Error::Parameters`] naming every entry that is no floating-point tensor,
-    /// and names that are one once they are replaced.
+    /// and names that become equal when they are replaced.
     pub fn state_dict(self, rename: impl Fn(&str) -> String) -> Result<StateDict<R>> {
         let Self { form, path, key, wrappers } = self;
         let mut prefix = key.as_deref();
@@ -182,7 +182,7 @@ impl<R: Read + Seek> Source<R> {
             (Self::Safetensors(file), Place::Safetensors(info)) => {
                 file.read(info).map_err(Error::io("read", path))
             }
-            // Both come from the same file.
+            // Impossible: source and place come from the same file.
             _ => Ok(Vec::new()),
         }
     }

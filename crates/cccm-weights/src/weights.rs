@@ -44,8 +44,8 @@ pub fn save_weights(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(
     prepare_weights(path, tensors)?.commit().map_err(Error::io("write", path))
 }
 
-/// [`save_weights`] but for the last step: the file is written and synced beside its place, and not seen there yet. So that
-/// several files can be put at their places together.
+/// [`save_weights`] without the last step: the file is written and synced beside its place, but not visible
+/// there yet. This way, several files can be put at their places together.
 ///
 /// # Errors
 /// As [`save_weights`].
@@ -75,8 +75,9 @@ where
     written.map_err(Error::io("write", path))
 }
 
-/// As `safetensors::serialize`, a tensor at a time: the whole would double the memory. That crate's own function for files leaves
-/// one of a name that tells nobody whose it is, if it is killed.
+/// Like `safetensors::serialize`, but one tensor at a time, since the whole file in memory would double the
+/// memory. The function of that crate that writes files is not used: when killed, it leaves a file whose name
+/// tells nobody what it is.
 fn write_safetensors<V>(out: &mut impl Write, tensors: &BTreeMap<String, V>) -> std::io::Result<()>
 where
     for<'a> &'a V: View,

@@ -29,7 +29,7 @@ impl TrainBatches {
 
     fn convert(&self, batch: Batch) -> candle_core::Result<TrainBatch> {
         let Batch { x_0, labels, start, total, .. } = batch;
-        // An empty part has no storage that a GPU could hold.
+        // An empty part stays on the CPU: a GPU cannot allocate it.
         let device = if x_0.dim(0)? == 0 { &Device::Cpu } else { &self.device };
         Ok(TrainBatch {
             x_0: x_0.to_device(device)?,

@@ -60,7 +60,7 @@ pub struct Finished<S> {
 
 /// What a kind of run adds to its settings: how it trains.
 pub trait TrainedBy: Settings {
-    /// The settings with places that stay, whatever links point to later.
+    /// The settings with links in paths resolved, so that they keep their meaning when a link changes.
     #[must_use]
     fn with_lasting_places(self) -> Self;
 
@@ -75,9 +75,9 @@ pub trait TrainedBy: Settings {
 pub struct Launch<'a> {
     /// The run to go on with, instead of a new one.
     pub resumed: Option<Resumed>,
-    /// Begins to listen to whoever may ask to stop, once everything that can be wrong is known.
+    /// Starts to listen for requests to stop. Called once all checks have passed.
     pub listen: &'a dyn Fn() -> io::Result<Stop>,
-    /// Who watches.
+    /// Receives the progress.
     pub progress: &'a mut dyn TrainingProgress,
 }
 
@@ -138,14 +138,14 @@ impl<S: TrainedBy> TrainingRun<S> {
     /// Trains to the end, or until `stop` asks.
     ///
     /// # Errors
-    /// [`Error::Other`] with the causes: what the run needs and is not there or does not fit, which is found before a directory
-    /// is made; and what failed while it trained, after which it can be resumed.
+    /// [`Error::Other`] with the causes. If something that the run needs is missing or does not fit, this is
+    /// found before a directory is created. If training itself fails, the run can be resumed.
     pub fn run(self, progress: &mut dyn TrainingProgress, stop: &Stop) -> Result<Outcome<S>> {
         self.run_listening(progress, &|| Ok(stop.clone()))
     }
 
-    /// Trains to the end, or until somebody asks to stop to whom `listen` begins to listen once everything that can be wrong is
-    /// known.
+    /// Trains to the end, or until the [`Stop`] of `listen` asks. `listen` is called once all checks have
+    /// passed.
     ///
     /// # Errors
     /// As [`Self::run`], and when it cannot listen.
@@ -156,7 +156,7 @@ impl<S: TrainedBy> TrainingRun<S> {
     ) -> Result<Outcome<S>> {
         let given = Table::try_from(self.settings.with_lasting_places()).map_err(anyhow::Error::from)?;
         let (settings, resumed) = resolve::<S>(given, &self.start)?;
-        // A file of settings may name a place, too; a run that goes on keeps what it recorded.
+        // A file of settings may hold links, too. A resumed run keeps the paths that it recorded.
         let settings = if resumed.is_none() { settings.with_lasting_places() } else { settings };
         Ok(settings.train(Launch { resumed, listen, progress })?)
     }

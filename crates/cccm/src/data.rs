@@ -59,7 +59,7 @@ pub struct TrainingImages {
 
 impl TrainingImages {
     /// Opens what the settings name.
-    /// - `vocabulary`: what a teacher knows, which folders then must spell
+    /// - `vocabulary`: the labels of a teacher, if there is one; folders must then use these labels
     /// - `image_px`: side of the images unless the settings say another
     ///
     /// # Errors
@@ -164,7 +164,7 @@ pub(crate) fn held_out(args: &DataSettings, vocabulary: &Vocabulary) -> Result<B
     }
 }
 
-/// The same, where by default it is those held out by custom.
+/// The same for Colored MNIST, where the customary pairs are held out by default.
 pub(crate) fn mnist_held_out(args: &DataSettings, vocabulary: &Vocabulary) -> Result<BTreeSet<Combination>> {
     if args.ignored.is_some() { held_out(args, vocabulary) } else { Ok(ColoredMnist::held_out()) }
 }

@@ -14,7 +14,7 @@ pub fn open(name: Option<&str>) -> Result<Device> {
     match name.map(str::parse).transpose()?.unwrap_or_default() {
         DeviceChoice::Cpu => Ok(Device::Cpu),
         DeviceChoice::Cuda(ordinal) => open_gpu(ordinal, F32Products::Tf32)
-            .with_context(|| format!("--device cuda:{ordinal} cannot be had; --device cpu computes without")),
+            .with_context(|| format!("--device cuda:{ordinal} is not available; --device cpu needs no GPU")),
         DeviceChoice::Auto => match best_gpu() {
             Ok(gpu) => {
                 tracing::info!("computing on {}", description(&gpu));
@@ -24,7 +24,7 @@ pub fn open(name: Option<&str>) -> Result<Device> {
                 tracing::info!("computing on the CPU: {why}");
                 Ok(Device::Cpu)
             }
-            // Nothing was asked for, and there is nothing to choose from.
+            // No device was asked for, and this build knows only CPUs: nothing to report.
             Err(_) => Ok(Device::Cpu),
         },
     }
@@ -35,9 +35,10 @@ fn description(gpu: &Gpu) -> String {
     format!("cuda:{}, {}, {} GB", gpu.ordinal, gpu.name, gpu.total_bytes / 1_000_000_000)
 }
 
-/// Sizes the thread pool that all computing in this process shares, once: it stays as the first caller has it, whose thread becomes
-/// one of the pool.
-/// - `threads`: how many; else as many as `RAYON_NUM_THREADS` says or the machine has, or as there are already
+/// Sizes the thread pool that all computations of this process share. The first call decides, and its thread
+/// becomes one of the pool.
+/// - `threads`: how many; by default as many as the pool has already, else as `RAYON_NUM_THREADS` says, else
+///   as the machine has
 ///
 /// # Errors
 /// For 0, and for another number than the pool has already.

@@ -126,13 +126,13 @@ impl Weights {
         std::iter::once(target).chain(slow).collect()
     }
 
-    /// Those that are looked at, and saved.
+    /// The weights that grids are drawn with and that are saved as the model.
     fn sampled(&self) -> &Parameters {
         self.slow.as_ref().unwrap_or(&self.target)
     }
 }
 
-/// SHA-256 of what a student is made from, by name; of the worker that writes alone.
+/// SHA-256 of what a student is made from, by name. Empty in processes that write nothing.
 fn digests(
     team: &Team,
     source: &TrainingImages,
@@ -170,7 +170,8 @@ fn training_images(
     Ok(source)
 }
 
-/// Drops timesteps to sample at that the student is not trained at: those of a recipe are meant for teachers of 1000 timesteps.
+/// Drops the few-step timesteps at which the student is not trained: those of a recipe are meant for teachers
+/// with 1000 timesteps.
 fn leave_out_unknown_timesteps(student: &mut StudentConfig, schedule: &NoiseSchedule) -> Result<()> {
     let grid = SolverGrid::new(schedule, student.num_ddim_timesteps)?;
     let points = student.points(&grid)?.to_vec();
@@ -178,8 +179,8 @@ fn leave_out_unknown_timesteps(student: &mut StudentConfig, schedule: &NoiseSche
         let unknown = timesteps.iter().find(|t| !points.contains(t));
         if let Some(t) = unknown {
             tracing::warn!(
-                "sampling in {steps} steps is spaced evenly: the student is not trained at timestep {t}, which \
-                 --few-step-timesteps names"
+                "sampling in {steps} steps uses evenly spaced timesteps: the student is not trained at timestep {t} of \
+                 --few-step-timesteps"
             );
         }
         unknown.is_none()

@@ -58,13 +58,13 @@ pub(crate) fn load(place: &str, device: &Device) -> Result<(ModelConfig, Paramet
 /// another program's.
 ///
 /// # Errors
-/// When the Hub says neither that there is one nor that there is none, or it cannot be used.
+/// When the Hub does not say whether there is one, or when it cannot be used.
 pub fn config_beside(hub: &Hub, file: &HubFile, fetched: &Fetched) -> Result<Option<ModelConfig>> {
     let beside = file.at(&fetched.commit).sibling("config.json")?;
     let found = match hub.fetch_at_most(ModelConfig::MOST_BYTES, &beside, &mut |_| ()) {
         Ok(found) => found,
         Err(HubError::FileNotFound { .. }) => return Ok(None),
-        // A model without its config would be another model: what cannot be told is an error.
+        // Without its config, this would be another model. So it is an error if the Hub does not tell.
         Err(error) => {
             return Err(error)
                 .with_context(|| format!("cannot tell whether there is a config beside {file}"));
@@ -73,7 +73,7 @@ pub fn config_beside(hub: &Hub, file: &HubFile, fetched: &Fetched) -> Result<Opt
     match ModelConfig::load(&found.path) {
         Ok(config) => Ok(Some(config)),
         Err(error) if is_of_others(&found.path)? => {
-            tracing::warn!("{beside} is not used, as it is none of cccm's: {error}");
+            tracing::warn!("{beside} is not used, as it is not a config of cccm: {error}");
             Ok(None)
         }
         Err(error) => Err(error).with_context(|| format!("cannot use {beside}")),

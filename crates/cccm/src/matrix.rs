@@ -17,7 +17,7 @@ pub fn check_fits(pictures: usize, image_px: usize) -> Result<()> {
     const MOST_VALUES: usize = 1 << 29;
     let values = image_px.checked_mul(image_px).and_then(|pixels| pixels.checked_mul(3 * pictures.max(1)));
     if values.is_none_or(|values| values > MOST_VALUES) {
-        bail!("{pictures} pictures of {image_px}×{image_px} pixels are more than fit into one file");
+        bail!("{pictures} pictures of {image_px}×{image_px} pixels do not fit into one file");
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ pub struct Model {
     device: Device,
 }
 
-/// What to sample. Label kinds that nothing is said of take all their values.
+/// What to sample. A label kind without a chosen label takes all its labels.
 #[derive(Clone, Debug)]
 pub struct SampleRequest {
     labels: Vec<(String, String)>,

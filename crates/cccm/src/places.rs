@@ -32,7 +32,7 @@ pub(crate) fn load(place: &str, device: &Device) -> Result<(ModelConfig, Paramet
     }
     let path = Path::new(place);
     let files = ModelFiles::locate(path).map_err(|error| {
-        // Weights that come from elsewhere: everything else about them is missing.
+        // Weights from elsewhere, without a config.
         if path.is_file() {
             let error = anyhow::Error::from(error);
             anyhow::anyhow!("{error:#}; `cccm convert` makes a model of weights that come from elsewhere")
@@ -48,7 +48,7 @@ pub(crate) fn without_links(place: String) -> String {
     if place.starts_with(BUILTIN) || place.starts_with(HUB) {
         return place;
     }
-    // What is not there is for `load` to refuse.
+    // If nothing is there, `load` will report it.
     std::fs::canonicalize(&place).map_or(place, |path| plain(&path).display().to_string())
 }
 

@@ -3,7 +3,8 @@
 use cccm_distill::StepReport;
 use cccm_scores::Progress;
 
-/// Whoever watches a training run. Every method does nothing, or as little as it may, unless it is written otherwise.
+/// Receives the progress of a training run. By default [`Self::say`] logs its text, and the other methods do
+/// nothing.
 pub trait TrainingProgress {
     /// Training begins.
     /// - `steps_done`: by earlier starts of the run
@@ -16,12 +17,12 @@ pub trait TrainingProgress {
         let _ = report;
     }
 
-    /// Something to be told, such as where a grid of pictures is.
+    /// A message for the user, such as where a grid of pictures is.
     fn say(&mut self, text: &str) {
         tracing::info!("{text}");
     }
 
-    /// How far other long work is: what scores need before training begins.
+    /// How far other long work is: the preparation of scores, before training begins.
     fn other(&self, progress: Progress) {
         let _ = progress;
     }

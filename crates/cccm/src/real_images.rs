@@ -101,7 +101,7 @@ fn folder(args: &DataSettings, root: &Path, labels: &Vocabulary, image_px: usize
     Ok(RealImages { train: Arc::new(train), test: Arc::new(test), learnt, held_out })
 }
 
-/// Of data whose images for testing nobody learns from.
+/// Real images of data with separate test images, which no generator learns from.
 fn fresh_test(
     train: Arc<dyn Dataset>,
     test: Arc<dyn Dataset>,
@@ -110,7 +110,7 @@ fn fresh_test(
     RealImages { learnt: Arc::clone(&train), train, test, held_out }
 }
 
-/// The data flags, over those of the run that a model is from, if it is from one. Data that the run names by a relative path are
+/// The given data settings, laid over those of the run that the model comes from, if it comes from a run. Data that the run names by a relative path are
 /// looked for from here, and then from the folders above the run.
 /// - `model`: a run, or what lies in one: `model/`, a checkpoint, a file of these
 ///

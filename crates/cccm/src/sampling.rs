@@ -10,11 +10,11 @@ use cccm_unet::{ModelConfig, UNet};
 const TEACHER_STEPS: usize = 50;
 /// Guidance scale of a teacher, the middle of what the built-in students are trained for.
 const TEACHER_GUIDANCE_SCALE: f64 = 3.0;
-/// What is done to a teacher's clean images where nothing is said. The published sampler does nothing, and saturates pictures
+/// Default thresholding of a teacher's clean images. The published sampler has none, and saturates pictures
 /// whenever a prediction near the end of the schedule is a little off.
 pub(crate) const TEACHER_THRESHOLDING: Thresholding = Thresholding::Clip;
 
-/// How to sample; what is not said is the model's default.
+/// How to sample. What is not set takes the model's default.
 #[derive(Clone, Debug, Default)]
 pub struct SamplerChoice {
     /// Evaluations of a student, guided solver steps of a teacher.

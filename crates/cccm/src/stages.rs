@@ -1,9 +1,9 @@
-//! Stages of a training that are set to last longer than it does.
+//! Stages of a training that are set to last longer than the training.
 
 use cccm_optim::LrSchedule;
 use cccm_run::OptimSettings;
 
-/// Warns of a warm-up, or of a first stage, that leaves nothing of the run.
+/// Warns if the warm-up or the first stage takes the whole run.
 pub(crate) fn warn_of_long_stages(optim: &OptimSettings, first_stage: u64, total_steps: u64) {
     let warmup = optim.lr_warmup_steps.filter(|_| optim.lr_schedule != Some(LrSchedule::Constant));
     if let Some(warmup) = warmup.filter(|warmup| *warmup > total_steps) {

@@ -46,13 +46,13 @@ pub(crate) struct Training<'a> {
     pub(crate) run: &'a RunSettings,
     pub(crate) source: &'a TrainingImages,
     pub(crate) objective: &'a dyn Objective,
-    /// The network in training, its moving averages, and the weights of the last of these: the one that is looked at, and
-    /// saved as the run's model.
+    /// The network in training, its moving averages, and the weights of the last average, which is drawn in
+    /// grids and saved as the run's model.
     pub(crate) config: &'a ModelConfig,
     pub(crate) trained: &'a Parameters,
     pub(crate) averages: Vec<MovingAverage>,
     pub(crate) averaged: &'a Parameters,
-    /// How both are looked at: that moving average first.
+    /// The two networks that draw grids: that of the moving average first, then the one in training.
     pub(crate) networks: [&'a dyn Denoiser; 2],
     pub(crate) sampler: &'a dyn Sampler,
     pub(crate) sampling: String,
@@ -61,7 +61,7 @@ pub(crate) struct Training<'a> {
     pub(crate) streams: Streams,
     /// The processes that train.
     pub(crate) team: &'a Team,
-    /// Of everything the run is made from, by name; the first process alone has to know.
+    /// Digests of everything the run is made from, by name. Empty in processes other than the first.
     pub(crate) digests: BTreeMap<String, String>,
 }
 
@@ -82,7 +82,7 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
-    /// How the run ended, for whoever started it.
+    /// The outcome for the caller.
     pub(crate) fn outcome<S>(self, config: ModelConfig, source: TrainingImages, settings: S) -> Outcome<S> {
         match self {
             Self::Finished(run) => {
@@ -102,7 +102,7 @@ struct Files {
     checkpoints: CheckpointWriter,
 }
 
-/// What a run is watched for.
+/// What is needed to watch a run.
 struct Watched<'a> {
     run: &'a RunDir,
     /// Of what it is made from.
@@ -117,7 +117,7 @@ impl Training<'_> {
     /// Trains, and saves the last moving average as the run's model.
     /// - `settings`: everything resolved, for `config.toml`
     /// - `resumed`: the run to go on with, instead of a new one
-    /// - `listen`: begins to listen to whoever may ask to stop, once everything that can be wrong is known
+    /// - `listen`: starts to listen for requests to stop; called once all checks have passed
     pub(crate) fn run(
         &self,
         settings: &Table,
@@ -148,7 +148,7 @@ impl Training<'_> {
         }
 
         let stop = listen().context("cannot listen for Ctrl-C")?;
-        // Everything that can be wrong is known by now: a refused run leaves no directory behind.
+        // All checks have passed by now: a run that is refused leaves no directory behind.
         let is_new = resumed.is_none();
         let mut digests = self.digests.clone();
         digests.insert(SETTINGS.to_owned(), digest_of(settings)?);
@@ -156,14 +156,14 @@ impl Training<'_> {
         let eval = if is_new || Self::eval_is_left(&trainer, &run) { LastEval::ToDo } else { LastEval::Done };
         let metrics = lock.behind(steps_done, eval)?;
         if !is_new && let Err(error) = run.checkpoints().prune(steps_done, checkpoints_limit) {
-            // What a killed process left unfinished, or half removed; it is in nobody's way.
+            // Leftovers of a killed process, such as a checkpoint that is only partly removed, do no harm.
             tracing::warn!("old checkpoints stay: {error}");
         }
         if is_finished {
             tracing::info!("{} is finished: all {steps_done} steps are done", run.root().display());
             return Ok(Ended::Finished(run));
         }
-        // Of a run that is longer now: it is not finished any more.
+        // The run was finished, but is longer now.
         remove_if_there(&run.model_card())?;
         self.announce(&trainer, images_per_step, &run);
         progress.begin(steps_done, trainer.total_steps());
@@ -195,7 +195,7 @@ impl Training<'_> {
         resumed.record(steps_done, settings)?;
         let (run, lock) = resumed.into_run()?;
         if steps_done == 0 {
-            // It may have been killed before it was the newest.
+            // The run may have been killed before `runs/latest` pointed to it.
             run.link_latest();
         }
         Ok((run, lock))
@@ -241,7 +241,7 @@ impl Training<'_> {
         trained.with_context(|| {
             drop(watch);
             let (root, word) = (run.root().display(), quoted(run.root().display()));
-            format!("{root} stopped; once that is mended, go on with --resume {word}")
+            format!("{root} stopped; once the cause is fixed, go on with --resume {word}")
         })
     }
 
@@ -255,7 +255,7 @@ impl Training<'_> {
         Ok(model.with_file(&run.model_card(), card.as_bytes())?.commit()?)
     }
 
-    /// Trains as another process than the first, which writes nothing.
+    /// Trains in a process that is not the first: it writes nothing.
     fn help(
         &self,
         mut trainer: Trainer<'_>,
@@ -263,7 +263,8 @@ impl Training<'_> {
         listen: &dyn Fn() -> io::Result<Stop>,
     ) -> Result<Ended> {
         trainer.join(self.team.assemble()?)?;
-        // Signals are for the first process, which tells this one what to do about them; the second one ends it all the same.
+        // The first process handles signals and tells this one to stop. Listening here ignores the first
+        // signal; a second one still ends this process.
         let _stop = listen().context("cannot listen for Ctrl-C")?;
         let mut batches = TrainBatches::new(loader, self.team.device());
         let trained = trainer.run(&mut batches, &mut ());
@@ -281,7 +282,7 @@ impl Training<'_> {
             if damaged > 0 {
                 let folder = checkpoints.root().display();
                 bail!(
-                    "none of the {damaged} checkpoints in {folder} is whole: mend one, or remove them to start anew"
+                    "none of the {damaged} checkpoints in {folder} is whole: repair one, or remove them to start again"
                 );
             }
             tracing::warn!("{} has no whole checkpoint: it starts anew", resumed.run.root().display());
@@ -363,7 +364,7 @@ impl Training<'_> {
         let trained = self.objective.trained_name();
         let average = self.averages.last().map_or(trained, |average| average.name);
         let files = [(average, run.grid(step, None)), (trained, run.grid(step, Some(trained)))];
-        // The first comes last: where it is, both are.
+        // The first file is written last: if it exists, both do.
         for ((name, path), network) in files.iter().zip(&self.networks).rev() {
             let is_asked = || stop.is_asked();
             let images = self.batches_of(*network, &is_asked).images(0, &labels, &mut |_| ())?;

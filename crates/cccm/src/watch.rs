@@ -82,15 +82,16 @@ impl Reporter for Watch<'_> {
         self.write_events(report)?;
         self.phases.add(report);
         self.progress.step(report);
-        // Behind the lines of the step: one more checkpoint is tried before the run ends.
+        // Checked after the step's lines are written: if the last checkpoint failed, the run ends with one
+        // more attempt to write a checkpoint.
         self.checkpoints.check()?;
         Ok(if self.stop.is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
     fn on_checkpoint(&mut self, trainer: &Trainer<'_>) -> Result<(), BoxError> {
-        // One in memory at a time.
+        // Only one checkpoint may be in memory at a time.
         self.checkpoints.finish()?;
-        // A run that goes on from here has the lines of all steps before.
+        // A run that is resumed from this checkpoint needs the lines of all steps before it.
         self.metrics.sync()?;
         let checkpoint = Checkpoint::of(trainer, self.digests.clone())?
             .with_file("config.json", self.model_json.clone().into_bytes())?;
@@ -101,7 +102,7 @@ impl Reporter for Watch<'_> {
         let step = trainer.steps_done();
         // The grids come last: where they are, the evaluation is done.
         let grids = match self.score(step).and_then(|()| (self.draw_grids)(step)) {
-            // The next step ends the run.
+            // Stopped while drawing: the run ends at the next step.
             Err(_) if self.stop.is_asked() => return Ok(()),
             grids => grids?,
         };

@@ -28,7 +28,8 @@ const CUDA_VERSION: &str = "13000";
 /// The oldest GPUs that a build runs on, Ampere: its kernels are compiled further on newer ones.
 const COMPUTE_CAPABILITY: &str = "80";
 
-/// `cuda-check`: checks all code with CUDA's features on, and compiles our kernels. What cannot be had is skipped, and said.
+/// `cuda-check`: checks all code with CUDA's features on, and compiles our kernels. A part whose tools cannot
+/// be downloaded is skipped with a message.
 pub(crate) fn check() -> Result<u8> {
     if fetch_crates()? {
         let lint = format!("clippy --workspace --all-targets --features {FEATURES} -- -D warnings");
@@ -104,7 +105,8 @@ fn fetch_crates() -> Result<bool> {
 
 /// `cargo` with these arguments, a target directory of its own, and this program as `nvcc`.
 ///
-/// Of its own, because the crates that run `nvcc` do not notice when another one is behind that name.
+/// The directory is separate, because the crates that run `nvcc` do not notice when `nvcc` is another
+/// program.
 fn with_cuda(args: &[&str], target_name: &str) -> Result<Command> {
     let mut command = cargo_command();
     command

@@ -1,7 +1,8 @@
 //! A stand-in for `nvcc`, CUDA's compiler, played by this very program: cargo's build scripts start it as `nvcc`.
 //!
-//! With a real one behind it, it leaves out candle's kernels for quantized networks and mixtures of experts, which nothing
-//! of ours calls and which take most of the time. With none, it makes empty files: enough for checking types.
+//! If there is a real `nvcc`, it passes the work on, but leaves out candle's kernels for quantized networks
+//! and mixtures of experts, which we never call and which take most of the time. Otherwise it creates empty
+//! files, which are enough to check types.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,7 +14,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Set to the real `nvcc`, or to [`NONE`], it makes this program one.
+/// If this variable is set, to the real `nvcc` or to [`NONE`], this program acts as `nvcc`.
 pub(crate) const ENV: &str = "CCCM_XTASK_NVCC";
 
 /// No `nvcc` at all.
@@ -94,8 +95,8 @@ impl Job {
     }
 }
 
-/// Objects are made of quantized kernels alone. One of them defines all functions that candle declares, to be linked to
-/// and never called; the others are empty.
+/// candle compiles only its quantized kernels into objects. One of our objects defines all functions that
+/// candle declares, which are linked but never called; the others are empty.
 fn write_object(source: &Path, object: &Path) -> Result<()> {
     let mut code = "void abort(void);\n".to_owned();
     if source.ends_with("moe/moe_gguf.cu") {

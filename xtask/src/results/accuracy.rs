@@ -44,7 +44,7 @@ fn accuracy(record: &Value) -> Result<[Option<Interval>; 2]> {
 /// All rows as Markdown, below what there is to know about them.
 pub(super) fn table(note: &str, rows: &[Row]) -> String {
     let mut text = format!(
-        "{note}\n\n± is half a 95 % confidence interval, of which pictures happened to be drawn.\n\n\
+        "{note}\n\n± is half a 95 % confidence interval for the choice of pictures.\n\n\
          | pairs held out | model | seed | steps | accuracy seen | accuracy unseen |\n\
          | ---: | --- | ---: | ---: | ---: | ---: |\n"
     );

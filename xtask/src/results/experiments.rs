@@ -23,7 +23,7 @@ pub(crate) struct Teacher {
 const PUBLISHED: &[&str] = &["--recipe", "published"];
 const GUIDED: &[&str] = &["--recipe", "published", "--data-target", "guided", "--hat-target", "teacher"];
 
-/// The recipe that `cccm train` has where nothing is said.
+/// The default recipe of `cccm train`.
 pub(crate) const BEST: Experiment = best("best", &[], None);
 
 /// A third of the built-in teacher's steps: one without and one with the independence term.
@@ -48,8 +48,8 @@ const TEACHER_3000_INDEPENDENCE: Teacher = Teacher {
 /// Those of the main table.
 pub(crate) const MAIN: [&str; 4] = ["stepfuse", "lossfuse", "switch", "best"];
 
-/// The published recipe, one thing after the other changed; the best, one thing after the other taken away or made longer; and
-/// the best from other teachers.
+/// The published recipe with one change at a time; the best recipe with one part at a time left out or made
+/// longer; and the best recipe with other teachers.
 pub(crate) const EXPERIMENTS: [Experiment; 25] = [
     published("lossfuse", &[]),
     published("stepfuse", &["--fuse-method", "stepfuse"]),

@@ -73,7 +73,7 @@ pub(crate) const FAMILIES: [(&str, Maker); 6] = [
     ("faces-flip", |folders| faces::family("faces-flip", &["--flip"], folders)),
 ];
 
-/// Instead of the sizes and numbers of a family, to see in minutes that all of it runs.
+/// Sizes for a smoke test, instead of the family's own: it takes minutes.
 const SMOKE_TEACHER: &str = "--emb-size 8 --channel-mult 1 2 --num-res-blocks 1 --norm-groups 4";
 const SMOKE_TRAINING: &str = "--max-steps 3 --train-batch-size 4 --checkpoint-steps 3 --eval-steps 3";
 const SMOKE_EVAL: &str = "--classifier-steps 2 --real-samples 2";

@@ -43,16 +43,16 @@ impl Promises {
         })
     }
 
-    /// Takes the time of four steps from other scores of them if it is shorter there: all their pictures take seconds, in which
-    /// whatever else the machine does would decide.
+    /// Takes the time of four steps from another evaluation if it is shorter there. The pictures take only
+    /// seconds, so other work of the machine could spoil a single measurement.
     pub(crate) fn time_again(&mut self, student: &Path) -> Result<()> {
         let again = Scores::read(student, 4)?;
         self.four_steps.secs_per_image = self.four_steps.secs_per_image.min(again.secs_per_image);
         Ok(())
     }
 
-    /// Those that are not kept, in words. Where two scores are compared, one is worse only if their intervals say so: by
-    /// more than both halves together.
+    /// The promises that are not kept, in words. Of two scores, one counts as worse only if it is worse by
+    /// more than both half intervals together.
     pub(crate) fn broken(&self) -> Vec<String> {
         let mut broken = Vec::new();
         let mut promise = |kept: bool, what: String| {

@@ -1,4 +1,4 @@
-//! Runs `cccm`, and leaves alone what is trained and drawn.
+//! Runs `cccm`, and reuses what has been trained and drawn already.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,7 +38,8 @@ impl Runner {
         Ok(Self { cccm, out, samples })
     }
 
-    /// Removes these folders from the directory, unless it holds more than them: then they may be somebody else's.
+    /// Removes these folders from the directory. Refuses if the directory contains anything else, as the
+    /// folders may then be somebody else's.
     pub(crate) fn start_anew(&self, folders: &[&str]) -> Result<()> {
         let (old, others): (Vec<String>, Vec<String>) =
             self.names()?.into_iter().partition(|name| folders.contains(&name.as_str()));
@@ -210,8 +211,8 @@ impl Runner {
         list().with_context(|| format!("cannot list {}", self.out.display()))
     }
 
-    /// Scores a model, also where there are scores: `cccm eval` knows which of its pictures are still those of this model,
-    /// and the program may have learnt to judge them better.
+    /// Scores a model, even if it has scores already: the program may compute them in another way by now.
+    /// `cccm eval` keeps the pictures that are still those of this model.
     /// - `more`: further flags
     fn eval(&self, checkpoint: &str, scores: &Path, steps: &[usize], more: &[String]) -> Result<()> {
         let (samples, out) = (self.samples.to_string(), scores.to_string_lossy());

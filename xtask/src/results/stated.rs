@@ -1,4 +1,4 @@
-//! What README.md states of the default run and its teacher, held against a fresh run.
+//! Compares what README.md states about the default run and its teacher with a fresh run.
 
 use std::fmt;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// What the comment above the table says.
 const MARK: &str = "cargo xtask e2e checks";
-/// Columns that tell how a row came about, or what no two machines share.
+/// Columns that are not compared: they tell how a row was made, or depend on the machine.
 const NOT_SCORES: [&str; 3] = ["evaluations", "ms", ""];
 
 /// The rows of README.md's main table that a fresh run can be held against.

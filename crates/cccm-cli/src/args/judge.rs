@@ -10,7 +10,7 @@ use toml::Table;
 
 use crate::signals::Interrupt;
 
-/// Steps of its training, where nothing is said.
+/// Default number of training steps.
 const STEPS: u64 = 1500;
 
 /// The classifier that judges pictures.
@@ -39,7 +39,7 @@ impl JudgeArgs {
         Judge::of(real, labels, &training, &keep, &|| interrupt.is_raised(), watch)
     }
 
-    /// What was said, as settings.
+    /// The flags that were given, as settings.
     pub(crate) fn flags(&self) -> Table {
         let mut flags = Table::new();
         if let Some(file) = &self.classifier {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Run")]
 pub(crate) struct LaunchArgs {
-    /// Settings from a TOML file, such as the config.toml of a run; flags win over it
+    /// Settings from a TOML file, such as the config.toml of a run; flags override it
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub(crate) config: Option<PathBuf>,
 
@@ -14,7 +14,8 @@ pub(crate) struct LaunchArgs {
     #[arg(long, value_name = "RUN", alias = "resume-pth", conflicts_with = "save_path")]
     pub(crate) resume: Option<String>,
 
-    /// With --resume, accept settings or data that make it another run than the one that was stopped
+    /// With --resume, accept changed settings or data, with which the result differs from that of an
+    /// uninterrupted run
     #[arg(long, requires = "resume")]
     pub(crate) allow_change: bool,
 }

@@ -1,5 +1,5 @@
-//! Flags of the published Python script that have no meaning here, so that whoever brings an old command line is told
-//! what to do about them.
+//! Flags of the published Python script that have no meaning here, with a hint on what to do about each: for
+//! users with an old command line.
 
 /// Flag, and what there is to say about it.
 const WITHOUT_MEANING: [(&str, &str); 10] = [
@@ -18,7 +18,7 @@ const WITHOUT_MEANING: [(&str, &str); 10] = [
 const NOT_BUILT: &str =
     "it belongs to architectures other than unetic and unet, which the published models do not use";
 
-/// What to tell whoever gave a flag that is not known, if it is one of the script's.
+/// The hint for an unknown flag, if it is one of the script's.
 pub(crate) fn hint(error: &clap::Error) -> Option<String> {
     let Some(clap::error::ContextValue::String(given)) = error.get(clap::error::ContextKind::InvalidArg)
     else {

@@ -86,7 +86,7 @@ fn target(to: &Path) -> Result<ModelFiles> {
 fn beside(from: &Path) -> Result<Hints> {
     match ModelFiles::locate(from) {
         Ok(files) => Ok(Hints::from_config(&ModelConfig::load(&files.config)?)),
-        // Without a config, and what is wrong with the file itself is said when it is read.
+        // There is no config. If the file itself is bad, reading it will say so.
         Err(cccm_unet::Error::NoModel { .. }) => Ok(Hints::default()),
         Err(error) => Err(error.into()),
     }

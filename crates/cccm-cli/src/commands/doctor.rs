@@ -11,8 +11,9 @@ use cccm::use_threads;
 
 /// Look this machine over: devices, libraries, memory, disks; whether operations compute right, and how fast
 ///
-/// Compares every operation of a network on each device with plain code on the CPU. Exits with 1 when something is broken
-/// that was asked for: a device that is not there, a wrong result, a missing library, a folder that cannot be written to.
+/// Compares every operation of a network on each device with plain code on the CPU. Exits with 1 when
+/// something that was asked for does not work: a missing device, a wrong result, a missing library, a folder
+/// that cannot be written to.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct DoctorArgs {
     /// Device to look at: cpu, cuda, cuda:1 for the second GPU, or auto, for all of them

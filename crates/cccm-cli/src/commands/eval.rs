@@ -26,14 +26,15 @@ use crate::args::{Flags, JudgeArgs, dtype};
 use crate::display::WorkDisplay;
 use crate::signals::Interrupt;
 
-/// Real images of each pair that distances are measured from, where nothing is said.
+/// Default number of real images of each pair that distances are measured from.
 const REAL_SAMPLES: u32 = 200;
 
 /// Score a model: accuracy on seen and unseen pairs, distances to real images, speed
 ///
-/// Draws pictures of every pair, and judges them by a small classifier that was trained on real images of the same labels
-/// (a minute or two, once for a dataset), and by their pixels, in which grain, colour casts and veils show that the classifier
-/// looks through. Prints tables; pictures and scores go to --out, where a stopped evaluation goes on.
+/// Draws pictures of every pair, and scores them with a small classifier, which is trained on real images of
+/// the same labels (a minute or two, once for a dataset), and by distances of pixels. These see grain, colour
+/// casts and veils, which the classifier does not see. Prints tables; pictures and scores go to --out, where
+/// a stopped evaluation goes on.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct EvalArgs {
     /// The model: a run, a model directory, a checkpoint, a file, hf://OWNER/NAME/FILE, builtin:teacher or builtin:student. A run also
@@ -71,9 +72,9 @@ pub(crate) struct EvalArgs {
     #[command(flatten)]
     judge: JudgeArgs,
 
-    /// Weights of the Inception-v3 that the published FID compares by, as pytorch-fid has them (.pth or safetensors), here or
-    /// at hf://OWNER/NAME/FILE: then distances are FID and KID as published, instead of on the classifier's features. 0.3 s
-    /// per picture
+    /// Weights of the Inception-v3 of the published FID, as pytorch-fid has them (.pth or safetensors): a
+    /// file, or hf://OWNER/NAME/FILE. Distances are then FID and KID as published, instead of distances of
+    /// the classifier's features. Takes 0.3 s per picture
     #[arg(long, value_name = "FILE")]
     inception: Option<String>,
 
@@ -194,7 +195,7 @@ impl EvalArgs {
         Ok(Box::new(inception))
     }
 
-    /// What was said about judge and real images, as settings.
+    /// The flags about judge and real images, as settings.
     fn flags(&self) -> Result<Table> {
         let mut flags = self.judge.flags();
         flags.extend(Table::try_from(&self.data.0)?);

@@ -16,9 +16,10 @@ use cccm_run::shell::quoted;
 
 /// Download a teacher from the Hugging Face Hub and make a model directory of it
 ///
-/// PyTorch files are read without Python, and nothing in them is executed. Downloads are kept in the Hub's standard
-/// cache and go on where they broke off. What the file does not say, the labels and the size of images above all, comes
-/// from the config.json beside it, from --preset or from the flags below; for the default repository it is known.
+/// PyTorch files are read without Python, and nothing in them is executed. Downloads are kept in the Hub's
+/// standard cache, and interrupted ones continue where they stopped. What the file does not tell, above all
+/// the labels and the size of images, comes from the config.json beside it, from --preset or from the flags
+/// below; for the default repository it is known.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct FetchTeacherArgs {
     /// The repository

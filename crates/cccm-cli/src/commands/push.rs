@@ -14,9 +14,9 @@ use crate::hub::{HubArgs, Transfer};
 
 /// Upload a model directory to the Hugging Face Hub
 ///
-/// Sends model.safetensors, config.json and README.md, nothing else, in one commit. The repository is made if need be.
-/// What the Hub has already is not sent again, so that an upload that broke off goes on when it is typed again. Prints one
-/// line of JSON.
+/// Sends model.safetensors, config.json and README.md, nothing else, in one commit. The repository is created
+/// if it does not exist. Files that the Hub has already are not sent again, so an interrupted upload
+/// continues when the command is repeated. Prints one line of JSON.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct PushArgs {
     /// A model directory, or the run that made it
@@ -27,7 +27,7 @@ pub(crate) struct PushArgs {
     #[arg(long, value_name = "OWNER/NAME")]
     repo: RepoId,
 
-    /// A repository that only its owner sees; one that others see is refused
+    /// Make the repository private, visible to its owner only; an existing public repository is refused
     #[arg(long)]
     private: bool,
 
@@ -74,7 +74,7 @@ impl PushArgs {
     }
 }
 
-/// The files of a model directory, once it is sure that it is one.
+/// The files of a model directory, after checking that it is one.
 fn model_files(dir: &Path) -> Result<Vec<LocalFile>> {
     if !dir.is_dir() {
         bail!(
@@ -91,7 +91,7 @@ fn model_files(dir: &Path) -> Result<Vec<LocalFile>> {
             dir.display()
         );
     }
-    // Reads all of it: nobody should download what does not load.
+    // Loads the whole model, so that none is uploaded that does not load.
     whole.load(&Device::Cpu).with_context(|| format!("{} is not uploaded", dir.display()))?;
     let file = |name: &str| LocalFile { name: name.to_owned(), path: folder.join(name) };
     let card = file("README.md");
@@ -111,7 +111,7 @@ fn check_card(card: &Path, weights: &Path) -> Result<()> {
     let file = std::fs::File::open(weights).and_then(cccm_files::sha256_of);
     if stated != file.with_context(|| format!("cannot read {}", weights.display()))? {
         bail!(
-            "{} is the card of other weights (by its digest of them): write another one, or take that line out",
+            "{} is the card of other weights, as its digest shows: write a new card, or remove the line with the digest",
             card.display()
         );
     }

@@ -11,21 +11,21 @@ use cccm_report::{Found, Times, find, models, write_report};
 
 /// Put models side by side: tables and figures of their scores and of their training
 ///
-/// Reads what `cccm eval` and training wrote, draws and computes nothing anew. Runs that differ in nothing but --seed are
-/// one row, with the spread over them. Writes report.md and the same as index.html, report.json, accuracy.svg, frechet.svg,
-/// pixels.svg, training.svg, matrix.png and before_after.png.
+/// Reads what `cccm eval` and training wrote; samples no pictures and computes no scores. Runs that differ
+/// only in --seed are one row, with the spread over the seeds. Writes report.md and the same as index.html,
+/// report.json, accuracy.svg, frechet.svg, pixels.svg, training.svg, matrix.png and before_after.png.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ReportArgs {
-    /// Runs with scores, folders of runs, or folders that `cccm eval --out` wrote; with a name for the row, if it is not
-    /// to be that of the folder
+    /// Runs with scores, folders of runs, or folders that `cccm eval --out` wrote; NAME is the name of the
+    /// row instead of the folder's name
     #[arg(value_name = "[NAME=]PATH", required = true)]
     paths: Vec<String>,
 
-    /// Where the report goes; what an older one left there is replaced
+    /// Where the report goes; files of an older report there are replaced
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
-    /// Leave out the times, as those of a machine that had other things to do
+    /// Leave out the times, for example because the machine was doing other work
     #[arg(long)]
     untimed: bool,
 }
@@ -37,7 +37,7 @@ impl ReportArgs {
         let named = self.paths.iter().map(|path| {
             let (name, path) = name_and_path(path);
             let mut found = find(path)?;
-            // The paths may lie in each other; who comes first names.
+            // One path may contain another; the first path that finds a model names it.
             found.retain(|found| seen.insert(found.place()));
             Ok((name, found))
         });
@@ -48,7 +48,8 @@ impl ReportArgs {
     }
 }
 
-/// A name before the path, if what stands before the first `=` can be one; a path that exists is a path.
+/// Splits `NAME=PATH` if the text before the first `=` can be a name. A text that is an existing path is not
+/// split.
 fn name_and_path(typed: &str) -> (Option<String>, &Path) {
     match typed.split_once('=') {
         Some((name, path)) if !name.is_empty() && !name.contains('/') && !Path::new(typed).exists() => {

@@ -24,8 +24,8 @@ use crate::signals::Interrupt;
 
 /// Draw pictures with a student or a teacher
 ///
-/// One combination, with a label of each kind by --attribute and --object, or by --label; without, the matrix of all, or of those
-/// with the labels that are given. Prints one line of JSON per file.
+/// Draws one combination if a label of each kind is given, by --attribute and --object or by --label.
+/// Otherwise draws a grid of all combinations with the given labels. Prints one line of JSON per file.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SampleArgs {
     /// The model: a run, a model directory, a checkpoint, a file, hf://OWNER/NAME/FILE, builtin:teacher or builtin:student
@@ -63,7 +63,8 @@ pub(crate) struct SampleArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
 
-    /// A .png file for one picture or one grid of all, or a directory for a file each [default: ATTRIBUTE_OBJECT.png]
+    /// A .png file for one picture or a grid of all pictures, or a directory for one file per picture
+    /// [default: ATTRIBUTE_OBJECT.png]
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
 
@@ -91,7 +92,7 @@ struct Record<'a> {
     pairs: Vec<String>,
     #[serde(flatten)]
     origin: &'a Origin<'a>,
-    /// What drawing took; in a directory, of the pictures that were drawn at once.
+    /// Seconds of drawing: for a file in a directory, those of the whole batch that it was drawn in.
     secs: f64,
 }
 
@@ -110,7 +111,7 @@ struct Origin<'a> {
 
 impl Record<'_> {
     fn write(&self, picture: &impl Bands, out: &mut dyn Write) -> Result<()> {
-        // A picture is shown to others, who need not know where things lie here.
+        // Pictures are shared with others, so they do not hold absolute paths of this machine.
         let name = if self.file.is_absolute() { self.file.file_name().map(Path::new) } else { None };
         let name = name.unwrap_or(self.file);
         let origin = Origin { checkpoint: without_folders(self.origin.checkpoint), ..self.origin.clone() };
@@ -146,7 +147,8 @@ impl SampleArgs {
 
         let path = self.out.clone().unwrap_or_else(|| self.default_out());
         let single_file = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
-        // What a directory holds stays there when somebody stops this; half a file is none.
+        // Only drawing into a directory can be stopped halfway: its files are complete. A single file would
+        // not be.
         let listen = (!single_file).then(Interrupt::listen);
         let interrupt = listen.transpose().context("cannot listen for Ctrl-C")?;
         let is_asked = || interrupt.as_ref().is_some_and(Interrupt::is_raised);
@@ -187,7 +189,7 @@ impl SampleArgs {
         for (place, (flag, name)) in by_flag.into_iter().enumerate() {
             let Some(name) = name else { continue };
             let Some(kind) = kinds.get(place) else {
-                bail!("{flag} is of a second kind of labels, but this model has {} alone", kinds[0].kind)
+                bail!("{flag} names a label of a second kind, but this model has only {}", kinds[0].kind)
             };
             chosen[place] = Some(kind.index_of(name)?);
         }
@@ -221,11 +223,11 @@ struct Job<'a> {
     args: &'a SampleArgs,
     batches: BatchSampler<'a>,
     vocabulary: &'a Vocabulary,
-    /// What of it was asked for.
+    /// The part of the vocabulary that was asked for.
     part: &'a Vocabulary,
     selection: &'a [Combination],
     origin: Origin<'a>,
-    /// Where a stop leaves whole files behind.
+    /// Present if drawing can be stopped: for a directory, whose files are complete.
     interrupt: Option<&'a Interrupt>,
 }
 

@@ -25,10 +25,10 @@ const REAL_PER_PAIR: usize = 100;
 
 /// Find better timesteps for sampling a student in few steps, and keep them in its config.json
 ///
-/// Tries the timesteps of the training grid one after the other, and keeps those whose pictures have the smallest Fréchet
-/// distance to real images, on the features of the classifier of `cccm eval`, among those that it recognises no fewer
-/// pictures of than of the usual timesteps. Keeps them and prints one line of JSON after each number of
-/// steps. `cccm sample` and `cccm eval` then use them; the weights stay as they are.
+/// Tries timesteps of the training grid, and chooses those whose pictures have the smallest Fréchet distance
+/// to real images, on the features of the classifier of `cccm eval`. The classifier must not recognise fewer
+/// of these pictures than with the usual timesteps. Keeps the timesteps and prints one line of JSON after
+/// each number of steps. `cccm sample` and `cccm eval` then use them; the weights stay as they are.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SearchStepsArgs {
     /// The student: a run, a model directory or a file; no checkpoint of a run, which has to stay as it is
@@ -47,7 +47,8 @@ pub(crate) struct SearchStepsArgs {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
 
-    /// Seed of the noise; another than that of `cccm eval`, so that a search does not learn its pictures by heart
+    /// Seed of the noise; other than that of `cccm eval`, so that the search is not fitted to the pictures
+    /// that are scored
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
@@ -102,7 +103,7 @@ impl SearchStepsArgs {
         match self.search(out, &interrupt) {
             Err(_) if interrupt.is_raised() => {
                 tracing::info!(
-                    "stopped; the timesteps that are printed are kept, and --steps asks for the others"
+                    "stopped; the timesteps printed so far are kept; search for the others with --steps"
                 );
                 Ok(interrupt.exit_code())
             }
@@ -156,7 +157,7 @@ impl SearchStepsArgs {
         for &steps in &self.steps {
             let found = trial.search(&student, points, &student.timesteps(&schedule, steps)?)?;
             student.few_step_timesteps.insert(steps, found.best.timesteps.clone());
-            // Whatever becomes of the next number of steps.
+            // Saved now, so that they are kept if the search for the next number of steps fails.
             config.student = Some(student.clone());
             files
                 .save_config(&config)
@@ -223,7 +224,8 @@ impl Trial<'_> {
     }
 }
 
-/// Refuses a checkpoint: with a changed `config.json`, its run would take it for damaged, and not go on from it.
+/// Refuses a checkpoint: with a changed `config.json`, its run would consider it damaged and not go on from
+/// it.
 fn check_may_change(config: &Path) -> Result<()> {
     let folder = config.parent().unwrap_or(Path::new(""));
     let sums = Checkpoint::SUMS;

@@ -91,7 +91,7 @@ impl Checked {
     pub(super) fn problem(&self, place: &str) -> Option<String> {
         let what = format!("{} of {} on {place}", self.operation, self.dtype);
         match (self.error, &self.failure) {
-            // Not so for NaN.
+            // This is false for NaN.
             (Some(error), _) if error <= self.tolerance => None,
             (Some(error), _) => {
                 Some(format!("{what} is off by {error:.0e}, more than {:.0e}", self.tolerance))

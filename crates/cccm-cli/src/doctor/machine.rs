@@ -53,7 +53,7 @@ pub(super) fn folders() -> Vec<Folder> {
 
 fn folder(path: PathBuf, purpose: &'static str) -> Folder {
     let path = std::path::absolute(&path).unwrap_or(path);
-    // What is not there yet is made within the first that is.
+    // A folder that does not exist yet will be created in its nearest existing parent.
     let there = path.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."));
     let is_writable = tempfile::tempfile_in(there).is_ok();
     let free_bytes = free_bytes(there);

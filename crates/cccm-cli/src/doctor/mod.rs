@@ -131,7 +131,7 @@ impl Report {
         let found = match (gpus(), choice) {
             (Err(error), DeviceChoice::Cuda(_)) => return self.problems.push(error.to_string()),
             (Err(error), _) => {
-                // A driver that is there is there to be used.
+                // On a machine with a driver, a GPU that cannot be used is a fault.
                 let is_fault = self.driver.is_some();
                 return if is_fault {
                     self.problems.push(error.to_string());

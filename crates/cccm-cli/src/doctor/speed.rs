@@ -17,7 +17,7 @@ pub(super) struct Rate {
 /// Long enough for clocks to settle, short enough to wait for.
 const SECS: f64 = 0.2;
 
-/// Of a convolution such as networks are made of, and of a matrix product, as the rate that one may hope for.
+/// Rates of a typical convolution, and of a matrix product, which is about the highest rate to expect.
 pub(super) fn rates(device: &Device, dtype: DType) -> Result<Vec<Rate>> {
     let (batch, channels, px, side) = if device.is_cpu() { (4, 128, 32, 768) } else { (64, 256, 64, 4096) };
     let values =

@@ -37,7 +37,7 @@ impl Display for Report {
             writeln!(f, "BROKEN: {problem}")?;
         }
         if self.problems.is_empty() {
-            writeln!(f, "all that was looked at works")?;
+            writeln!(f, "everything that was checked works")?;
         }
         Ok(())
     }

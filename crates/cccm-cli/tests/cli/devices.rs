@@ -148,7 +148,7 @@ fn what_one_process_cannot_read_ends_all_and_is_said_once() {
     fs::write(&damaged, &bytes[..bytes.len() - 20]).unwrap();
     let said =
         failure(dir, &teacher("a", &["--data", "photos", "--max-steps", "40", "--train-batch-size", "1"]));
-    assert!(said.contains("a stopped; once that is mended, go on with --resume a"), "{said}");
+    assert!(said.contains("a stopped; once the cause is fixed, go on with --resume a"), "{said}");
     assert_eq!(said.matches("red_Oval/1.png").count(), 1, "{said}");
     if said.contains("worker{rank=1}") {
         assert!(said.contains("1 of 2 workers failed"), "{said}");

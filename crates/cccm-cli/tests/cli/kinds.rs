@@ -116,7 +116,7 @@ fn one_kind() {
     let by_flag: Value = serde_json::from_str(&sample(&["--attribute", "dog"])).unwrap();
     assert_eq!(by_flag["pairs"], json!(["dog"]));
     let said = failure(dir, &["sample", "--checkpoint", "student", "--object", "cat"]);
-    assert!(said.contains("this model has animal alone"), "{said}");
+    assert!(said.contains("this model has only animal"), "{said}");
     let card = fs::read_to_string(dir.join("student/model/README.md")).unwrap();
     assert!(card.contains("--label animal=cat") && card.contains("combinations of labels, 3,"), "{card}");
     let checked = run(dir, &["dataset", "check", "photos", "--kind", "animal"]);

@@ -11,10 +11,10 @@ pub trait Link {
     /// When the other end is gone.
     fn send(&mut self, values: &[f32]) -> Result<()>;
 
-    /// Waits for as many numbers.
+    /// Waits for `len` numbers.
     ///
     /// # Errors
-    /// When the other end is gone, or sent another number of them.
+    /// When the other end is gone, or sent more or fewer numbers.
     fn receive(&mut self, len: usize) -> Result<Vec<f32>>;
 }
 

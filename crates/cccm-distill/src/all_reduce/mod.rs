@@ -10,9 +10,10 @@ use crate::BoxError;
 pub use link::{Channel, Link, Pipe};
 pub use star::Star;
 
-/// What several workers that train one model together know of each other: [`Trainer::join`](crate::Trainer::join).
+/// Sums over the workers that train one model together; see [`Trainer::join`](crate::Trainer::join).
 ///
-/// Each has the whole model and its part of every batch. All of them make the same calls in the same order.
+/// Each worker has the whole model and its part of every batch. All workers make the same calls in the same
+/// order.
 pub trait AllReduce {
     /// The number of this worker, in `0..workers`.
     fn rank(&self) -> usize;
@@ -20,8 +21,9 @@ pub trait AllReduce {
     /// How many there are, at least 1.
     fn workers(&self) -> usize;
 
-    /// Each of the tensors, `f32` and of any shape, summed over all workers; the same bits for every one of them. Waits
-    /// until all have called it, and where the device works behind the program's back, the result may still be on its way.
+    /// Each of the tensors (`f32`, any shape) summed over all workers, with the same bits for every worker.
+    /// Waits until all workers have called it. On a device that computes asynchronously, the sums may be
+    /// unfinished on return.
     ///
     /// # Errors
     /// When a worker is gone, or has other tensors.

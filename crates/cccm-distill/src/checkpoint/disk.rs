@@ -23,7 +23,7 @@ const OWN: [&str; 7] = [
     "target.safetensors",
     "teacher.safetensors",
 ];
-/// How the names of directories end that are written, or were replaced.
+/// Suffixes of directories that are being written, and of those that were replaced.
 pub(super) const UNFINISHED: [&str; 2] = [".partial", ".replaced"];
 
 impl Checkpoint {
@@ -33,22 +33,22 @@ impl Checkpoint {
 
     /// Writes the checkpoint as the directory `dir`, creating the ones above it.
     ///
-    /// The files are written into a hidden directory beside `dir` and synced to the disk; then it is renamed. So
-    /// whoever finds `dir` finds all of it, and a failed or killed write leaves what was there before. A checkpoint of
-    /// the same name is replaced; files that somebody else put into it move on to the new one.
+    /// The files are written into a hidden directory beside `dir` and synced to the disk; then it is renamed.
+    /// So `dir` is complete whenever it exists, and a failed or killed write leaves what was there before. A
+    /// checkpoint of the same name is replaced; files that somebody else put into it move to the new one.
     ///
     /// # Errors
     /// [`Error::Io`] when a file cannot be written, for example as the disk is full.
     pub fn write(&self, dir: &Path) -> Result<()> {
         let partial = self.write_beside(dir)?;
         let replaced = replace_dir(partial.path(), dir).map_err(io_error("rename", partial.path()))?;
-        // What was written has another name by now.
+        // The directory has been renamed, so there is nothing to delete under its temporary name.
         let _ = partial.keep();
         tracing::info!(path = %dir.display(), "checkpoint written");
         if let Some(old) = replaced
             && let Err(error) = put_away(&old, dir)
         {
-            // The new one is whole: a rest of the old one is no reason to stop.
+            // The new checkpoint is complete: leftovers of the old one are no reason to stop.
             tracing::warn!("cannot remove {}: {error}", old.display());
         }
         Ok(())
@@ -76,9 +76,8 @@ impl Checkpoint {
     /// somebody's notes, are passed over.
     ///
     /// # Errors
-    /// [`Error::DamagedCheckpoint`] naming the first file that is missing, of its own but not listed, or not what its digest
-    /// says. [`Error::Io`] when one
-    /// is there but cannot be read.
+    /// [`Error::DamagedCheckpoint`] naming the first file that is missing, that belongs to a checkpoint but
+    /// is not listed, or that does not match its digest. [`Error::Io`] when a file exists but cannot be read.
     pub fn read(dir: &Path) -> Result<Self> {
         let sums = read_sums(dir)?;
         let mut files = BTreeMap::new();
@@ -90,7 +89,7 @@ impl Checkpoint {
             }
             files.insert(name.to_owned(), bytes);
         }
-        // A list that lost whole lines.
+        // A file of ours that is not listed: the list has lost whole lines.
         let unlisted = OWN.iter().find(|name| !files.contains_key(**name) && dir.join(name).exists());
         if let Some(name) = unlisted {
             return Err(damaged(dir.join(name), format!("{SUMS} does not list it")));
@@ -105,8 +104,9 @@ impl Checkpoint {
     /// Removes the files of a checkpoint, and the directory unless somebody else put something into it.
     ///
     /// # Errors
-    /// [`Error::DamagedCheckpoint`] when its list of files cannot be understood: then nothing is removed. [`Error::Io`] when a
-    /// file cannot be removed; the list goes last, so that the rest is still known for what it is.
+    /// [`Error::DamagedCheckpoint`] when its list of files cannot be parsed: then nothing is removed.
+    /// [`Error::Io`] when a file cannot be removed. The list is removed last, so that it still names the
+    /// remaining files.
     pub fn remove(dir: &Path) -> Result<Left> {
         let sums = read_sums(dir)?;
         remove_files(dir, sums.names().chain([SUMS])).map_err(io_error("remove", dir))
@@ -119,13 +119,14 @@ pub(super) fn is_plain(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)
 }
 
-/// A hidden directory next to the one of this name, so that renaming one to the other stays on one file system. It is removed
-/// if nothing comes of it.
+/// A hidden directory next to the one of this name, so that both are on one file system and it can be
+/// renamed. It is deleted when it is dropped before that.
 fn temporary(name: &OsStr, folder: &Path) -> io::Result<TempDir> {
     let mut builder = tempfile::Builder::new();
     let (prefix, [suffix, _]) = (format!(".{}.", name.to_string_lossy()), UNFINISHED);
     builder.prefix(&prefix).suffix(suffix);
-    // As open as the umask allows: it becomes a result.
+    // Temporary directories are private by default, but this one becomes a result: as readable as the umask
+    // allows.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
     builder.tempdir_in(folder)
@@ -148,7 +149,8 @@ fn put_away(old: &Path, new: &Path) -> Result<()> {
     remove_files(old, []).map(drop).map_err(io_error("remove", old))
 }
 
-/// Removes what a killed [`Checkpoint::write`] left: the plain files of such a directory, and it, if that empties it.
+/// Removes what a killed [`Checkpoint::write`] left: the plain files of its directory, and the directory if
+/// it is empty then.
 pub(super) fn remove_leftover(dir: &Path) -> Result<()> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir).map_err(io_error("read", dir))? {
@@ -186,7 +188,7 @@ fn damaged(path: PathBuf, reason: String) -> Error {
     Error::DamagedCheckpoint { path, reason }
 }
 
-/// Within a directory that is not seen yet.
+/// Writes and syncs a file in a directory that is not visible yet.
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || {
         let mut file = File::create_new(path)?;

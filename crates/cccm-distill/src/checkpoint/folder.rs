@@ -35,17 +35,17 @@ impl CheckpointFolder {
         self.root.join(format!("{PREFIX}{step:06}"))
     }
 
-    /// The steps that there is a checkpoint of, whole or damaged, in rising order: directories of such names.
+    /// The steps that have a checkpoint, whole or damaged, ascending, as the names of the directories say.
     ///
     /// # Errors
     /// [`Error::Io`] when the folder is there but cannot be read.
     pub fn steps(&self) -> Result<Vec<u64>> {
         let names = self.names()?;
-        // By number: names stop sorting at a million steps.
+        // Sorted by number: from a million steps on, the order of the names is wrong.
         let step = |name: &String| {
             let step = name.strip_prefix(PREFIX)?.parse().ok()?;
             let path = self.path(step);
-            // `step-5` is no name of ours, but has the number of one.
+            // `step-5` has a number, too, but is not a name that we write.
             (path.file_name()? == name.as_str() && !path.is_file()).then_some(step)
         };
         let mut steps: Vec<u64> = names.iter().filter_map(step).collect();
@@ -56,8 +56,8 @@ impl CheckpointFolder {
     /// The newest checkpoint that is whole and can be read, if there is one. Others are left alone, each with a warning.
     ///
     /// # Errors
-    /// [`Error::Io`] when the folder cannot be read, or when no checkpoint can be read and one of them might be whole: that of
-    /// another user, say.
+    /// [`Error::Io`] when the folder cannot be read, or when no checkpoint can be read but one might be
+    /// whole, for example because it belongs to another user.
     pub fn newest_whole(&self) -> Result<Option<Checkpoint>> {
         let mut unread = None;
         for step in self.steps()?.into_iter().rev() {
@@ -66,7 +66,7 @@ impl CheckpointFolder {
                 Err(error) => error,
             };
             let checkpoint = self.path(step);
-            // The cause tells a disk that fails from a file of somebody else.
+            // The cause shows whether a disk fails or a file belongs to somebody else.
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
             let cause = cause.unwrap_or_default();
             tracing::warn!(
@@ -88,20 +88,23 @@ impl CheckpointFolder {
         }
     }
 
-    /// Removes the oldest checkpoints, so that `limit` (at least 1) remain up to step `newest`, which has just been
-    /// written or read, and what killed writes and removals have left. Later ones are left alone: they are damaged ones that the run went
-    /// back behind, and must not push out the whole ones. What others put into a checkpoint stays, and what cannot be
-    /// removed: then a warning says so.
+    /// Removes the oldest checkpoints, so that `limit` (at least 1) remain up to step `newest`, which has
+    /// just been written or read. Also removes what killed writes and removals have left.
+    ///
+    /// Checkpoints later than `newest` are left alone: they are damaged, since the run went back to an
+    /// earlier one, and must not count against the whole ones. Files that others put into a checkpoint stay.
+    /// So do files that cannot be removed; a warning names them.
     ///
     /// # Errors
     /// [`Error::Io`] when the folder cannot be read.
     pub fn prune(&self, newest: u64, limit: usize) -> Result<()> {
         let mut steps = self.steps()?;
-        // Without its list it is none of ours, or nothing tells what of it is.
+        // Without its list, it is not a checkpoint of ours, or we cannot tell which of its files are ours.
         let is_ours = |step: u64| is_there(&self.path(step).join(Checkpoint::SUMS));
         steps.retain(|step| *step <= newest);
         for step in steps.iter().filter(|step| !is_ours(**step)) {
-            // Empty, it is all that a killed removal has left; else it stays.
+            // An empty directory is what a killed removal leaves. One that is not empty stays: this fails
+            // then.
             let _ = fs::remove_dir(self.path(*step));
         }
         steps.retain(|step| is_ours(*step));

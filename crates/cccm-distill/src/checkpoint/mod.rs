@@ -84,14 +84,15 @@ impl Checkpoint {
 
     fn with_tensors(self, stem: &str, tensors: BTreeMap<String, Tensor>) -> Result<Self> {
         let name = format!("{stem}.safetensors");
-        // candle's own conversion to bytes panics when a device fails: come with tensors that are on the CPU.
+        // candle's own conversion to bytes panics when a device fails, so move the tensors to the CPU first.
         let on_cpu = tensors.into_iter().map(|(name, tensor)| Ok((name, tensor.to_device(&Device::Cpu)?)));
         let on_cpu = on_cpu.collect::<Result<Vec<_>>>()?;
         let bytes = safetensors::serialize(on_cpu, None).map_err(|cause| not_serialized(&name, cause))?;
         self.with_file(&name, bytes)
     }
 
-    /// Whole numbers, small enough for exact sums of 256 of them, that two checkpoints share only if they are the same.
+    /// A digest as whole numbers, which are equal for two checkpoints only if the checkpoints are. The
+    /// numbers are small enough that a sum of 256 of them is exact.
     pub(crate) fn fingerprint(&self) -> [f32; 8] {
         let mut digest = Sha256::new();
         for (name, bytes) in &self.files {
@@ -113,8 +114,9 @@ impl Checkpoint {
         &self.files
     }
 
-    /// Puts a trainer where the run stood: the steps that follow are, bit for bit, those of the run that was never
-    /// interrupted, given its settings, networks, streams and batches, which start behind [`Trainer::position`].
+    /// Puts a trainer into this state. If it has the run's settings, networks and streams, and is given the
+    /// batches from [`Trainer::position`] on, the steps that follow are, bit for bit, those of an
+    /// uninterrupted run.
     ///
     /// # Errors
     /// [`Error::CheckpointContent`] when a file is missing or does not hold the tensors of this trainer's networks,

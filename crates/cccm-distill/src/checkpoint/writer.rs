@@ -5,8 +5,8 @@ use std::thread::{self, JoinHandle};
 use super::{Checkpoint, CheckpointFolder};
 use crate::{Error, Result};
 
-/// Writes checkpoints into a folder from a thread of its own, one at a time, and removes the oldest. Dropping it waits
-/// for the one in work.
+/// Writes checkpoints into a folder from a thread of its own, one at a time, and removes the oldest. Dropping
+/// it waits for the checkpoint that is being written.
 #[derive(Debug)]
 pub struct CheckpointWriter {
     folder: CheckpointFolder,

@@ -23,7 +23,7 @@ use crate::{Error, Result, TrainBatch};
 pub use run::{Ending, Reporter};
 pub(crate) use state::Snapshot;
 
-/// Skipped steps in a row at which a run gives up: its weights, not a batch, are what is wrong.
+/// Skipped steps in a row after which a run gives up: by then the weights are at fault, not a batch.
 const MAX_SKIPPED_IN_A_ROW: u64 = 10;
 
 /// What a [`Trainer`] is put together from, besides its settings.
@@ -100,7 +100,7 @@ impl<'a> Trainer<'a> {
         self.steps_done
     }
 
-    /// Where the next batch is to be found: its epoch and its place therein, both counted from 0.
+    /// Position of the next batch: its epoch and its place in the epoch, both counted from 0.
     pub fn position(&self) -> (u64, u64) {
         (self.steps_done / self.steps_per_epoch, self.steps_done % self.steps_per_epoch)
     }
@@ -115,7 +115,7 @@ impl<'a> Trainer<'a> {
         self.steps_per_epoch
     }
 
-    /// Whether samples are to be looked at after the steps done.
+    /// Whether an evaluation is due after the steps done so far.
     pub fn eval_is_due(&self) -> bool {
         self.is_due(self.cfg.eval_interval)
     }
@@ -155,7 +155,8 @@ impl<'a> Trainer<'a> {
         Ok(self.advance(Ok(batch.clone()), ControlFlow::Continue(()))?.0)
     }
 
-    /// One step, and whether any worker wishes to stop. Without a batch it fails, once the other workers know.
+    /// One step, and whether any worker wishes to stop. Without a batch it fails, after telling the other
+    /// workers.
     fn advance(
         &mut self,
         batch: Result<TrainBatch>,
@@ -192,8 +193,8 @@ impl<'a> Trainer<'a> {
         Ok((report, numbers.votes.map_or(wish, |votes| votes.wish)))
     }
 
-    /// Reads what the step came to, and moves the weights if that is finite: the only place that waits for the device, and
-    /// the only one that changes weights.
+    /// Reads the step's loss and gradient norm, and updates the weights if they are finite. Only this
+    /// function waits for the device, and only this function changes weights.
     fn conclude(&mut self, sums: &Sums, images: usize, lr: f64) -> Result<Numbers> {
         let numbers = sums.read()?;
         self.check_votes(&numbers, images)?;
@@ -228,7 +229,8 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Leaves the weights as they are in a step where something is not finite, as long as that is allowed.
+    /// Skips the update of a step whose loss or gradient is not finite; fails if the settings do not allow
+    /// that, or after too many such steps in a row.
     fn skip(&mut self, what: &'static str, value: f64) -> Result<()> {
         let step = self.steps_done + 1;
         if self.cfg.on_non_finite == OnNonFinite::Stop {

@@ -1,4 +1,4 @@
-//! A whole run: step after step, and whoever watches it.
+//! A whole run: step after step, watched by a reporter.
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -29,8 +29,8 @@ pub trait Reporter {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// At every [`checkpoint_interval`](crate::TrainConfig::checkpoint_interval), after the last step, and before a run
-    /// ends for want of data.
+    /// At every [`checkpoint_interval`](crate::TrainConfig::checkpoint_interval), after the last step, and
+    /// when a run ends early although its weights are good, for example because the data failed.
     ///
     /// # Errors
     /// Whatever goes wrong.
@@ -74,9 +74,13 @@ impl Trainer<'_> {
             && error.is_from_outside()
             && saved != self.steps_done
         {
-            // Whoever mends the cause goes on from here. The error that counts is the first.
+            // The run can be resumed from this checkpoint once the cause is fixed. The first error is the one
+            // to return.
             if let Err(error) = reporter.on_checkpoint(self) {
-                tracing::warn!("nor can a checkpoint after step {} be written: {error}", self.steps_done);
+                tracing::warn!(
+                    "the checkpoint after step {} cannot be written either: {error}",
+                    self.steps_done
+                );
             }
         }
         ended
@@ -104,7 +108,7 @@ impl Trainer<'_> {
             if reporter.on_step(&report).map_err(failed("the step", step))?.is_break() {
                 wish = ControlFlow::Break(());
             }
-            // The others hear of a wish in the next step.
+            // The other workers learn of a wish to stop in the next step, and all stop together then.
             let stop = if self.is_alone() { wish } else { wish_of_all }.is_break();
             let last = step == self.total_steps();
             // Saved first: looking at samples takes long, and may fail.

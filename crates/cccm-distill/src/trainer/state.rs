@@ -1,4 +1,4 @@
-//! Where a run stands, for checkpoints: taken, and put back.
+//! The state of a run, for checkpoints: taken and restored.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ impl Trainer<'_> {
         }
     }
 
-    /// Goes where the run of the snapshot stood; all is checked before the first variable changes.
+    /// Restores the snapshot's state. Everything is checked before the first variable changes.
     pub(crate) fn restore(&mut self, snapshot: Snapshot<'_>) -> Result<()> {
         let Snapshot { state, trained, averages, moments } = snapshot;
         let trained = (self.objective.trained_name(), &self.trained, trained);

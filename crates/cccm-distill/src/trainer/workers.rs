@@ -1,4 +1,4 @@
-//! Several that train one model together.
+//! Several workers that train one model together.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -12,10 +12,10 @@ use crate::step::{Numbers, Sums, Tally, Vote};
 use crate::{Error, Result};
 
 impl Trainer<'_> {
-    /// Trains together with other workers from now on: each is given its part of every batch ([`Part`](crate::Part)), and
-    /// all move their weights by the gradient over all parts, which is that of the whole batch to rounding. They skip,
-    /// stop and fail together; where one asks to stop, all do after the step behind that. Only one of them should write
-    /// anything.
+    /// Trains together with other workers from now on. Each worker is given its part of every batch
+    /// ([`Part`](crate::Part)), and all update their weights by the gradient over all parts, which equals
+    /// that of the whole batch to rounding. They skip, stop and fail together. When one asks to stop, all
+    /// stop after the next step. Only one of them should write files.
     ///
     /// # Errors
     /// [`Error::WorkersDiffer`] unless all workers have the same weights, averages, moments, settings and steps done;
@@ -42,7 +42,8 @@ impl Trainer<'_> {
         self.workers = Box::new(Alone);
     }
 
-    /// The sums over all workers, who hear of a failure by it; with what this one has, and the step's number of samples.
+    /// This worker's tally, the step's number of samples, and the sums over all workers. If this worker
+    /// failed, the sums tell the others.
     pub(super) fn gather(
         &self,
         accumulated: Result<(Tally, usize)>,
@@ -62,7 +63,8 @@ impl Trainer<'_> {
             }
             Err(error) => {
                 if !self.is_alone() {
-                    // Waited for, as a process that ends takes with it what is on its way. If that fails too, they notice.
+                    // Wait for the sums: when a process ends, what it is still sending is lost. If this
+                    // fails, too, the others notice.
                     let _ = with_others(&mut Tally::new(self.objective.terms()), Vote::Failed)
                         .and_then(|sums| sums.read());
                 }
@@ -71,7 +73,7 @@ impl Trainer<'_> {
         }
     }
 
-    /// Fails where another worker did, and where the parts of a batch are not the whole.
+    /// Fails if another worker failed, or if the parts of the batch do not add up to the whole.
     pub(super) fn check_votes(&self, numbers: &Numbers, images: usize) -> Result<()> {
         let step = self.steps_done + 1;
         match &numbers.votes {

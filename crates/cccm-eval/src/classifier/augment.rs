@@ -1,4 +1,4 @@
-//! Small turns, zooms and shifts, so that a label does not hang on a pixel.
+//! Small rotations, zooms and shifts, so that a label does not depend on single pixels.
 
 use candle_core::{Device, Tensor};
 use cccm_sched::Draws;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// How far images are moved at most, each in its own way, uniformly within these bounds.
+/// Largest movements of images. Each image is moved at random, uniformly within these bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augmentation {

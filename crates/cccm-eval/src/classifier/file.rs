@@ -14,8 +14,8 @@ use crate::{Error, Result};
 const CONFIG: &str = "config";
 
 impl Classifier {
-    /// Key of the header under which the digest stands, SHA-256 in hex of every tensor and of all other entries. Files of before
-    /// there was one have none.
+    /// Key of the header under which the digest stands, SHA-256 in hex of every tensor and of all other
+    /// entries. Older files have no digest.
     pub const DIGEST: &str = "sha256";
 
     /// The classifier as a safetensors file, its configuration as JSON in the header.
@@ -47,8 +47,8 @@ impl Classifier {
     /// Reads what [`Self::to_bytes`] wrote.
     ///
     /// # Errors
-    /// [`Error::File`] when it is something else: says what is missing or wrong. So it does of a file that is not what its digest
-    /// says, and of weights that no training leaves: not finite, or all zeros.
+    /// [`Error::File`], which says what is missing or wrong: when the file is not a classifier, does not
+    /// match its digest, or has weights that no training leaves (not finite, or all zeros).
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let bad = |reason: String| Error::File(reason);
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| bad(error.to_string()))?;
@@ -84,7 +84,8 @@ impl Classifier {
     }
 }
 
-/// The same file, its header in the order of its keys: as it comes, that of metadata is another in every process.
+/// The same file with the keys of its header sorted. safetensors writes metadata in another order in every
+/// process.
 fn with_sorted_header(bytes: &[u8]) -> Result<Vec<u8>> {
     const LEN: usize = size_of::<u64>();
     /// Of the first tensor in the file.

@@ -27,7 +27,7 @@ pub struct ClassifierTraining {
     pub steps: u64,
     /// Learning rate at its peak, from which it falls to zero on a cosine; above 0. Default 1e-3.
     pub lr: f64,
-    /// How images are moved, so that labels do not hang on a place.
+    /// How images are moved, so that labels do not depend on exact positions.
     pub augmentation: Augmentation,
     /// Seed of the initial weights and of the movements. Default 0.
     pub seed: u64,

@@ -22,8 +22,8 @@ pub(super) struct Conv {
 #[derive(Clone, Copy, Debug)]
 enum Kernel {
     Square(Conv2dConfig),
-    /// One pixel wide but along this axis, of this length, padded: a 1×1 convolution of copies of the input, each
-    /// shifted by a pixel, side by side along the channels.
+    /// A padded kernel along one axis, of this length and one pixel wide. It is computed as a 1×1 convolution
+    /// of shifted copies of the input, concatenated along the channels.
     Line(usize, usize),
 }
 

@@ -77,8 +77,8 @@ impl Inception {
     ///   without antialiasing
     /// - result: `(n, 2048)`, `f32`, at least 0
     ///
-    /// Published FIDs are of images that were stored in 8 bits; round to these if the numbers are to compare. Memory is
-    /// that of a few images, however many there are.
+    /// Published FIDs are of images that were stored in 8 bits: round to 8 bits to get comparable numbers.
+    /// The memory needed is that of a few images, however many there are.
     ///
     /// # Errors
     /// [`Error::Shape`] when the images have another number of channels.

@@ -19,8 +19,8 @@ pub const KNOWN_BACKGROUND_STD: f64 = 4.0;
 /// The four 4×4 corners of pictures, in grey levels from 0 (black) to 255 (white), and how far they are from a background
 /// that all real images share.
 ///
-/// It tells of a veil, a colour cast or grain behind what is shown, to which a classifier is blind; it says nothing about
-/// anything but the background.
+/// It shows a veil, a colour cast or grain in the background, which a classifier does not see. It says
+/// nothing about the rest of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Background {
     /// Mean level of the pictures' corners, over all channels.
@@ -52,8 +52,9 @@ struct Corners {
 }
 
 impl KnownBackground {
-    /// What the corners of real images show, `(n, channels, h, w)`, in `[-1, 1]`; none where they are not the same: where the
-    /// standard deviation of all values in all corners from the mean of their channel is above [`KNOWN_BACKGROUND_STD`].
+    /// What the corners of real images show, `(n, channels, h, w)`, in `[-1, 1]`. None if they do not all
+    /// show the same, which is when the standard deviation of all values in all corners from their channel's
+    /// mean is above [`KNOWN_BACKGROUND_STD`].
     ///
     /// # Errors
     /// [`Error::Shape`] for images with sides below 4 pixels, [`Error::TooFewRows`] for fewer than two, [`Error::NonFinite`].

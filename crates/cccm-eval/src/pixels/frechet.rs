@@ -11,7 +11,8 @@ use crate::groups::rows_by_group;
 use crate::rows::Rows;
 use crate::{Error, Estimate, Result};
 
-/// Eigenvalues below this share of the largest are rounding: of the root, whose own rounding is 1e-8 of it.
+/// Eigenvalues of the root below this share of the largest count as rounding, whose own size is about 1e-8 of
+/// it.
 const NEGLIGIBLE: f64 = 1e-7;
 /// Rows of a root below this share of the largest are rounding.
 const EMPTY: f64 = 1e-8;
@@ -46,16 +47,17 @@ pub fn halved(pictures: &Tensor) -> Result<Tensor> {
 /// positions and channels, compared with those of pictures as
 /// [`GaussianStats::frechet_distance`](crate::GaussianStats::frechet_distance) does.
 ///
-/// Colour casts, veils and grain show here. It is blind to detail finer than the halving leaves, and to all of the
-/// distribution but its mean and covariance at fixed positions: a picture drawn elsewhere on the canvas is as far off as a
-/// wrong one.
+/// Colour casts, veils and grain show here. It does not see detail that the halving removes. Of the
+/// distribution it sees only mean and covariance at fixed positions, so a right picture at another position
+/// is as far off as a wrong one.
 #[derive(Debug)]
 pub struct PixelFrechet {
     size: Size,
     rows: Rows,
     mean: Vec<f64>,
     variance: f64,
-    /// A root of the covariance, found when it is needed: of large images it would not fit in memory.
+    /// A root of the covariance, computed when it is first needed: that of large images would not fit in
+    /// memory.
     root: OnceLock<Tensor>,
 }
 
@@ -63,7 +65,7 @@ pub struct PixelFrechet {
 struct Overlap {
     /// Trace of the root of the product of both covariances.
     trace: f64,
-    /// Of each picture: how fast twice the trace grows with its weight.
+    /// For each picture, how fast twice the trace grows with the picture's weight.
     pulls: Vec<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! Distances of the pixels themselves: no network stands behind them.
+//! Distances of the pixels themselves, computed without a network.
 
 mod background;
 mod frechet;
@@ -19,10 +19,11 @@ pub use sliced::{SlicedWasserstein, SlicedWassersteinConfig};
 
 /// How the pixels of pictures compare with those of real images.
 ///
-/// Every score is blind to something. Accuracy and distances of a classifier's features look through grain, colour casts and
-/// veils, as the classifier was made to; these three see them. [`Self::patches`] does not see where in a picture a patch lies,
-/// [`Self::pixels`] neither fine detail nor anything beyond mean and covariance at each position, [`Self::background`] nothing but
-/// the corners. None of the three sees a wrong label: that takes the classifier.
+/// Every score is blind to something. By design a classifier does not see grain, colour casts and veils, so
+/// neither do accuracy and the distances of its features; these three scores see them. [`Self::patches`] does
+/// not see where in a picture a patch lies. [`Self::pixels`] sees no fine detail, and only mean and
+/// covariance at each position. [`Self::background`] sees only the corners. None of the three sees a wrong
+/// label: that takes the classifier.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PixelDistances {
     /// Pictures.
@@ -84,9 +85,10 @@ impl PixelReference {
     }
 }
 
-/// Levels of the Laplacian pyramid of pictures `(n, channels, h, w)` (Burt and Adelson 1983), finest first: each is what one
-/// halving ([`halved`]) loses when its result is doubled by repeating pixels; the last, the first with a side of at most 16
-/// pixels, is what is left. `f32`.
+/// Levels of the Laplacian pyramid of pictures `(n, channels, h, w)` (Burt and Adelson 1983), finest first,
+/// `f32`. Each level but the last is the difference between a picture and its halved version ([`halved`]),
+/// enlarged again by repeating pixels. The last level is the first halved picture with a side of at most 16
+/// pixels.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) for sides below 3 pixels, [`Error::NonFinite`](crate::Error::NonFinite).

@@ -71,8 +71,9 @@ impl Picture {
         Self { size: (channels, half_h, half_w), values }
     }
 
-    /// Levels of the Laplacian pyramid (Burt and Adelson 1983), finest first: what each halving loses, and the last, which is
-    /// what is left. The smaller picture is doubled by repeating its pixels.
+    /// Levels of the Laplacian pyramid (Burt and Adelson 1983), finest first: what each halving loses, and
+    /// finally the smallest picture itself. To find what is lost, the smaller picture is enlarged by
+    /// repeating its pixels.
     pub(crate) fn pyramid(self) -> Vec<Self> {
         let (mut levels, mut picture) = (Vec::new(), self);
         for _ in 1..level_sizes(picture.size).len() {

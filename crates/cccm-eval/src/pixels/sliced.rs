@@ -17,8 +17,8 @@ const PATCH_PX: usize = 7;
 const SCALE: f64 = 1e3;
 /// Resamples behind a standard error.
 const RESAMPLES: u64 = 100;
-/// Directions that the standard error is taken from, at most. What chance does to a set of pictures it does to all directions
-/// much alike.
+/// Largest number of directions that the standard error is computed from. The choice of pictures affects all
+/// directions in about the same way.
 const ERROR_DIRECTIONS: usize = 16;
 
 /// The bit of a float's sign.
@@ -57,7 +57,7 @@ impl SlicedWassersteinConfig {
 /// The finest level tells of grain and of sharpness, the coarsest of casts, veils and large shapes. The distance is blind to
 /// where in a picture a patch lies, and so to how parts are put together.
 ///
-/// Unlike there, patches are compared as they are, so that casts and contrast count.
+/// Unlike in that paper, patches are not normalised, so that casts and contrast count.
 #[derive(Clone, Debug)]
 pub struct SlicedWasserstein {
     cfg: SlicedWassersteinConfig,
@@ -79,7 +79,7 @@ struct Level {
 struct Patches {
     /// `(patches, values of a patch)`.
     values: Tensor,
-    /// Of each the picture that it is from.
+    /// The picture that each patch is from.
     pictures: Vec<usize>,
 }
 
@@ -150,7 +150,8 @@ impl Level {
         let both = |index: usize| &self.sorted[index * count..][..count];
         let error = self.standard_error(&ours, patches, counts);
         ours.par_chunks_exact_mut(count).for_each(sort);
-        // Collected before they are summed: the order of a parallel sum, and so its last bits, would be chance.
+        // Collected before they are summed: a parallel sum would add in a random order and so have random
+        // last bits.
         let along = |(index, ours): (usize, &[f32])| {
             let off = ours.iter().zip(both(index)).map(|(ours, real)| f64::from((ours - real).abs()));
             off.sum::<f64>() / count as f64
@@ -194,7 +195,8 @@ fn sort(values: &mut [f32]) {
     values.iter_mut().zip(keys).for_each(|(value, key)| *value = of_ascending(key));
 }
 
-/// An integer that is ordered as numbers are: the bits of a negative one fall as it rises.
+/// An integer with the same order as the number. The bits of a negative number are inverted, as they fall
+/// when it rises.
 fn ascending(value: f32) -> u32 {
     let bits = value.to_bits();
     if value.is_sign_negative() { !bits } else { bits | SIGN }
@@ -211,7 +213,8 @@ fn of_ascending(key: u32) -> f32 {
 fn weighted_distance(values: &[(f32, u32)], counts: &[u32], real: &[f32]) -> f64 {
     let weight = |place: usize| u64::from(counts[values[place].1 as usize]);
     let total: u64 = (0..values.len()).map(weight).sum();
-    // All patches may be of pictures that a resample leaves out, if there are few: then all count.
+    // With few pictures, a resample may leave out every picture that has patches: then all patches count
+    // once.
     let weight = |place: usize| if total == 0 { 1 } else { weight(place) };
     let total = if total == 0 { values.len() as u64 } else { total };
     // Quantile `(2 k + 1) / 2 m` is that of the first value up to which the weights add up to more.

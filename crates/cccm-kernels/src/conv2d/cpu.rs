@@ -13,8 +13,9 @@ use crate::buffer::par_chunks;
 use crate::gemm::Mat;
 use crate::isa::Isa;
 
-/// Input channels below which a forward pass gets on without [`winograd`]: it would save less than a third of the time,
-/// and its rounding errors, 1.7 times those of plain sums over 32 channels, are closer to them over more.
+/// A forward pass with fewer input channels does not use [`winograd`], which would save less than a third of
+/// its time. It would also have more rounding errors: 1.7 times those of plain sums for 32 channels, and less
+/// than that for more.
 const EXACT_BELOW: usize = 64;
 
 /// `x * weight + bias`; `bias` holds `c_out` or `batch * c_out` values.
@@ -25,7 +26,8 @@ pub(super) fn forward(g: &Geometry, isa: Isa, x: &[f32], weight: &[f32], bias: O
     convolve(g, &Algorithm::new(g, isa, weight), x, bias)
 }
 
-/// Gradient of `x`: by [`winograd`] or a 1x1 kernel itself a convolution, of `dy` with the weights turned around.
+/// Gradient of `x`. With [`winograd`] or a 1x1 kernel it is computed as a convolution of `dy` with the
+/// transposed weights.
 pub(super) fn grad_x(g: &Geometry, isa: Isa, weight: &[f32], dy: &[f32]) -> Vec<f32> {
     let exchanged = g.exchanged();
     if winograd::is_faster(&exchanged, isa) {

@@ -7,8 +7,8 @@ use crate::layout::ImageSizes;
 
 /// Larger than any image, and far from where sizes overflow.
 const MAX_PADDING: usize = 1 << 20;
-/// Values of the largest thing that a convolution makes: four bytes each, and some for alignment, are still a size that Rust
-/// has, and so are all sums and products of sizes on the way.
+/// Largest number of values in a buffer of a convolution. With four bytes each and some for alignment, its
+/// size still fits Rust's limit, and no sum or product of sizes on the way overflows.
 const MAX_VALUES: usize = isize::MAX as usize / 16;
 
 /// Sizes of `x (batch, c_in, h, w)` convolved with `weight (c_out, c_in, k, k)`; all but `batch` are at least 1.

@@ -47,9 +47,10 @@ fn load(device: &CudaDevice, source: &Source) -> Result<Arc<CudaModule>> {
     let stream = device.cuda_stream();
     let context = stream.context();
     let (major, minor) = context.compute_capability().w()?;
-    // Machine code of the GPU at hand, and not PTX: a driver refuses PTX of a newer minor version of CUDA than its own.
+    // Machine code for this GPU instead of PTX: a driver refuses PTX of a newer minor version of CUDA than
+    // its own.
     let architecture = format!("--gpu-architecture=sm_{major}{minor}");
-    // The driver takes no length: what it is given must be all of what NVRTC wrote, and nobody else's.
+    // The driver takes no length and trusts the code, so the code must be complete and from NVRTC.
     let kept = cache_dir().map(PrivateCache::new);
     let name = format!("{}.cubin", digest(source, &architecture));
     if let Some(code) = kept.as_ref().and_then(|kept| kept.get(&name))
@@ -61,7 +62,7 @@ fn load(device: &CudaDevice, source: &Source) -> Result<Arc<CudaModule>> {
     if let Some(kept) = kept
         && let Err(error) = kept.put(&name, &code)
     {
-        // The next process compiles once more, and nothing else is lost.
+        // The only loss is that the next process compiles again.
         tracing::debug!("cannot keep the kernels `{}`: {error}", source.name);
     }
     match context.load_module(Ptx::from_binary(code)) {

@@ -27,7 +27,7 @@ pub(crate) struct Shim {
 }
 
 impl Shim {
-    /// Nothing, with a word, where there is no C++ compiler.
+    /// None if there is no C++ compiler; a message says so.
     #[expect(clippy::print_stderr, reason = "a test that checks nothing says so")]
     pub(crate) fn new() -> Option<Self> {
         let compiler = env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
@@ -76,7 +76,7 @@ impl Queue for Shim {
     type Memory = Vec<u32>;
 
     fn allocate(&self, numbers: usize) -> Result<Vec<u32>> {
-        // What is read before it is written shows.
+        // NaN shows where a kernel reads values that nothing has written.
         Ok(vec![f32::NAN.to_bits(); numbers])
     }
 

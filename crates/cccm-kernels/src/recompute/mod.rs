@@ -14,9 +14,10 @@ use candle_core::{CudaStorage, backend::BackendStorage};
 use crate::backward::{backward, hand_over};
 use crate::isa::{is_portable, portably};
 
-/// `f(inputs)`, of which nothing is kept but the result: `backward()` runs `f` once more and goes through what it finds
-/// (Chen et al. 2016, *Training Deep Nets with Sublinear Memory Cost*). A network whose blocks are computed so needs the
-/// memory of their results and of one block's inside, for the time of one more forward pass.
+/// `f(inputs)`, of which only the result is kept for the backward pass: `backward()` runs `f` once more to
+/// get its activations (Chen et al. 2016, *Training Deep Nets with Sublinear Memory Cost*). A network whose
+/// blocks are computed this way needs memory for their results and for the activations of one block, and
+/// takes one more forward pass.
 ///
 /// - `f`: must give the same result each time; its randomness must come from what it captures
 /// - `inputs`: handed to `f`
@@ -29,7 +30,7 @@ use crate::isa::{is_portable, portably};
 ///
 /// # Errors
 /// Those of `f`. When a gradient is wanted: for a tensor on another device, a result of another dtype, or a parameter
-/// that is computed from variables instead of being one; hand such a one to `f` as an input.
+/// that is computed from variables instead of being one; pass such a tensor to `f` as an input.
 pub fn recompute<F>(f: F, inputs: &[Tensor], parameters: &[Tensor]) -> Result<Tensor>
 where
     F: Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
@@ -60,7 +61,8 @@ where
     }
     let gradients = Arc::new(Gradients::default());
     let mut anchor = Tensor::zeros((), result.dtype(), result.device())?;
-    // The inputs come last, so that the way from block to block, which candle walks by recursion, is short.
+    // The inputs come last, so that the path from block to block in the graph, which candle walks
+    // recursively, is short.
     for (index, source) in sources.iter().enumerate().rev() {
         anchor = source.apply_op2(&anchor, HandOut { gradients: Arc::clone(&gradients), index })?;
     }
@@ -70,8 +72,8 @@ where
     anchor.apply_op1(op)
 }
 
-/// Gradients on their way from [`Recomputed`], which finds them all at once, to the operations that candle asks for them:
-/// one operation has at most three arguments.
+/// Passes gradients from [`Recomputed`], which computes them all at once, to the [`HandOut`] operations that
+/// return them to candle. These are needed because an operation of candle has at most three arguments.
 #[derive(Default)]
 struct Gradients(Mutex<Vec<Option<Tensor>>>);
 
@@ -90,7 +92,7 @@ struct Recomputed<F> {
     f: F,
     inputs: Vec<Tensor>,
     sources: Vec<Tensor>,
-    /// Until it is candle's.
+    /// Taken by candle's forward pass.
     result: Mutex<Option<Tensor>>,
     gradients: Arc<Gradients>,
     /// Whether it was computed within [`portably`].
@@ -158,7 +160,7 @@ impl<F: Fn(&[Tensor]) -> Result<Tensor> + Send + Sync> CustomOp1 for Recomputed<
     }
 }
 
-/// Nothing of a source, and a place in the graph at which it is given its gradient.
+/// A place in the graph at which a source is given its gradient. Its value does not depend on the source.
 struct HandOut {
     gradients: Arc<Gradients>,
     index: usize,
@@ -197,7 +199,7 @@ impl CustomOp2 for HandOut {
         _: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        // The anchor before has no gradient, but candle wants to see one.
+        // The anchor before this one needs no gradient, but candle expects one.
         let onward = anchor.track_op().then(|| dy.clone());
         if !source.track_op() {
             return Ok((None, onward));

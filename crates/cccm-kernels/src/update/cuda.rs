@@ -40,8 +40,8 @@ pub fn update_at_once(variables: &[Updated<'_>], rule: &UpdateRule) -> Result<()
     if !gpu::are_apart(&entries) {
         bail!("update: variables, moments, averages and gradients must not share memory");
     }
-    // SAFETY: addresses and lengths are those of the tensors, which live until the launch is behind all that was queued for
-    // them, and of which no two overlap, as was just checked.
+    // SAFETY: addresses and lengths are those of the tensors. No two of these overlap, as was just checked,
+    // and they live until the launch is queued behind all earlier work on them.
     unsafe { gpu::update(&Stream(&device), &entries, rule) }
 }
 

@@ -7,8 +7,8 @@ pub enum Scale {
     Linear,
     /// Equal factors have equal lengths.
     Log,
-    /// Shares, which fill less and less of the axis from 1 down: there equal factors of what is missing from 1, with
-    /// a little added so that 1 has a place, have equal lengths.
+    /// For shares: a logarithmic scale of what is missing from 1, which gives more room to shares near 1. A
+    /// little is added to what is missing, so that 1 itself has a place.
     Share,
 }
 
@@ -34,7 +34,7 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// An axis that shows these numbers, with round ticks. Numbers that a scale has no place for count for nothing.
+    /// An axis that shows these numbers, with round ticks. Numbers that the scale cannot show are ignored.
     pub fn fitting(label: &str, scale: Scale, values: impl IntoIterator<Item = f64>) -> Self {
         let (low, high) = extent(scale, values);
         match scale {

@@ -32,7 +32,7 @@ pub enum Key {
 /// A figure.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    /// Another one in every figure: lower case letters.
+    /// A name that no other figure has, in lower case letters.
     pub name: &'static str,
     /// A line above everything.
     pub title: String,

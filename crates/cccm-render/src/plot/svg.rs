@@ -119,7 +119,7 @@ impl Svg {
     }
 
     /// Elements between here and `end_clip` show only inside the rectangle.
-    /// - `name`: another one for every rectangle of a page, which may hold several files
+    /// - `name`: a name that no other rectangle of the page has, even if the page holds several files
     pub(super) fn begin_clip(&mut self, name: &str, (left, top): (f64, f64), (width, height): (f64, f64)) {
         self.element(&format!(
             "<clipPath id=\"{name}\"><rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/></clipPath>\n<g \

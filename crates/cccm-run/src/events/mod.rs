@@ -34,7 +34,7 @@ pub struct EventFile {
 
 impl EventFile {
     /// A new file in `dir`, beside those of earlier starts of the run.
-    /// - `first_step`: the first step it will speak of
+    /// - `first_step`: the first step that it will have events of
     ///
     /// # Errors
     /// Those of the file system, with the path.
@@ -106,7 +106,7 @@ fn hyper_parameters(name: &str, start_time_secs: f64, settings: &Table) -> Summa
     Summary { value: vec![SummaryValue { tag: HPARAMS_START_TAG.to_owned(), metadata, value: None }] }
 }
 
-/// A text where a reader of numbers would not know what to do with it.
+/// The value as TensorBoard can show it: lists and tables become text.
 fn hyper_parameter(value: &Value) -> HParamValue {
     let kind = match value {
         Value::Integer(number) => HParamKind::Number(*number as f64),
@@ -141,7 +141,8 @@ pub fn png_size(png: &[u8]) -> io::Result<(u32, u32)> {
     Ok((reader.info().width, reader.info().height))
 }
 
-/// A new file of this name; in containers all processes have the same number, and a second one gets one more.
+/// Creates a file of this name, or of this name with a number if it exists: in containers, processes may have
+/// the same id.
 fn create_new(dir: &Path, name: &str) -> Result<(File, PathBuf)> {
     let mut path = dir.join(name);
     let mut number = 0;

@@ -45,13 +45,14 @@ settings! {
         /// with (colour index + digit) divisible by 5]
         ignored: Vec<String> => { value_names: &["PAIR"], on_card: OnCard::Told },
 
-        /// Count and go on without images that cannot be decoded, instead of stopping
+        /// Skip and count images that cannot be decoded, instead of stopping
         skip_bad_images: bool => { effect: Effect::Bookkeeping },
     }
 }
 
 settings! {
-    /// How training draws from the images that it has. Whoever judges a model takes the images as they are.
+    /// How training draws from the images that it has. Scores of a model are computed with the images as they
+    /// are.
     pub struct DrawSettings under "Data" {
         /// Which images an epoch draws: class_balanced as published, every pair equally often, or shuffled, every image once
         /// [default: class_balanced]
@@ -61,7 +62,7 @@ settings! {
         /// they are
         flip: bool => { on_card: OnCard::Told },
 
-        /// Labels whose images --flip never mirrors, such as digits and left hands; of every kind alike
+        /// Labels of any kind whose images --flip never mirrors, such as digits and left hands
         flip_except: Vec<String> => { value_names: &["LABEL"], values: Values::Several, on_card: OnCard::Told },
     }
 }
@@ -109,7 +110,7 @@ impl DataSettings {
         Fitting { resize, orientation }
     }
 
-    /// What is said of the labels, if anything is.
+    /// The labels that these settings give, if they give any.
     ///
     /// # Errors
     /// For labels and kinds that cannot be.
@@ -118,7 +119,7 @@ impl DataSettings {
     }
 }
 
-/// What flags and files say of labels, if they say anything.
+/// The labels that flags and files give, if they give any.
 /// - `kinds`: each `NAME` or `NAME=LABEL,LABEL…`
 ///
 /// # Errors

@@ -21,14 +21,15 @@ settings! {
         /// The teacher: a run, a model directory, a checkpoint, a file, or hf://OWNER/NAME/FILE [default: builtin:teacher]
         teacher: String => { value_names: &["PATH"], aliases: &["pretrained-pth"], effect: Effect::Place },
 
-        /// Numbers of labels of each kind that the teacher must have: only checked, as a student has its teacher's
+        /// Numbers of labels of each kind that the teacher must have. Only a check: a student has its
+        /// teacher's labels
         pretrained_nums_cond: Vec<usize> => { value_names: &["N"] },
 
         /// Numbers of labels of each kind that the data must have: only checked
         dataset_nums_cond: Vec<usize> => { value_names: &["N"], heading: "Data" },
 
-        /// Settings by name, which other flags win over, and which wins over --config: published, or best, which is what the
-        /// built-in data are distilled by
+        /// Named settings to start from: published, or best, which is the default for the built-in data.
+        /// Other flags override them; given as a flag, they override --config
         recipe: Recipe => { value_names: &["NAME"] },
 
         /// How the teacher's prediction and real data are blended: stepfuse, lossfuse, switch
@@ -38,16 +39,18 @@ settings! {
         /// only_ode
         fuse_schedule: String => { value_names: &["SCHEDULE"], clears: &["fuse_args"], on_card: OnCard::Told },
 
-        /// Numbers of the schedule, where --fuse-schedule is its name alone or is not given
+        /// Numbers of the schedule, if --fuse-schedule is only a name or is not given
         fuse_args: Vec<String> => { value_names: &["ARG"] },
 
-        /// How the teacher's point is found: ddim, or heun, which asks the teacher twice as often
+        /// How the teacher's point is found: ddim, or heun, which evaluates the teacher twice as often
         teacher_solver: TeacherSolver => { value_names: &["NAME"], on_card: OnCard::Told },
 
-        /// The real-data point: published, or guided as the teacher is, for which the teacher is asked at every c_t
+        /// The real-data point: published, or guided like the teacher's, which evaluates the teacher at every
+        /// c_t
         data_target: DataTarget => { value_names: &["NAME"], on_card: OnCard::Told },
 
-        /// The point behind lossfuse's teacher share: mixed with the real-data point as published, or teacher
+        /// The point for the teacher's share of lossfuse: mixed (with the real-data point, as published), or
+        /// teacher (its own)
         hat_target: HatTarget => { value_names: &["NAME"], on_card: OnCard::Told },
 
         /// How timesteps are drawn: uniform as published, or lognormal, which prefers low noise
@@ -56,11 +59,11 @@ settings! {
         /// Distance between student and target: huber, sample_huber, l2
         loss_type: LossType => { value_names: &["NAME"], on_card: OnCard::Told },
 
-        /// Where the Huber distance turns from square to linear; for sample_huber per square root of the number of values in
-        /// an image [default: 0.001, for sample_huber 0.00054]
+        /// Difference at which the Huber distance turns from quadratic to linear; for sample_huber per square
+        /// root of the number of values in an image [default: 0.001, for sample_huber 0.00054]
         huber_c: f64 => { value_names: &["C"] },
 
-        /// Guidance weights to train for; a guidance scale is one more
+        /// Range of guidance weights to train for; the guidance scale is the weight plus 1
         w_interval: Vec<f64> => { value_names: &["LOW", "HIGH"], values: Values::Exactly(2) },
 
         /// Width of the guidance embedding
@@ -79,34 +82,36 @@ settings! {
         /// number must divide the training timesteps [default: --num-ddim-timesteps all along]
         solver_steps_start: usize => { value_names: &["N"], on_card: OnCard::Told },
 
-        /// Timestep from which the student denoises: it is trained at points of the solver grid up to there, and sampled from
-        /// the last of them [default: the schedule's last, as published]
+        /// Highest timestep of the student: it is trained at the points of the solver grid up to here, and
+        /// sampling starts at the last of them [default: the schedule's last, as published]
         first_timestep: u32 => { value_names: &["T"], clears: &["few_step_timesteps"], on_card: OnCard::Told },
 
-        /// Timesteps to visit when the student is sampled in so many steps, highest first: 4:799,599,399,79 is for four steps. They
-        /// must be points of the solver grid, where the student is trained [default: evenly spaced]
+        /// Timesteps that sampling in a given number of steps visits, highest first: 4:799,599,399,79 is for
+        /// four steps. They must be points of the solver grid at which the student is trained [default:
+        /// evenly spaced]
         few_step_timesteps: Vec<String> => { value_names: &["N:T,T"], effect: Effect::Bookkeeping },
 
         /// Optimizer steps at the start of the run in which the student learns trajectories of the teacher from noise to images
-        /// instead of single solver steps; no image is looked at [default: 0]
+        /// instead of single solver steps; this needs no images [default: 0]
         trajectory_steps: u64 => { value_names: &["N"] },
 
-        /// Solver steps of a trajectory; each costs as many evaluations of the guided teacher, and serves as many optimizer steps
-        /// [default: 16]
+        /// Solver steps of a trajectory; a trajectory takes this many evaluations of the guided teacher, and
+        /// is used in this many optimizer steps [default: 16]
         trajectory_solver_steps: usize => { value_names: &["N"], needs: Some("trajectory_steps") },
 
-        /// Pairs that trajectories are made for: seen, those of the training images, or all, held-out ones among them [default:
-        /// seen]
+        /// Pairs that trajectories are made for: seen, which are those of the training images, or all,
+        /// including held-out pairs [default: seen]
         trajectory_pairs: TrajectoryPairs => { value_names: &["NAME"], needs: Some("trajectory_steps") },
 
-        /// What the student's network predicts: epsilon, sample or v_prediction; other than the teacher's needs
-        /// --trajectory-steps to change over [default: the teacher's]
+        /// What the student's network predicts: epsilon, sample or v_prediction. If the teacher predicts
+        /// something else, the student needs --trajectory-steps to learn it [default: the teacher's]
         student_prediction: PredictionType => { value_names: &["NAME"] },
 
         /// Factor on the timestep in the boundary scalings
         timestep_scaling_factor: f64 => { value_names: &["FACTOR"] },
 
-        /// What stays at every step of a second, slower average, which is then drawn and saved instead of the target
+        /// Share that stays at every step of a second, slower average, which is then drawn and saved instead
+        /// of the target
         sampling_ema_decay: f64 => { value_names: &["DECAY"], heading: "Optimisation", on_card: OnCard::Told },
     }
 }

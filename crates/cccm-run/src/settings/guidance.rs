@@ -8,15 +8,16 @@ use crate::setting::{Negative, Values, settings};
 settings! {
     /// How a teacher is guided, beyond the guidance scale.
     pub struct GuidanceSettings under "Guidance of a teacher" {
-        /// Weights of each label kind's own condition in the direction of guidance, all multiplied by the guidance scale: draws
-        /// combinations that no image showed where the joint condition does not. Of two kinds 3 evaluations a step [default: the
-        /// joint condition alone]
+        /// Guidance weight of each label kind's own condition, multiplied by the guidance scale: can draw
+        /// combinations that no image showed and that the joint condition fails to draw. With two kinds, a
+        /// step takes 3 evaluations [default: the joint condition alone]
         kind_guidance: Vec<f64> => { value_names: &["WEIGHT"], negative: Negative::Number },
 
         /// Weight of the joint condition of all labels in the direction of guidance [default: 1, or 0 where kinds have weights]
         joint_guidance: f64 => { value_names: &["WEIGHT"], negative: Negative::Number },
 
-        /// Guide between these timesteps alone, and follow the labels without guidance elsewhere [default: everywhere]
+        /// Guide only between these timesteps; at other timesteps, follow the labels without guidance
+        /// [default: everywhere]
         guidance_interval: Vec<u32> => { value_names: &["LOW", "HIGH"], values: Values::Exactly(2) },
 
         /// What is done to clean images that leave the range of colours: none as published, clip, or dynamic, which is for
@@ -26,11 +27,11 @@ settings! {
 }
 
 impl GuidanceSettings {
-    /// Guidance as asked for.
-    /// - `thresholding`: where nothing is said of it
+    /// The guidance that these settings ask for.
+    /// - `thresholding`: used if it is not set
     ///
     /// # Errors
-    /// For weights or timesteps that cannot be.
+    /// For weights or timesteps that are not allowed.
     pub fn config(&self, thresholding: Thresholding) -> Result<GuidanceConfig> {
         let kinds = self.kind_guidance.clone().unwrap_or_default();
         let interval = match self.guidance_interval.as_deref() {

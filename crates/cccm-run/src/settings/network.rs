@@ -9,7 +9,7 @@ use crate::setting::{required, settings};
 settings! {
     /// Size and shape of the network. A student's are its teacher's: there they only say what to expect.
     pub struct NetworkSettings under "Network" {
-        /// Architecture: unetic mixes the labels into every block, unet adds them to the time
+        /// Architecture: unetic mixes the labels into every block, unet adds them to the time embedding
         arch: Arch => { value_names: &["NAME"] },
 
         /// Channels of the first level

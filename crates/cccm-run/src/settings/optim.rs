@@ -18,7 +18,7 @@ settings! {
         /// Optimizer steps, instead of --epochs
         max_steps: u64 => { value_names: &["N"], at_least: Some(1), on_card: OnCard::Told },
 
-        /// Images per batch, on each of --devices if they are several
+        /// Images per batch; with several --devices, on each of them
         train_batch_size: usize => { value_names: &["N"], at_least: Some(1), on_card: OnCard::Told },
 
         /// Batches whose gradients make one optimizer step
@@ -52,10 +52,11 @@ settings! {
         /// Norm that all gradients together are clipped to
         max_grad_norm: f64 => { value_names: &["NORM"] },
 
-        /// When a loss or gradient is not finite: stop, or skip the step (ten in a row stop all the same)
+        /// When a loss or gradient is not finite: stop, or skip the step (ten such steps in a row stop the
+        /// run)
         on_non_finite: OnNonFinite => { value_names: &["ANSWER"], effect: Effect::Bookkeeping },
 
-        /// What stays of the moving average at every step
+        /// Share of the moving average that stays at every step
         ema_decay: f64 => { value_names: &["DECAY"], on_card: OnCard::Told },
 
         /// Epochs between checkpoints
@@ -113,7 +114,7 @@ impl OptimSettings {
         })
     }
 
-    /// The network to train, as these say that it saves memory.
+    /// The network to train, with or without recomputation.
     ///
     /// # Errors
     /// As [`UNet::trainable`].

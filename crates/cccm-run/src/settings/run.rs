@@ -28,8 +28,8 @@ settings! {
         /// memory, meant for GPUs and slower on a CPU. Weights, averages, losses and sums stay f32 [default: f32]
         dtype: Dtype => { value_names: &["NAME"] },
 
-        /// GPUs that train together, by number, as in 0,1: a process for each, --train-batch-size images for each. `cpu,cpu`
-        /// tries the same without GPUs
+        /// GPUs that train together, by number, as in 0,1: one process per GPU, each with --train-batch-size
+        /// images. `cpu,cpu` tries the same without GPUs
         devices: Vec<String> => { value_names: &["LIST"], values: Values::List, excludes: &["device"], on_card: OnCard::Told },
     }
 }
@@ -45,7 +45,7 @@ named_values! {
 }
 
 impl Dtype {
-    /// Whether it is what is computed with unless something else is asked for.
+    /// Whether this is the default.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -11,11 +11,11 @@ settings! {
         /// Dropout in every residual block
         dropout: f64 => { value_names: &["P"], heading: "Network" },
 
-        /// Probability that a label is dropped, so that the network learns the unconditional too
+        /// Probability that a label is dropped, so that the network also learns to predict without labels
         label_drop: f64 => { value_names: &["P"], on_card: OnCard::Told },
 
-        /// Weight of the term that makes attribute and object act independently, for pairs never seen; costs three evaluations
-        /// more of most images
+        /// Weight of a term that makes attribute and object act independently, for better pictures of unseen
+        /// pairs; most images are evaluated three more times
         independence_weight: f64 => { value_names: &["LAMBDA"], on_card: OnCard::Told },
     }
 }

@@ -14,7 +14,7 @@ use super::{FoundLibrary, GpuLibrary};
 
 type Version = fn(&Library) -> Result<String, libloading::Error>;
 
-/// Names that the loader knows, newest first, of a library and how it tells its version.
+/// A library to look for: its file names, newest first, and how to read its version.
 struct Wanted {
     name: &'static str,
     purpose: &'static str,

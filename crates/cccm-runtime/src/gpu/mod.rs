@@ -37,8 +37,9 @@ pub fn gpus() -> Result<Vec<Gpu>> {
     backend::gpus()
 }
 
-/// The device of a GPU, set up for training: one stream, whichever thread uses it, memory that stays with the process once it
-/// had it, and no events per tensor, which one stream does not need. Opened once: the second call gives the same device.
+/// The device of a GPU, set up for training: one stream for all threads, freed memory stays with the process,
+/// and no events per tensor, which a single stream does not need. A GPU is opened once: the second call gives
+/// the same device.
 ///
 /// `products` holds for all GPUs of the process, from the last call on.
 ///

@@ -13,7 +13,8 @@ use absent as backend;
 #[cfg(feature = "nccl")]
 use present as backend;
 
-/// What the members of a [`GpuGroup`] find each other by: one of them makes it, and tells the others.
+/// The id by which the members of a [`GpuGroup`] find each other: one member creates it and sends it to the
+/// others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GpuGroupId([u8; Self::LEN]);
 

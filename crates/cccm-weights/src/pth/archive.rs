@@ -18,7 +18,7 @@ const LOCATOR64_MAGIC: [u8; 4] = *b"PK\x06\x07";
 
 const END_LEN: u64 = 22;
 const LOCATOR64_LEN: u64 = 20;
-/// A size that does not fit 32 bits stands in an extra field, and this in its place.
+/// This value means that a size does not fit into 32 bits and is stored in an extra field.
 const IN_EXTRA: u64 = u32::MAX as u64;
 const EXTRA_64: u16 = 1;
 const ENCRYPTED: u16 = 1;
@@ -202,7 +202,8 @@ fn with_extra<R: Read + Seek>(
     Ok(numbers)
 }
 
-/// Nothing is ever written under these names, but whoever writes such ones is up to no good.
+/// Whether a name could lead out of a folder. Nothing is ever written under these names, but an archive with
+/// such a name is an attack.
 fn is_unsafe(name: &str) -> bool {
     name.starts_with('/') || name.contains(['\\', '\0', ':']) || name.split('/').any(|part| part == "..")
 }

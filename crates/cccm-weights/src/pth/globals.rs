@@ -16,7 +16,7 @@ pub(super) enum Global {
     Parameter,
     /// A kind of storage, by the type of its elements.
     Storage(Element),
-    /// Whatever is made of it is passed over: shapes, dtypes, devices, numbers of numpy, settings.
+    /// Something whose objects are ignored: shapes, dtypes, devices, numbers of numpy, settings.
     Inert,
 }
 

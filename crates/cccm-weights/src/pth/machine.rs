@@ -274,7 +274,8 @@ impl<R: Read + Seek> Machine<'_, '_, R> {
         }
     }
 
-    /// The attributes that `nn.Module.state_dict` gives its dictionary, and those of what is passed over anyway.
+    /// Ignores attributes: those that `nn.Module.state_dict` sets on its dictionary, and those of objects
+    /// that are ignored anyway.
     fn build(&mut self) -> Result<(), PthProblem> {
         self.pop()?;
         let object = self.pop()?;
@@ -341,7 +342,7 @@ impl<R: Read + Seek> Machine<'_, '_, R> {
 
     fn sizes(&self, value: Value) -> Option<Vec<usize>> {
         let Some(Node::Tuple(items)) = self.heap.node(value) else { return None };
-        // Whoever has more dimensions is refused anyway.
+        // A tensor with more dimensions is refused anyway.
         let size = |item: &Value| match item {
             Value::Int(size) => usize::try_from(*size).ok(),
             _ => None,

@@ -35,7 +35,8 @@ pub(crate) struct PthFile<R> {
     reader: R,
     len: u64,
     form: Form,
-    /// Bytes that may still be read, or shown by tensors, whichever is more.
+    /// Allowance that is left. A tensor costs the bytes to read or the bytes that it shows, whichever is
+    /// more.
     allowance: u64,
 }
 

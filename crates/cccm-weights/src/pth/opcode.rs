@@ -49,7 +49,7 @@ pub(super) const BINBYTES8: u8 = 0x8e;
 pub(super) const BYTEARRAY8: u8 = 0x96;
 pub(super) const PROTO: u8 = 0x80;
 pub(super) const FRAME: u8 = 0x95;
-/// Not read, but like [`GLOBAL`] it names what it is after.
+/// Refused. Like [`GLOBAL`], it is followed by the name of what it asks for, which the error tells.
 pub(super) const INST: u8 = b'i';
 
 /// Names of instructions that are refused, for messages.

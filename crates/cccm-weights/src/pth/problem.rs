@@ -44,7 +44,7 @@ pub enum PthProblem {
     #[error("it holds an object that contains itself")]
     Cycle,
     /// More objects, or more values seen through its tensors, than a file of this size has reason to hold.
-    #[error("its {what} would take more memory than a file of {file_bytes} bytes has reason to")]
+    #[error("its {what} would take more memory than a file of {file_bytes} bytes can justify")]
     Memory {
         /// What is too large.
         what: &'static str,

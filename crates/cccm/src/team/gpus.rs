@@ -1,4 +1,4 @@
-//! The GPUs of a team, which add up among themselves.
+//! The GPUs of a team, which compute sums among themselves.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use cccm_runtime::{GpuGroup, GpuGroupId};
 pub(super) struct Gpus(GpuGroup);
 
 impl Gpus {
-    /// Fails where GPUs cannot add up.
+    /// Fails if GPUs cannot compute sums together.
     pub(super) fn check() -> Result<()> {
         GpuGroupId::new().map(drop).context("--devices cannot have several GPUs; --device cuda trains on one")
     }
 
-    /// Tells the others by what to find each other, and waits for them.
-    /// - `supervise`: from then on this process may wait for a GPU
+    /// Sends the id of the group to the other processes, and waits until all have joined.
+    /// - `supervise`: called before this process may have to wait for a GPU
     pub(super) fn lead(
         device: &Device,
         others: &mut [impl Link],
@@ -36,7 +36,7 @@ impl Gpus {
         Ok(Self(GpuGroup::join(device, 0, others.len() + 1, &id)?))
     }
 
-    /// What number 0 told by [`Self::lead`].
+    /// The id that process 0 sends in [`Self::lead`].
     pub(super) fn receive_id(link: &mut impl Link) -> io::Result<GpuGroupId> {
         let bytes = link.receive(GpuGroupId::LEN)?;
         Ok(GpuGroupId::from_bytes(std::array::from_fn(|index| bytes[index] as u8)))
@@ -62,7 +62,7 @@ impl AllReduce for Gpus {
     }
 }
 
-/// Ends this process with number 0, which it may not notice itself while it waits for a GPU.
+/// Ends this process when process 0 ends. While it waits for a GPU, it would not notice that itself.
 pub(super) struct Lifeline {
     is_done: Arc<AtomicBool>,
     thread: JoinHandle<()>,
@@ -74,7 +74,7 @@ impl Lifeline {
         let is_done = Arc::new(AtomicBool::new(false));
         let done = Arc::clone(&is_done);
         let watch = move || {
-            // Nothing comes but the end, as a failure is.
+            // Nothing is sent: this returns at the end of the input, or fails, which means the same.
             let _ = io::stdin().read(&mut [0]);
             if !done.load(Ordering::Relaxed) {
                 // Not `exit`, which would wait for the GPU too.
@@ -85,7 +85,8 @@ impl Lifeline {
         Ok(Self { is_done, thread })
     }
 
-    /// Waits, not for long, until number 0 has read what this process has summed with it: it may lie in this one's memory.
+    /// Waits for a limited time until process 0 has ended: it may still read the last sums from this
+    /// process's memory.
     pub(super) fn wait(self) {
         const LIMIT: Duration = Duration::from_mins(1);
         const POLL: Duration = Duration::from_millis(20);

@@ -1,8 +1,8 @@
 //! Several processes that train one model, one for each of `--devices`.
 //!
-//! The process that a user starts is number 0. It starts the others by its own command line, once it is sure of everything
-//! else, and alone writes anything. The others read their orders from standard input and answer on standard output; their end
-//! of file is the other side's end.
+//! The process that a user starts is number 0. Once all checks have passed, it starts the others with its own
+//! command line. Only process 0 writes files. The others are linked to it by their standard input and output,
+//! and an end of file means that the process on the other side has ended.
 
 mod gpus;
 mod others;
@@ -112,10 +112,10 @@ impl Team {
         Ok(Box::new(Gpus::follow(&self.device, self.rank, processes, id)?))
     }
 
-    /// The end of training: lets the others go, or waits until number 0 does.
+    /// The end of training: process 0 lets the others end and waits for them, the others wait for process 0.
     pub(crate) fn dismiss(&self, trainer: &mut Trainer<'_>) {
         if self.device.is_cpu() {
-            // With the links to them; GPUs still read from each other.
+            // This drops the links to the other processes. GPUs may still read from each other.
             trainer.leave();
         }
         self.others.take();
@@ -133,8 +133,8 @@ fn parse(devices: &[String]) -> Result<Vec<String>> {
             "cpu" => device.clone(),
             number if number.parse::<u32>().is_ok() => format!("cuda:{number}"),
             _ => bail!(
-                "no device `{device}` in --devices: it takes numbers of GPUs, as in --devices 0,1, or `cpu` as often as there \
-                 are to be processes"
+                "no device `{device}` in --devices: it takes numbers of GPUs, as in --devices 0,1, or `cpu` once for each \
+                 process"
             ),
         };
         if name != "cpu" && names.contains(&name) {

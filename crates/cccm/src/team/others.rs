@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_mins(2);
 pub(super) struct Others {
     /// Number 1 first. Empty once they are let go.
     processes: Arc<Mutex<Vec<Child>>>,
-    /// To each of them, in the same order. Their end tells it that it may go.
+    /// A link to each of them, in the same order. Closing it tells the process that it may end.
     pub(super) links: Vec<ToOther>,
 }
 
@@ -61,7 +61,8 @@ impl Others {
         Ok(())
     }
 
-    /// What ends this process when another one fails and this one does not notice, as it waits for a GPU that waits for ever.
+    /// Starts a thread that ends this process when another one fails: a GPU whose partner is gone waits for
+    /// ever, and this process would wait for it.
     pub(super) fn supervisor(&self) -> impl FnOnce() -> std::io::Result<()> + use<> {
         let processes = Arc::clone(&self.processes);
         let supervise = move || {

@@ -25,14 +25,14 @@ pub(super) struct CelebaArgs {
     #[arg(long, value_name = "FILE")]
     attributes: PathBuf,
 
-    /// The folder to make; it must not exist, or be empty
+    /// The folder to make; it must be empty or not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
     #[command(flatten)]
     transfer: TransferArgs,
 
-    /// Count and go on without images that are listed but not there, instead of stopping
+    /// Skip and count images that are listed but missing, instead of stopping
     #[arg(long)]
     skip_missing: bool,
 }

@@ -82,7 +82,7 @@ impl CheckArgs {
         }
         words.extend(self.labels.words(report.preset));
         words.push(format!("--img-size {}", image_size(report)));
-        // Pairs without images are held out as it is.
+        // Pairs without images are held out anyway.
         if report.empty_combinations().next().is_none()
             && let Some(combination) = report.combination_to_hold_out()
         {
@@ -118,7 +118,7 @@ fn print(report: &FolderReport, out: &mut dyn Write) -> Result<()> {
     let duplicates = report.duplicates.iter().map(|paths| same(paths));
     list(out, "images that are the same", &duplicates.collect::<Vec<_>>())?;
     if report.stray_images > 0 {
-        writeln!(out, "\n{} images beside the folders, which nobody reads", report.stray_images)?;
+        writeln!(out, "\n{} images beside the folders, which are not read", report.stray_images)?;
     }
     if !report.passed_over.is_empty() {
         let hint = if report.passed_over.in_subfolders > 0 { "; --recursive reads sub-folders" } else { "" };

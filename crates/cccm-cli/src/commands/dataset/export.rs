@@ -17,8 +17,8 @@ use cccm_run::shell::quoted;
 const CUSTOMARY: &str = "customary";
 /// Side of the pictures unless the flags say another.
 const IMAGE_PX: usize = 32;
-/// What CoInD's digits are trained on with: draws that leave the pairs as uneven as they are, and the sizes of CoInD's network,
-/// which fit their pictures, as 28 pixels can be halved twice.
+/// Flags for training on CoInD's digits: draws that keep the pairs as uneven as they are, and the sizes of
+/// CoInD's network. These fit 28 pixels, which can be halved twice.
 const COIND_TRAINING: &str = "--image-sampling shuffled --emb-size 56 --channel-mult 1 2 3 --norm-groups 8";
 
 /// Write Colored MNIST, CoInD's Colored MNIST or drawn shapes as folders of PNG files
@@ -29,7 +29,7 @@ pub(super) struct ExportArgs {
     #[arg(value_enum)]
     dataset: Exportable,
 
-    /// The folder to make; it must not exist, or be empty
+    /// The folder to make; it must be empty or not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
@@ -58,7 +58,7 @@ pub(super) struct ExportArgs {
     #[arg(long, value_name = "N", default_value_t = 500)]
     images_per_pair: usize,
 
-    /// What the places, sizes and rotations of shapes are drawn from, and the colours of CoInD's digits
+    /// Seed of the positions, sizes and rotations of shapes, and of the colours of CoInD's digits
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 }

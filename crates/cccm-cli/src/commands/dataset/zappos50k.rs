@@ -10,11 +10,11 @@ use super::{TransferArgs, place};
 
 /// Lay out UT-Zappos50K as folders, heel by kind of shoe
 ///
-/// Takes ut-zap50k-images as it is downloaded. The folders of sandals, slippers and most shoes say whether there is a
-/// heel. Those of boots, loafers, oxfords, clogs and mules do not: with --metadata, heels from 2 inches on count, and
-/// below 1 inch a shoe is flat; what lies between, and without --metadata all of them, is left out and counted, as are
-/// babies' shoes. The folder appears when it is complete; a run that is killed leaves .NAME.….partial beside it, which
-/// may be deleted.
+/// Takes ut-zap50k-images as it is downloaded. The folders of sandals, slippers and most shoes say whether
+/// there is a heel. The folders of boots, loafers, oxfords, clogs and mules do not: with --metadata, their
+/// shoes have a heel from 2 inches on and are flat below 1 inch. Shoes in between are left out and counted,
+/// and without --metadata all shoes of these folders; so are babies' shoes. The folder appears when it is
+/// complete; a run that is killed leaves .NAME.….partial beside it, which may be deleted.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Zappos50kArgs {
     /// The folder with Boots, Sandals, Shoes and Slippers
@@ -25,7 +25,7 @@ pub(super) struct Zappos50kArgs {
     #[arg(long, value_name = "FILE")]
     metadata: Option<PathBuf>,
 
-    /// The folder to make; it must not exist, or be empty
+    /// The folder to make; it must be empty or not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 

@@ -25,25 +25,26 @@ use crate::gpu::{Arg, Elements};
 /// All that a plan depends on.
 type Key = (Geometry, Elements, Direction, Precision);
 
-/// A convolution in both orders of images, and what is tried of them: the first that works is kept.
+/// Plans for a convolution in both orders of images, and the attempts to run them. The first attempt that
+/// works is kept.
 struct Planned {
     plans: Vec<(sys::cudnnTensorFormat_t, Plan)>,
     /// Index of a plan and of its candidate, the best first.
     attempts: Vec<(usize, usize)>,
-    /// The attempt that is on.
+    /// The attempt in use.
     now: Cell<usize>,
 }
 
 impl Planned {
     fn new(plans: Vec<(sys::cudnnTensorFormat_t, Plan)>) -> Self {
-        /// Bytes beside its arguments that an algorithm may want and still be preferred.
+        /// An algorithm that needs a larger workspace than this is tried later.
         const MUCH: usize = 1 << 30;
         let mut attempts: Vec<_> = plans
             .iter()
             .enumerate()
             .flat_map(|(plan, (_, of))| (0..of.candidates.len()).map(move |candidate| (plan, candidate)))
             .collect();
-        // Stable: else in the order of plans, and in that of cuDNN.
+        // The sort is stable: otherwise plans and candidates keep their order, which is cuDNN's.
         attempts.sort_by_key(|&(plan, candidate)| {
             let candidate = &plans[plan].1.candidates[candidate];
             (!candidate.repeats, candidate.workspace > MUCH)
@@ -52,11 +53,12 @@ impl Planned {
     }
 }
 
-/// cuDNN on one device, as one thread has it: its handles are of one thread.
+/// cuDNN on one device for one thread: its handles must not be shared between threads.
 struct Engine {
     handle: sys::cudnnHandle_t,
     plans: HashMap<Key, Rc<Planned>>,
-    /// As large as the largest that was wanted. One is enough, as a device computes one convolution after the other.
+    /// As large as the largest workspace needed so far. One is enough, as a device computes one convolution
+    /// at a time.
     workspace: Option<CudaSlice<f32>>,
 }
 
@@ -64,7 +66,8 @@ thread_local! {
     static ENGINES: RefCell<HashMap<DeviceId, Engine>> = RefCell::default();
 }
 
-/// Writes `to`, images with their channels last or a weight with its input channels last, of two arguments alike.
+/// Computes `to` from two arguments. All three are images with channels last, or weights with input channels
+/// last.
 pub(super) fn convolve(
     device: &CudaDevice,
     g: &Geometry,
@@ -126,7 +129,8 @@ impl Engine {
         }
     }
 
-    /// Around a convolution that cuDNN has in the other order only.
+    /// Runs a convolution that cuDNN has only with channels first: transposes the arguments before it and the
+    /// result after it.
     fn run_turned(
         &mut self,
         device: &CudaDevice,
@@ -164,7 +168,8 @@ impl Engine {
         for format in [CUDNN_TENSOR_NHWC, CUDNN_TENSOR_NCHW] {
             match Plan::new(self.handle, g, elements, direction, format, precision) {
                 Ok(plan) => plans.push((format, plan)),
-                // Of an order that it does not know for these numbers it says so, in one of many ways.
+                // cuDNN refuses orders that it does not support for this type of numbers, with various
+                // errors.
                 Err(error) => {
                     refusal.get_or_insert(error);
                 }
@@ -194,7 +199,7 @@ impl Engine {
     ) -> Result<()> {
         let numbers = candidate.workspace.div_ceil(size_of::<f32>());
         if numbers > self.workspace.as_ref().map_or(0, CudaSlice::len) {
-            // The old one first, so that both need not be there at once.
+            // Free the old one first, so that both are not allocated at once.
             self.workspace = None;
             self.workspace = Some(allocate(device, numbers)?);
         }

@@ -125,8 +125,9 @@ fn results(g: &Geometry) -> Images {
     Images { batch: g.batch, pixels: g.out_pixels(), channels: g.c_out }
 }
 
-/// The weight `(c_out, c_in, k, k)` as `(c_out, k, k, c_in)`, rounded to the type of the images: small beside those, and
-/// what is kept of it between passes would have to follow every update.
+/// The weight `(c_out, c_in, k, k)` as `(c_out, k, k, c_in)`, rounded to the type of the images. It is made
+/// anew for every pass: it is small compared with the images, and a stored copy would have to follow every
+/// update.
 fn packed<T: Element>(stream: &Stream<'_>, g: &Geometry, weight: Part<'_>) -> Result<CudaSlice<T>> {
     let weight = view::<f32>(weight)?;
     let mut packed = allocate::<T>(stream.0, weight.len())?;

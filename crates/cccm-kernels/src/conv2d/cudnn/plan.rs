@@ -58,8 +58,9 @@ pub(super) enum Precision {
 /// As many algorithms as cuDNN has for a direction, and more.
 const MOST: usize = 16;
 
-/// What cuDNN answers about one algorithm, as it lies in memory, for all three directions alike: numbers, as a cuDNN newer than
-/// its declarations may answer with values that they do not have, which an `enum` of Rust's must never hold.
+/// cuDNN's answer about one algorithm, with the memory layout that all three directions share. Its fields are
+/// plain numbers: a cuDNN that is newer than its declarations may return values that these lack, which a Rust
+/// `enum` must never hold.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Answer {
@@ -191,7 +192,7 @@ macro_rules! candidates {
 }
 
 impl Plan {
-    /// Without candidates, if cuDNN knows this order of images but no way to compute it in.
+    /// The plan has no candidates if cuDNN knows this order of images but has no algorithm for it.
     pub(super) fn new(
         handle: sys::cudnnHandle_t,
         g: &Geometry,

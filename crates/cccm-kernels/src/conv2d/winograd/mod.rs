@@ -72,8 +72,8 @@ pub(super) fn forward(
                 let task = Job { tiles, group, image, filters, filter_points, first_output, bias, out: &out };
                 with_lanes(Job::scratch_len(tiles), |scratch| isa.run(WriteOutputs { task, scratch }));
             };
-            // Filters that one group needs are transformed where they are used, and never travel to the last-level cache
-            // and back.
+            // With a single group, filters are transformed where they are used, and need not go through the
+            // last-level cache.
             if tiles.groups() == 1 {
                 let firsts = (0..outputs).into_par_iter().step_by(2 * LANES);
                 return firsts.for_each(|first_output| write_outputs(0, first_output, None));

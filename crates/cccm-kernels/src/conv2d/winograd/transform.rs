@@ -141,8 +141,8 @@ impl<'a> Filters<'a> {
         }
     }
 
-    /// Asks memory for the filters to sixteen output channels from the sixteen inputs that come next: rows of nine cache
-    /// lines each, too short for the CPU to foresee.
+    /// Prefetches the filters from the next sixteen inputs to sixteen output channels. They are rows of nine
+    /// cache lines, too short for the CPU's own prefetcher.
     #[inline(always)]
     pub(super) fn prefetch<I: Instructions>(&self, first_output: usize, first_input: usize) {
         if self.input_stride != TAPS || first_input >= self.inputs {
@@ -163,8 +163,9 @@ impl<'a> Filters<'a> {
     }
 }
 
-/// Writes the points of the filters from some inputs to sixteen output channels, `(36, inputs)`: from `first_input` on, as
-/// many as there are, or as there is room for but for one.
+/// Writes the points of the filters from some inputs to sixteen output channels, `(36, inputs)`. The inputs
+/// are those from `first_input` on, as many as there are or as fit; the last place of `points` is always left
+/// unused.
 pub(super) struct FilterPoints<'a> {
     pub(super) filters: Filters<'a>,
     pub(super) first_output: usize,
