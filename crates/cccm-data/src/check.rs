@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     error::Error as _,
-    path::{Path, PathBuf},
+    path::Path,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -13,9 +13,11 @@ use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    Error, Orientation, Preset, Result, Subfolders, decode,
+    Error, OnBadImage, Orientation, Preset, Result, Subfolders, decode,
     discover::{no_vocabulary, spelt, twins},
     listing::{self, PassedOver},
+    place::Place,
+    source::{Listed, Source},
 };
 
 /// A folder whose files are listed, ready to be looked over.
@@ -31,7 +33,7 @@ use crate::{
 pub struct FolderCheck {
     vocabulary: Vocabulary,
     preset: Option<Preset>,
-    files: Vec<(PathBuf, Combination)>,
+    files: Vec<(Place, Combination)>,
     unknown_folders: Vec<UnknownFolder>,
     look_alikes: Option<String>,
     stray_images: usize,
@@ -70,7 +72,7 @@ pub struct FolderReport {
     pub unknown_folders: Vec<UnknownFolder>,
     /// Two labels that nobody would tell apart, and what to do about them.
     pub look_alikes: Option<String>,
-    /// Images that lie beside the folders, where nobody reads them.
+    /// Images that lie beside the folders, or without labels beside a list or in a shard: nobody reads them.
     pub stray_images: usize,
     /// What lies in the folders and is not read.
     pub passed_over: PassedOver,
@@ -120,6 +122,9 @@ impl FolderCheck {
     /// that can be read, [`Error::Io`].
     pub fn list(root: impl AsRef<Path>, known: &KnownLabels, subfolders: Subfolders) -> Result<Self> {
         let root = root.as_ref();
+        if let Some(rows) = Source::of(root)?.read(known, OnBadImage::Stop)? {
+            return Self::of_list(root, rows, known);
+        }
         let mut folders = listing::folders(root)?;
         let beside = listing::images(root, Subfolders::PassedOver)?;
         let Some(first) = folders.first().cloned() else {
@@ -148,7 +153,7 @@ impl FolderCheck {
             match vocabulary.parse_folder(name) {
                 Ok(combination) => {
                     let images = listing::images(folder, subfolders)?;
-                    files.extend(images.files.into_iter().map(|file| (file, combination)));
+                    files.extend(images.files.into_iter().map(|file| (Place::File(file), combination)));
                     passed_over.add(images.passed_over);
                 }
                 Err(error) => unknown_folders.push(UnknownFolder::new(folder, &error.into())),
@@ -157,6 +162,29 @@ impl FolderCheck {
         unknown_folders.sort_by(|a, b| a.path.cmp(&b.path));
         let stray_images = beside.files.len();
         Ok(Self { vocabulary, preset, files, unknown_folders, look_alikes, stray_images, passed_over })
+    }
+
+    /// The images that a list or shards label.
+    fn of_list(root: &Path, listed: Listed, known: &KnownLabels) -> Result<Self> {
+        let vocabulary = match known {
+            KnownLabels::All(vocabulary) => vocabulary.clone(),
+            KnownLabels::Kinds(_) => listed.vocabulary()?,
+        };
+        let look_alikes = match known {
+            KnownLabels::Kinds(_) => twins(&vocabulary).map(|error| error.to_string()),
+            KnownLabels::All(_) => None,
+        };
+        let stray_images = listed.unlabelled;
+        let files = listed.labelled(root, &vocabulary)?;
+        Ok(Self {
+            vocabulary,
+            preset: None,
+            files,
+            unknown_folders: Vec::new(),
+            look_alikes,
+            stray_images,
+            passed_over: PassedOver::default(),
+        })
     }
 
     /// How many files there are to look at.
@@ -173,8 +201,8 @@ impl FolderCheck {
     /// done, now and then and by any thread.
     pub fn run(self, sameness: Sameness, progress: &(dyn Fn(usize) + Sync)) -> FolderReport {
         let done = AtomicUsize::new(0);
-        let look = |(path, _): &(PathBuf, Combination)| {
-            let seen = Seen::look(path, sameness);
+        let look = |(place, _): &(Place, Combination)| {
+            let seen = Seen::look(place, sameness);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1);
             seen
         };
@@ -187,8 +215,8 @@ impl FolderCheck {
             .collect();
         let (mut sizes, mut unreadable, mut turned) = (Vec::new(), Vec::new(), 0);
         let mut same = BTreeMap::<_, Vec<String>>::new();
-        for ((path, combination), seen) in self.files.iter().zip(seen) {
-            let path = path.display().to_string();
+        for ((place, combination), seen) in self.files.iter().zip(seen) {
+            let path = place.path().display().to_string();
             match seen {
                 Ok(Seen { size, digest, is_turned }) => {
                     turned += usize::from(is_turned);
@@ -260,9 +288,9 @@ struct Seen {
 }
 
 impl Seen {
-    fn look(path: &Path, sameness: Sameness) -> Result<Self> {
-        let bytes = decode::read(path)?;
-        let image = decode::decode_bytes(path, &bytes, Orientation::AsStored)?;
+    fn look(place: &Place, sameness: Sameness) -> Result<Self> {
+        let bytes = place.read()?;
+        let image = decode::decode_bytes(&place.path(), &bytes, Orientation::AsStored)?;
         let size = image.dimensions();
         let digest = match sameness {
             Sameness::Files => Sha256::digest(&bytes),

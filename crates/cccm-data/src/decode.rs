@@ -18,7 +18,7 @@ use crate::{Error, Orientation, Result, jpeg};
 /// Decoded images larger than this are refused: a few compressed bytes can claim any size.
 const MAX_DECODED_BYTES: u64 = 512 * 1024 * 1024;
 /// Files larger than this are refused.
-const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
+pub(crate) const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 /// Large images that are decoded at the same time share this, whatever the number of threads.
 static BUDGET: Budget = Budget::new(1 << 30);
 /// An image that takes less is decoded without asking: ordinary ones do.
@@ -38,8 +38,12 @@ pub(crate) fn check_header(path: &Path) -> Result<Header> {
     let unreadable = |source| Error::Io { path: path.to_owned(), source };
     let file = open(path)?;
     let file_len = file.metadata().map_err(unreadable)?.len();
-    let mut decoder =
-        decoder(BufReader::new(file)).map_err(|source| Error::Image { path: path.to_owned(), source })?;
+    header(path, BufReader::new(file), file_len)
+}
+
+/// [`check_header`] of what a reader gives.
+pub(crate) fn header(path: &Path, reader: impl BufRead + Seek, file_len: u64) -> Result<Header> {
+    let mut decoder = decoder(reader).map_err(|source| Error::Image { path: path.to_owned(), source })?;
     Ok(Header { file_len, is_turned: exif(&mut decoder) != Exif::NoTransforms })
 }
 
@@ -111,7 +115,7 @@ fn decoder<'a>(bytes: impl BufRead + Seek + 'a) -> ImageResult<impl ImageDecoder
     Ok(decoder)
 }
 
-fn too_large() -> ImageError {
+pub(crate) fn too_large() -> ImageError {
     ImageError::Limits(LimitError::from_kind(LimitErrorKind::InsufficientMemory))
 }
 

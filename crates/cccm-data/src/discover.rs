@@ -7,7 +7,7 @@ use std::{
 
 use cccm_labels::{KnownLabels, LabelKind, Vocabulary, look_alikes, spelling};
 
-use crate::{Error, PassedOver, Result, listing};
+use crate::{Error, PassedOver, Result, listing, source::Source};
 
 /// The vocabulary that is known, or that the folders directly under `root` spell: each named after one label of each kind, with
 /// exactly one `_` or space between two of them; names in sorted order.
@@ -22,6 +22,13 @@ pub fn discover(root: impl AsRef<Path>, known: &KnownLabels) -> Result<Vocabular
         KnownLabels::Kinds(kinds) => kinds,
     };
     let root = root.as_ref();
+    if let Some(rows) = Source::of(root)?.labels(known)? {
+        if rows.len() == 0 {
+            return Err(Error::EmptyList { path: root.to_owned() });
+        }
+        let vocabulary = rows.vocabulary()?;
+        return twins(&vocabulary).map_or(Ok(vocabulary), Err);
+    }
     let folders = listing::folders(root)?;
     let names: Vec<String> = folders.iter().map(|folder| listing::name(folder)).collect::<Result<_>>()?;
     let is_odd = |name: &String| Vocabulary::split_plain(name, kinds.len()).is_none();

@@ -115,6 +115,41 @@ pub enum Error {
         others: String,
     },
 
+    /// Two lists of the same images.
+    #[error("`{}` and `{}` both list the images: keep one of them", .first.display(), .second.display())]
+    TwoLists {
+        /// One of them.
+        first: PathBuf,
+        /// The other one.
+        second: PathBuf,
+    },
+
+    /// A list without rows.
+    #[error("`{}` lists no images", .path.display())]
+    EmptyList {
+        /// The list or the shards.
+        path: PathBuf,
+    },
+
+    /// A shard that cannot be read, or that holds something else than it should.
+    #[error("`{}`: {problem}", .path.display())]
+    Shard {
+        /// The shard.
+        path: PathBuf,
+        /// Expected and got.
+        problem: String,
+    },
+
+    /// A file that is no list and no shard.
+    #[error(
+        "`{}` is no data: it has to be a folder, a list (.jsonl, .csv), or a shard (.tar, .parquet)",
+        .path.display()
+    )]
+    UnknownSource {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// The filter keeps no combination at all.
     #[error("all {combinations} combinations of labels in the data are held out; at least one has to stay")]
     AllHeldOut {

@@ -1,13 +1,18 @@
-//! Images in folders: `ROOT/<attribute>_<object>/*`.
+//! Images on disk: in folders `ROOT/<attribute>_<object>/*`, or labelled by a list, or in shards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use cccm_labels::{Combination, Vocabulary, nearest};
+use cccm_labels::{Combination, KnownLabels, Vocabulary, nearest};
 
 use crate::{
-    Dataset, Error, FolderConfig, PassedOver, Result, dataset::check_image_px, fitting::MIDDLE,
-    image_files::ImageFiles, listing,
+    Dataset, Error, FolderConfig, PassedOver, Result,
+    dataset::check_image_px,
+    fitting::MIDDLE,
+    image_files::ImageFiles,
+    listing,
+    place::Place,
+    source::{Listed, Source},
 };
 
 /// Images in folders named `<attribute>_<object>` under one root, a space also separating.
@@ -18,6 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub struct FolderDataset {
     root: PathBuf,
+    source: Source,
     files: ImageFiles,
 }
 
@@ -35,32 +41,19 @@ impl FolderDataset {
         check_image_px(config.image_px)?;
         config.vocabulary.validate()?;
 
-        let folders = combination_folders(root, &config.vocabulary)?;
-        check_filter(root, &folders, config)?;
-        let (mut files, mut passed_over) = (Vec::new(), PassedOver::default());
-        for (folder, combination) in
-            folders.iter().filter(|(_, combination)| config.combinations.keeps(*combination))
-        {
-            let images = listing::images(folder, config.subfolders)?;
-            files.extend(images.files.into_iter().map(|path| (path, *combination)));
-            passed_over.add(images.passed_over);
-        }
-        let files = ImageFiles::open(files, config)?;
-        if files.is_empty() {
-            return Err(listing::no_images(root, &config.vocabulary.form(), folders.len(), &passed_over));
-        }
-        if !passed_over.is_empty() {
-            let hint = if passed_over.in_subfolders > 0 { "; --recursive reads sub-folders" } else { "" };
-            tracing::warn!("{} is read without {passed_over}{hint}", root.display());
-        }
-        Ok(Self { root: root.to_owned(), files })
+        let source = Source::of(root)?;
+        let files = match source.read(&KnownLabels::All(config.vocabulary.clone()), config.on_bad_image)? {
+            Some(listed) => files_of_list(root, listed, config)?,
+            None => files_of_folders(root, config)?,
+        };
+        Ok(Self { root: root.to_owned(), source, files })
     }
 
-    /// The file of image `index`.
+    /// The file of image `index`; for one within a shard, a path below that.
     ///
     /// # Panics
     /// When `index` is not below [`len`](Dataset::len).
-    pub fn path(&self, index: usize) -> &Path {
+    pub fn path(&self, index: usize) -> PathBuf {
         self.files.path(index)
     }
 
@@ -103,8 +96,47 @@ impl Dataset for FolderDataset {
     /// Knows a file by its path under the root and its size when the folder was opened, so that a folder
     /// may move. A file that changes and keeps its size is not noticed: that would take reading all of them.
     fn digest(&self) -> Result<String> {
-        Ok(self.files.digest("folders 1", &self.root))
+        Ok(self.files.digest(self.source.kind().unwrap_or("folders 1"), &self.root))
     }
+}
+
+fn files_of_folders(root: &Path, config: &FolderConfig) -> Result<ImageFiles> {
+    let folders = combination_folders(root, &config.vocabulary)?;
+    check_filter(root, &folders, config)?;
+    let (mut files, mut passed_over) = (Vec::new(), PassedOver::default());
+    for (folder, combination) in
+        folders.iter().filter(|(_, combination)| config.combinations.keeps(*combination))
+    {
+        let images = listing::images(folder, config.subfolders)?;
+        files.extend(images.files.into_iter().map(|path| (Place::File(path), *combination)));
+        passed_over.add(images.passed_over);
+    }
+    let files = ImageFiles::open(files, config)?;
+    if files.is_empty() {
+        return Err(listing::no_images(root, &config.vocabulary.form(), folders.len(), &passed_over));
+    }
+    if !passed_over.is_empty() {
+        let hint = if passed_over.in_subfolders > 0 { "; --recursive reads sub-folders" } else { "" };
+        tracing::warn!("{} is read without {passed_over}{hint}", root.display());
+    }
+    Ok(files)
+}
+
+fn files_of_list(root: &Path, listed: Listed, config: &FolderConfig) -> Result<ImageFiles> {
+    let unlabelled = listed.unlabelled;
+    let mut files = listed.labelled(root, &config.vocabulary)?;
+    if files.is_empty() {
+        return Err(Error::EmptyList { path: root.to_owned() });
+    }
+    let present: BTreeSet<Combination> = files.iter().map(|(_, combination)| *combination).collect();
+    let names = present.iter().map(|combination| config.vocabulary.folder_name(combination));
+    check_named(root, |combination| present.contains(combination), names, config)?;
+    config.combinations.kept(present)?;
+    files.retain(|(_, combination)| config.combinations.keeps(*combination));
+    if unlabelled > 0 {
+        tracing::warn!("{} is read without {unlabelled} images that have no labels in it", root.display());
+    }
+    ImageFiles::open(files, config)
 }
 
 fn combination_folders(root: &Path, vocabulary: &Vocabulary) -> Result<Vec<(PathBuf, Combination)>> {
@@ -132,13 +164,24 @@ fn check_filter(root: &Path, folders: &[(PathBuf, Combination)], config: &Folder
     if folders.is_empty() {
         return Err(listing::no_images(root, &config.vocabulary.form(), 0, &PassedOver::default()));
     }
-    let has_folder = |combination| folders.iter().any(|(_, other)| *other == combination);
-    if let Some(&missing) = config.combinations.named().iter().find(|combination| !has_folder(**combination))
-    {
-        let combination = config.vocabulary.folder_name(&missing);
-        let nearest = nearest(&combination, folders.iter().filter_map(|(path, _)| listing::name(path).ok()));
-        let (root, noun) = (root.to_owned(), config.vocabulary.noun());
-        return Err(Error::UnknownFilteredCombination { root, noun, combination, nearest });
-    }
+    let has_folder = |combination: &Combination| folders.iter().any(|(_, other)| other == combination);
+    let names = folders.iter().filter_map(|(path, _)| listing::name(path).ok());
+    check_named(root, has_folder, names, config)?;
     config.combinations.kept(folders.iter().map(|(_, combination)| *combination)).map(drop)
+}
+
+/// Fails unless the data have every combination that the filter names.
+fn check_named(
+    root: &Path,
+    has: impl Fn(&Combination) -> bool,
+    names: impl Iterator<Item = String>,
+    config: &FolderConfig,
+) -> Result<()> {
+    let Some(missing) = config.combinations.named().iter().find(|combination| !has(combination)) else {
+        return Ok(());
+    };
+    let combination = config.vocabulary.folder_name(missing);
+    let nearest = nearest(&combination, names);
+    let (root, noun) = (root.to_owned(), config.vocabulary.noun());
+    Err(Error::UnknownFilteredCombination { root, noun, combination, nearest })
 }

@@ -12,6 +12,7 @@ use crate::{
     digest::DatasetDigest,
     fitting::{MIDDLE, fit},
     pixels::write_planes,
+    place::Place,
 };
 
 /// Labelled image files, in a given order.
@@ -26,7 +27,7 @@ pub(crate) struct ImageFiles {
 
 #[derive(Debug)]
 struct ImageFile {
-    path: PathBuf,
+    place: Place,
     combination: Combination,
     file_len: u64,
 }
@@ -36,14 +37,14 @@ impl ImageFiles {
     ///
     /// # Errors
     /// [`Error::UnreadableImages`] unless they are skipped.
-    pub(crate) fn open(files: Vec<(PathBuf, Combination)>, config: &FolderConfig) -> Result<Self> {
+    pub(crate) fn open(files: Vec<(Place, Combination)>, config: &FolderConfig) -> Result<Self> {
         let (images, unreadable): (Vec<_>, Vec<_>) =
-            files.into_par_iter().partition_map(|(path, combination)| match decode::check_header(&path) {
+            files.into_par_iter().partition_map(|(place, combination)| match place.check_header() {
                 Ok(header) => {
-                    let image = ImageFile { path, combination, file_len: header.file_len };
+                    let image = ImageFile { place, combination, file_len: header.file_len };
                     Either::Left((image, header.is_turned))
                 }
-                Err(error) => Either::Right((path, error)),
+                Err(error) => Either::Right((place.path(), error)),
             });
         let skipped = unreadable.len();
         leave_out(unreadable, images.len(), config.on_bad_image)?;
@@ -63,8 +64,8 @@ impl ImageFiles {
         })
     }
 
-    pub(crate) fn path(&self, index: usize) -> &Path {
-        &self.images[index].path
+    pub(crate) fn path(&self, index: usize) -> PathBuf {
+        self.images[index].place.path()
     }
 
     pub(crate) const fn skipped(&self) -> usize {
@@ -82,7 +83,8 @@ impl ImageFiles {
         }
         for image in &self.images {
             digest.combination(image.combination);
-            for name in image.path.strip_prefix(root).unwrap_or(&image.path) {
+            let path = image.place.path();
+            for name in path.strip_prefix(root).unwrap_or(&path) {
                 digest.bytes(name.as_encoded_bytes());
             }
             digest.number(image.file_len);
@@ -114,13 +116,14 @@ impl Dataset for ImageFiles {
 
     fn load_window(&self, index: usize, window: f64, out: &mut [f32]) -> Result<()> {
         check_buffer(self.image_px, out)?;
-        let image = decode::decode(&self.images[index].path, self.fitting.orientation)?;
+        let place = &self.images[index].place;
+        let image = decode::decode_bytes(&place.path(), &place.read()?, self.fitting.orientation)?;
         write_planes(&fit(&image, self.image_px, self.fitting.resize, window), out);
         Ok(())
     }
 
     fn describe(&self, index: usize) -> String {
-        self.images[index].path.display().to_string()
+        self.images[index].place.path().display().to_string()
     }
 }
 

@@ -19,6 +19,13 @@ mod folder_config;
 mod image_files;
 mod jpeg;
 mod listing;
+mod metadata;
+#[cfg(feature = "parquet")]
+mod parquet_shards;
+mod place;
+mod rows;
+mod source;
+mod tar_shards;
 
 mod coind_mnist;
 mod colored_mnist;
@@ -68,4 +75,5 @@ pub use loader_config::{LoaderConfig, Shard};
 pub use preset::Preset;
 pub use sampling::Sampling;
 pub use shapes::{Shapes, ShapesConfig};
+pub use source::needed_files;
 pub use subset::Subset;

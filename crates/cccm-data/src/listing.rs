@@ -135,6 +135,11 @@ impl ListedImages {
         Ok(Self { by_name, by_stem })
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
     /// The image of this name under the folder, or else the only one whose name differs in the extension alone: lists often
     /// are older than the files, which were converted since.
     pub(crate) fn find(&self, name: &str) -> Option<PathBuf> {
@@ -152,6 +157,11 @@ fn slashed(name: &str) -> String {
 fn stem(name: &str) -> &str {
     let start = name.rfind('/').map_or(0, |slash| slash + 1);
     name[start..].rfind('.').map_or(name, |dot| &name[..start + dot])
+}
+
+/// The files with this extension directly in `dir`, sorted.
+pub(crate) fn files_with(dir: &Path, wanted: &str) -> Result<Vec<PathBuf>> {
+    Ok(visible(dir)?.into_iter().filter(|path| extension(path) == wanted && path.is_file()).collect())
 }
 
 /// The last component of a path from here, as text.

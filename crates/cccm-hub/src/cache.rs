@@ -50,6 +50,24 @@ impl<'a> Slot<'a> {
         Some(Fetched { path, commit })
     }
 
+    /// Names of the files of the commit that the revision was last seen at, as far as they are in the cache.
+    pub(crate) fn names(&self) -> Option<Vec<String>> {
+        let root = self.folder.join("snapshots").join(self.commit()?.as_str());
+        let (mut names, mut folders) = (Vec::new(), vec![root.clone()]);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).ok()?.flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if let Some(name) = path.strip_prefix(&root).ok().and_then(Path::to_str) {
+                    names.push(name.replace('\\', "/"));
+                }
+            }
+        }
+        names.sort();
+        Some(names)
+    }
+
     /// The commit that the revision was last seen at.
     fn commit(&self) -> Option<Revision> {
         if self.file.revision.is_commit() {

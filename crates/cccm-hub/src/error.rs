@@ -111,6 +111,14 @@ pub enum Error {
         /// The files that are there.
         files: Vec<String>,
     },
+    /// A data set without files that can be used.
+    #[error("nothing of {place} is data that can be used; it has {}", enumerate(.files))]
+    NothingChosen {
+        /// The data set.
+        place: String,
+        /// The files that are there.
+        files: Vec<String>,
+    },
     /// 429, after as many tries as are allowed.
     #[error("the Hub limits how often it is asked, and the limit is reached: try again {}", later(*.retry_after))]
     RateLimited {

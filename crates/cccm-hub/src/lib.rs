@@ -5,6 +5,7 @@ mod place;
 mod config;
 mod hub;
 
+mod data;
 mod download;
 mod listing;
 mod upload;
@@ -20,6 +21,7 @@ mod refusal;
 
 pub use cache::Fetched;
 pub use config::{HubConfig, LimitConfig, RetryConfig, Token};
+pub use data::HubData;
 pub use error::{Error, Result};
 pub use hub::{Hub, OnProgress, Progress};
 pub use listing::RemoteFile;

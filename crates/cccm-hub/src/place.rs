@@ -14,9 +14,18 @@ const MAIN: &str = "main";
 /// Where a model's weights are, if a place names a repository alone.
 const MODEL_FILE: &str = "model.safetensors";
 
-/// A model repository, `owner/name`.
+/// A repository, `owner/name`: of models, as its text is read, or of data.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RepoId(String);
+pub struct RepoId {
+    id: String,
+    holds: Holds,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    Models,
+    Data,
+}
 
 /// A branch, a tag or a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,21 +45,31 @@ pub struct HubFile {
 impl RepoId {
     /// The part before the slash.
     pub fn owner(&self) -> &str {
-        self.0.split('/').next().unwrap_or_default()
+        self.id.split('/').next().unwrap_or_default()
     }
 
     /// The part after the slash.
     pub fn name(&self) -> &str {
-        self.0.split('/').nth(1).unwrap_or_default()
+        self.id.split('/').nth(1).unwrap_or_default()
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.id
+    }
+
+    /// The repository of data with this name.
+    #[must_use]
+    pub fn of_data(self) -> Self {
+        Self { holds: Holds::Data, ..self }
     }
 
     pub(crate) fn at(&self, revision: &Revision) -> Repo {
-        Repo::with_revision(self.0.clone(), RepoType::Model, revision.0.clone())
+        let kind = match self.holds {
+            Holds::Models => RepoType::Model,
+            Holds::Data => RepoType::Dataset,
+        };
+        Repo::with_revision(self.id.clone(), kind, revision.0.clone())
     }
 }
 
@@ -127,7 +146,7 @@ impl FromStr for RepoId {
         // Two hyphens are the separator in the cache's folder names.
         let parts: Vec<&str> = text.split('/').collect();
         if parts.len() == 2 && parts.into_iter().all(sound) && !text.contains("--") && !text.contains("..") {
-            return Ok(Self(text.to_owned()));
+            return Ok(Self { id: text.to_owned(), holds: Holds::Models });
         }
         Err(bad(text, "a repository is `owner/name`, of letters, digits and `._-`"))
     }
@@ -165,13 +184,16 @@ impl FromStr for HubFile {
     }
 }
 
-fn bad(text: &str, problem: &str) -> Error {
+pub(crate) fn bad(text: &str, problem: &str) -> Error {
     Error::BadPlace { text: text.to_owned(), problem: problem.to_owned() }
 }
 
 impl fmt::Display for RepoId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        if self.holds == Holds::Data {
+            f.write_str("datasets/")?;
+        }
+        f.write_str(&self.id)
     }
 }
 

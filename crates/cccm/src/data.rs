@@ -1,5 +1,6 @@
 //! From settings to training images.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use cccm_labels::{Combination, KnownLabels, Vocabulary};
 use cccm_run::{BUILTIN_DIGITS, DataSettings};
 use cccm_unet::Hints;
 
+const BUILTIN: &str = "builtin:";
 const BUILTIN_SHAPES: &str = "builtin:shapes";
 const BUILTIN_SIZED_SHAPES: &str = "builtin:sized-shapes";
 
@@ -23,8 +25,8 @@ pub(crate) enum Place<'a> {
     BuiltinShapes(Preset),
     /// The folder of the four MNIST files.
     Mnist(&'a Path),
-    /// Folders named after combinations.
-    Folder(&'a Path),
+    /// Folders named after combinations, a list, or shards; of a data set on the Hub, where it was downloaded to.
+    Folder(Cow<'a, Path>),
 }
 
 impl<'a> Place<'a> {
@@ -33,20 +35,34 @@ impl<'a> Place<'a> {
             BUILTIN_DIGITS => Ok(Self::BuiltinDigits),
             BUILTIN_SHAPES => Ok(Self::BuiltinShapes(Preset::Shapes)),
             BUILTIN_SIZED_SHAPES => Ok(Self::BuiltinShapes(Preset::SizedShapes)),
-            data if is_no_path(data) => {
+            data if data.starts_with(BUILTIN) => {
                 bail!(
                     "no built-in data `{data}`: there are {BUILTIN_DIGITS}, {BUILTIN_SHAPES}, {BUILTIN_SIZED_SHAPES}"
                 )
             }
             folder if Digits::are_in(folder, MnistSplit::Train) => Ok(Self::Mnist(Path::new(folder))),
-            folder => Ok(Self::Folder(Path::new(folder))),
+            data => Ok(Self::Folder(local_data(data)?)),
         }
     }
 }
 
 /// Whether data are named otherwise than by a path.
 pub(crate) fn is_no_path(data: &str) -> bool {
-    data.starts_with("builtin:")
+    data.starts_with(BUILTIN) || data.starts_with("hf://")
+}
+
+/// Where data lie on this machine: of a data set on the Hub, `hf://datasets/OWNER/NAME`, once what is needed of it is downloaded.
+///
+/// # Errors
+/// Whatever hinders the download.
+pub fn local_data(data: &str) -> Result<Cow<'_, Path>> {
+    if !data.starts_with("hf://") {
+        return Ok(Cow::Borrowed(Path::new(data)));
+    }
+    #[cfg(feature = "hub")]
+    return Ok(Cow::Owned(crate::hub::fetch_data(data)?));
+    #[cfg(not(feature = "hub"))]
+    bail!("this build downloads nothing: it lacks the feature `hub`")
 }
 
 /// Training images, and the combinations kept out of them.
@@ -75,7 +91,7 @@ impl TrainingImages {
             Place::Mnist(folder) => {
                 Self::colored_mnist(args, Digits::from_dir(folder, MnistSplit::Train)?, image_px)
             }
-            Place::Folder(root) => Self::folder(args, root, vocabulary, image_px),
+            Place::Folder(root) => Self::folder(args, &root, vocabulary, image_px),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use candle_core::Device;
 use cccm_data::Preset;
-use cccm_hub::{Error as HubError, Fetched, Hub, HubConfig, HubFile, Progress};
+use cccm_hub::{Error as HubError, Fetched, Hub, HubConfig, HubData, HubFile, Progress};
 use cccm_unet::{Hints, ModelConfig, ModelFiles, Parameters, load_checkpoint};
 
 use crate::data::preset_hints;
@@ -26,15 +26,27 @@ pub(crate) fn fetch(place: &str) -> Result<PathBuf> {
     Ok(fetched(&hub()?, &place.parse()?)?.path)
 }
 
-fn fetched(hub: &Hub, file: &HubFile) -> Result<Fetched> {
+/// Downloads what is needed of a data set unless it is in the cache, and gives the folder that it lies in.
+pub(crate) fn fetch_data(place: &str) -> Result<PathBuf> {
+    let data: HubData = place.parse()?;
+    let mut say = said_now_and_then();
+    Ok(hub()?.fetch_data(&data, cccm_data::needed_files, &mut say)?)
+}
+
+/// Lines that say how far a download is.
+fn said_now_and_then() -> impl FnMut(Progress<'_>) {
     let mut last = Instant::now();
-    let mut say = |progress: Progress<'_>| {
+    move |progress: Progress<'_>| {
         if last.elapsed() > LINE_EVERY {
             let percent = 100 * progress.done / progress.total.max(1);
             tracing::info!("{}: {percent} % of {} bytes", progress.file, progress.total);
             last = Instant::now();
         }
-    };
+    }
+}
+
+fn fetched(hub: &Hub, file: &HubFile) -> Result<Fetched> {
+    let mut say = said_now_and_then();
     Ok(hub.fetch(file, &mut say)?)
 }
 

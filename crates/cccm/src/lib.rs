@@ -24,7 +24,7 @@ mod training;
 mod watch;
 
 pub use builder::{Distillation, Finished, Launch, Outcome, TeacherTraining, TrainedBy, TrainingRun};
-pub use data::{TrainingImages, preset_hints};
+pub use data::{TrainingImages, local_data, preset_hints};
 pub use device::{open as open_device, use_threads};
 pub use error::{Error, Result};
 #[cfg(feature = "hub")]

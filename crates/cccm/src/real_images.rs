@@ -69,7 +69,7 @@ pub fn open_real_images(args: &DataSettings, labels: &Vocabulary, image_px: usiz
             let held_out = held_out(args, labels)?;
             Ok(fresh_test(shapes(0)?, shapes(SHAPES_TEST_SEED)?, held_out))
         }
-        Place::Folder(root) => folder(args, root, labels, image_px),
+        Place::Folder(root) => folder(args, &root, labels, image_px),
     }
 }
 

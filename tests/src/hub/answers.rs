@@ -11,12 +11,22 @@ impl State {
         let parts: Vec<String> = request.path().trim_start_matches('/').split('/').map(decoded).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let repo_at = |owner: &str, name: &str| format!("{owner}/{name}");
+        let data_at = |owner: &str, name: &str| format!("datasets/{owner}/{name}");
         match (request.method.as_str(), parts.as_slice()) {
             ("HEAD" | "GET", [owner, name, "resolve", revision, file @ ..]) => {
                 self.resolve(request, &repo_at(owner, name), revision, &file.join("/"))
             }
+            ("HEAD" | "GET", ["datasets", owner, name, "resolve", revision, file @ ..]) => {
+                self.resolve(request, &data_at(owner, name), revision, &file.join("/"))
+            }
             ("HEAD" | "GET", ["api", "resolve-cache", "models", owner, name, _, file @ ..]) => {
                 self.small_file(request, &repo_at(owner, name), &file.join("/"))
+            }
+            ("HEAD" | "GET", ["api", "resolve-cache", "datasets", owner, name, _, file @ ..]) => {
+                self.small_file(request, &data_at(owner, name), &file.join("/"))
+            }
+            ("GET", ["api", "datasets", owner, name, "revision", revision]) => {
+                self.describe(request, &data_at(owner, name), revision)
             }
             ("GET", ["api", "models", owner, name]) => self.describe(request, &repo_at(owner, name), "main"),
             ("GET", ["api", "models", owner, name, "revision", revision]) => {
@@ -36,7 +46,8 @@ impl State {
             return error(404, "EntryNotFound", "Entry not found").with("X-Repo-Commit", &found.commit);
         };
         if !is_large(content) {
-            let target = format!("/api/resolve-cache/models/{repo}/{}/{file}", found.commit);
+            let kind = if repo.starts_with("datasets/") { "" } else { "models/" };
+            let target = format!("/api/resolve-cache/{kind}{repo}/{}/{file}", found.commit);
             return Reply::status(307).with("Location", target).with("X-Repo-Commit", &found.commit);
         }
         let digest = sha256(content);

@@ -32,7 +32,8 @@ fn doctor_finds_the_cpu_in_order() {
 fn doctor_says_it_in_words() {
     let temp = tempfile::tempdir().unwrap();
     let said = run(temp.path(), &["doctor", "--device", "cpu"]);
-    for part in ["cpu, ", "GFLOP/s", "GroupNorm + SiLU, f32: ok", "writable", "everything that was checked works"]
+    for part in
+        ["cpu, ", "GFLOP/s", "GroupNorm + SiLU, f32: ok", "writable", "everything that was checked works"]
     {
         assert!(said.contains(part), "no `{part}` in:\n{said}");
     }

@@ -225,7 +225,10 @@ fn what_is_gone_is_left_out() {
     std::fs::write(&scores, old.to_string()).unwrap();
     run(dir, &["report", "judged", "runs", "--out", "mixed"]);
     let markdown = text(dir.join("mixed/report.md"));
-    assert!(markdown.contains("| px all |") && markdown.contains("Which labels the classifier confuses"), "{markdown}");
+    assert!(
+        markdown.contains("| px all |") && markdown.contains("Which labels the classifier confuses"),
+        "{markdown}"
+    );
     run(dir, &["report", "judged", "--out", "old"]);
     let markdown = text(dir.join("old/report.md"));
     assert!(!markdown.contains("| px all |") && !dir.join("old/pixels.svg").exists(), "{markdown}");

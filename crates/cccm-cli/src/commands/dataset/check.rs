@@ -1,9 +1,9 @@
 //! `cccm dataset check`: whether a folder can be trained on.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use cccm::local_data;
 use cccm_data::{Digits, FolderCheck, FolderReport, MnistSplit, Sameness, Spread, Subfolders};
 use cccm_run::shell::quoted;
 
@@ -24,7 +24,7 @@ const IMAGE_SIZES: [u32; 3] = [64, 32, 16];
 pub(super) struct CheckArgs {
     /// Images in folders `<attribute>_<object>`, or named after the labels of each --kind, or the files of MNIST
     #[arg(value_name = "DIR")]
-    folder: PathBuf,
+    folder: String,
 
     #[command(flatten)]
     labels: LabelArgs,
@@ -44,12 +44,13 @@ pub(super) struct CheckArgs {
 
 impl CheckArgs {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<()> {
-        if Digits::are_in(&self.folder, MnistSplit::Train) {
+        let folder = local_data(&self.folder)?;
+        if Digits::are_in(&folder, MnistSplit::Train) {
             let form = if self.json { Form::Json } else { Form::Table };
-            return digits::check(&self.folder, form, out);
+            return digits::check(&folder, form, out);
         }
         let subfolders = if self.recursive { Subfolders::Read } else { Subfolders::PassedOver };
-        let check = FolderCheck::list(&self.folder, &self.labels.known()?.unwrap_or_default(), subfolders)?;
+        let check = FolderCheck::list(&folder, &self.labels.known()?.unwrap_or_default(), subfolders)?;
         let bar = progress_bar(check.len());
         let sameness = if self.pixels { Sameness::Pixels } else { Sameness::Files };
         let report = check.run(sameness, &|done| bar.set_position(done as u64));
@@ -63,7 +64,7 @@ impl CheckArgs {
             bail!(
                 "{} can be trained on when this is mended: {} files that cannot be decoded, {} folders that are no \
                  {}{}, {} images that can",
-                self.folder.display(),
+                &self.folder,
                 report.unreadable.len(),
                 report.unknown_folders.len(),
                 report.vocabulary.noun(),
@@ -76,7 +77,7 @@ impl CheckArgs {
     }
 
     fn next_command(&self, report: &FolderReport) -> String {
-        let mut words = vec!["cccm train-teacher --data".to_owned(), quoted(self.folder.display())];
+        let mut words = vec!["cccm train-teacher --data".to_owned(), quoted(&self.folder)];
         if self.recursive {
             words.push("--recursive".to_owned());
         }
@@ -118,7 +119,11 @@ fn print(report: &FolderReport, out: &mut dyn Write) -> Result<()> {
     let duplicates = report.duplicates.iter().map(|paths| same(paths));
     list(out, "images that are the same", &duplicates.collect::<Vec<_>>())?;
     if report.stray_images > 0 {
-        writeln!(out, "\n{} images beside the folders, which are not read", report.stray_images)?;
+        writeln!(
+            out,
+            "\n{} images without labels, beside folders or in a list, which are not read",
+            report.stray_images
+        )?;
     }
     if !report.passed_over.is_empty() {
         let hint = if report.passed_over.in_subfolders > 0 { "; --recursive reads sub-folders" } else { "" };
