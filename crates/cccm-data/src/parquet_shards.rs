@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ const ROWS_AT_A_TIME: usize = 32;
 pub(crate) fn labels(files: &[PathBuf], columns: &Columns<'_>) -> Result<Rows<()>> {
     let mut rows = columns.rows();
     for path in files {
-        Table::open(path, columns)?.labels(&mut rows)?;
+        guarded(path, || Table::open(path, columns)?.labels(&mut rows))?;
     }
     Ok(rows)
 }
@@ -34,9 +35,17 @@ pub(crate) fn labels(files: &[PathBuf], columns: &Columns<'_>) -> Result<Rows<()
 pub(crate) fn read(files: &[PathBuf], columns: &Columns<'_>) -> Result<Rows<Place>> {
     let mut rows = columns.rows();
     for path in files {
-        Table::open(path, columns)?.images(&mut rows)?;
+        guarded(path, || Table::open(path, columns)?.images(&mut rows))?;
     }
     Ok(rows)
+}
+
+/// Reads a file whose damage is an error too where the library panics: it does for some that are cut off or made up.
+fn guarded(path: &Path, read: impl FnOnce() -> Result<()>) -> Result<()> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        let problem = "it is damaged: the library that reads Parquet panics".to_owned();
+        Err(Error::Shard { path: path.to_owned(), problem })
+    })
 }
 
 /// A file, and where in it labels and images lie.

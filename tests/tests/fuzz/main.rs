@@ -7,6 +7,7 @@
 
 mod amplifiers;
 mod heap;
+mod lists;
 mod seeds;
 mod text;
 mod watch;
@@ -48,6 +49,26 @@ fn configs_of_models() {
 #[test]
 fn labels() {
     fuzz(Target::Labels, &Executions { quick: 10_000, slow: 3_000_000 });
+}
+
+#[test]
+fn lists_of_lines() {
+    fuzz(Target::Jsonl, &Executions { quick: 3_000, slow: 3_000_000 });
+}
+
+#[test]
+fn lists_with_commas() {
+    fuzz(Target::Csv, &Executions { quick: 3_000, slow: 3_000_000 });
+}
+
+#[test]
+fn tar_shards() {
+    fuzz(Target::Tar, &Executions { quick: 3_000, slow: 2_000_000 });
+}
+
+#[test]
+fn parquet_files() {
+    fuzz(Target::Parquet, &Executions { quick: 3_000, slow: 2_000_000 });
 }
 
 /// What earlier runs found interesting.

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::text;
 use crate::watch::Target;
+use crate::{lists, text};
 
 /// Files to start from, none of more than a few thousand bytes.
 pub(crate) struct Seeds {
@@ -25,6 +25,7 @@ impl Seeds {
             Target::Idx => idx(),
             Target::Config => text::configs(),
             Target::Labels => text::labels(),
+            Target::Jsonl | Target::Csv | Target::Tar | Target::Parquet => lists::seeds(target.name()),
         };
         corpus.extend(kept(target));
         corpus.retain(|file| file.len() < 8000);

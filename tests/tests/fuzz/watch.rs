@@ -8,7 +8,7 @@ use cccm_data::Digits;
 use cccm_tests::TEXT_PIECES;
 use cccm_weights::parse_weights;
 
-use crate::{heap, text};
+use crate::{heap, lists, text};
 
 /// What pickles and archives are made of.
 const PIECES: [&[u8]; 16] = [
@@ -30,6 +30,20 @@ const PIECES: [&[u8]; 16] = [
     b"\"data_offsets\":[0,18446744073709551615]",
 ];
 
+/// What shards are made of.
+const SHARD_PIECES: [&[u8]; 10] = [
+    b"ustar\x0000",
+    b"00000001000\0",
+    b"77777777777\0",
+    b"0.json",
+    b"0.png",
+    b"{\"attribute\": \"a\"}",
+    b"PAR1",
+    b"\x15\x00\x15",
+    b"\xff\xff\xff\xff\x0f",
+    b"attribute",
+];
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
     Pth,
@@ -37,6 +51,10 @@ pub(crate) enum Target {
     Idx,
     Config,
     Labels,
+    Jsonl,
+    Csv,
+    Tar,
+    Parquet,
 }
 
 impl Target {
@@ -47,6 +65,10 @@ impl Target {
             Self::Idx => "idx",
             Self::Config => "config",
             Self::Labels => "labels",
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+            Self::Tar => "tar",
+            Self::Parquet => "parquet",
         }
     }
 
@@ -54,7 +76,8 @@ impl Target {
     pub(crate) fn pieces(self) -> &'static [&'static [u8]] {
         match self {
             Self::Pth | Self::Safetensors | Self::Idx => &PIECES,
-            Self::Config | Self::Labels => &TEXT_PIECES,
+            Self::Config | Self::Labels | Self::Jsonl | Self::Csv => &TEXT_PIECES,
+            Self::Tar | Self::Parquet => &SHARD_PIECES,
         }
     }
 
@@ -74,6 +97,7 @@ impl Target {
             }
             Self::Config => text::read_config(bytes),
             Self::Labels => text::read_labels(bytes),
+            Self::Jsonl | Self::Csv | Self::Tar | Self::Parquet => lists::read(self.name(), bytes),
         }
     }
 }
@@ -92,6 +116,7 @@ pub(crate) fn watched(target: Target, case: &[u8]) -> String {
     // Beyond what the case itself takes, some times over.
     let (times, always) = match target {
         Target::Config | Target::Labels => (64, 128 << 20),
+        Target::Jsonl | Target::Csv | Target::Tar | Target::Parquet => (64, 64 << 20),
         _ => (4, 16 << 20),
     };
     let mut best = Duration::MAX;

@@ -11,8 +11,10 @@ use crate::setting::{Effect, OnCard, Values, named_values, settings};
 settings! {
     /// Which images, under which labels.
     pub struct DataSettings under "Data" {
-        /// Images in folders `<attribute>_<object>`, or named after the labels of each --kind, or the folder of the four MNIST files
-        /// (then Colored MNIST), or `builtin:colored-mnist`, `builtin:shapes`, `builtin:sized-shapes` [default: builtin:colored-mnist]
+        /// Images in folders `<attribute>_<object>`, or named after the labels of each --kind; with a list beside them
+        /// (`metadata.jsonl`, `metadata.csv`: `file_name` and a column for each kind); in tar shards or Parquet files; a data set on
+        /// the Hub, `hf://datasets/OWNER/NAME`; the folder of the four MNIST files (then Colored MNIST); or `builtin:colored-mnist`,
+        /// `builtin:shapes`, `builtin:sized-shapes` [default: builtin:colored-mnist]
         data: String => { value_names: &["DIR"], effect: Effect::Place },
 
         /// Labels by name: celeba, zappos50k, colored-mnist, shapes, sized-shapes [default: discovered from the folders]

@@ -22,7 +22,7 @@ const IMAGE_SIZES: [u32; 3] = [64, 32, 16];
 /// are not given are those of the preset that most folders fit, else what their names spell.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct CheckArgs {
-    /// Images in folders `<attribute>_<object>`, or named after the labels of each --kind, or the files of MNIST
+    /// What --data of training takes: folders, a list beside images, shards, a data set on the Hub, or the files of MNIST
     #[arg(value_name = "DIR")]
     folder: String,
 
