@@ -99,10 +99,7 @@ fn every_form_trains_resumes_and_is_scored_alike() {
     hub.put("datasets/me/texts", "README.md", b"nothing here");
     let refused = command(dir, &hub, "dataset check hf://datasets/me/texts").output().unwrap();
     let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(
-        said.contains("nothing of hf://datasets/me/texts is data that can be used; it has README.md"),
-        "{said}"
-    );
+    assert!(said.contains("nothing of hf://datasets/me/texts is data that can be used"), "{said}");
 }
 
 /// Times are the machine's.

@@ -122,8 +122,9 @@ impl FolderCheck {
     /// that can be read, [`Error::Io`].
     pub fn list(root: impl AsRef<Path>, known: &KnownLabels, subfolders: Subfolders) -> Result<Self> {
         let root = root.as_ref();
-        if let Some(rows) = Source::of(root)?.read(known, OnBadImage::Stop)? {
-            return Self::of_list(root, rows, known);
+        let source = Source::of(root)?;
+        if let Some(rows) = source.read(known, OnBadImage::Stop)? {
+            return Self::of_list(source.place(root).0, rows, known);
         }
         let mut folders = listing::folders(root)?;
         let beside = listing::images(root, Subfolders::PassedOver)?;

@@ -81,7 +81,7 @@ pub enum Error {
 
     /// A combination that the filter names has no folder.
     #[error(
-        "no folder of `{}` holds the {noun} `{combination}`, which the filter names{}",
+        "`{}` has no image of the {noun} `{combination}`, which the filter names{}",
         .root.display(),
         did_you_mean(.nearest.as_deref())
     )]

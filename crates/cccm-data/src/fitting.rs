@@ -6,7 +6,7 @@ use image::{RgbImage, imageops};
 use rand::RngCore as _;
 use serde::{Deserialize, Serialize};
 
-use crate::pixels::stretch;
+use crate::pixels::{resize_to, stretch};
 use crate::random::{self, Purpose};
 
 /// How images are made to fit, before anything else happens to them.
@@ -55,7 +55,7 @@ pub(crate) fn fit(image: &RgbImage, px: usize, resize: Resize, window: f64) -> V
         Resize::Stretch => Cow::Borrowed(image),
         Resize::Crop => cut(image, MIDDLE),
         Resize::RandomCrop => cut(image, window),
-        Resize::Pad => pad(image),
+        Resize::Pad => return pad(image, px),
     };
     stretch(image.as_raw(), image.dimensions(), px)
 }
@@ -79,15 +79,25 @@ fn cut(image: &RgbImage, window: f64) -> Cow<'_, RgbImage> {
     Cow::Owned(imageops::crop_imm(image, start(width), start(height), side, side).to_image())
 }
 
-fn pad(image: &RgbImage) -> Cow<'_, RgbImage> {
+/// The whole image in the middle of a white square. It is scaled first: a square around a long image may be huge.
+fn pad(image: &RgbImage, px: usize) -> Vec<u8> {
     let (width, height) = image.dimensions();
-    if width == height {
-        return Cow::Borrowed(image);
+    let side = u64::from(width.max(height).max(1));
+    let px = px as u32;
+    let scaled = |length: u32| {
+        let exact = u64::from(length) * u64::from(px);
+        ((exact + side / 2) / side).clamp(1, u64::from(px)) as u32
+    };
+    let size = (scaled(width), scaled(height));
+    let small = resize_to(image.as_raw(), (width, height), size);
+    let mut square = vec![255; 3 * px as usize * px as usize];
+    let (left, top) = ((px - size.0) / 2, (px - size.1) / 2);
+    let row_len = 3 * size.0 as usize;
+    for (y, row) in small.chunks_exact(row_len).enumerate() {
+        let start = 3 * ((top as usize + y) * px as usize + left as usize);
+        square[start..start + row_len].copy_from_slice(row);
     }
-    let side = width.max(height);
-    let mut square = RgbImage::from_pixel(side, side, image::Rgb([255; 3]));
-    imageops::replace(&mut square, image, i64::from((side - width) / 2), i64::from((side - height) / 2));
-    Cow::Owned(square)
+    square
 }
 
 #[cfg(test)]
@@ -139,5 +149,11 @@ mod tests {
         let image = striped(2, 4, 9);
         assert_eq!(row(&image, 4, Resize::Pad, 0.0), [255, 0, 0, 255]);
         assert_eq!(row(&imageops::rotate90(&image), 4, Resize::Pad, 0.0), [255; 4]);
+        // Of a long image, no square of its length is made.
+        let long = RgbImage::new(200_000, 1);
+        assert_eq!(row(&long, 4, Resize::Pad, 0.0), [255; 4]);
+        let black =
+            fit(&long, 4, Resize::Pad, 0.0).into_iter().filter(|level| *level == 0).collect::<Vec<_>>();
+        assert_eq!(black.len(), 12);
     }
 }

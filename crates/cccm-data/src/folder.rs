@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cccm_labels::{Combination, KnownLabels, Vocabulary, nearest};
 
 use crate::{
-    Dataset, Error, FolderConfig, PassedOver, Result,
+    Dataset, Error, FolderConfig, PassedOver, Result, Subfolders,
     dataset::check_image_px,
     fitting::MIDDLE,
     image_files::ImageFiles,
@@ -43,7 +43,7 @@ impl FolderDataset {
 
         let source = Source::of(root)?;
         let files = match source.read(&KnownLabels::All(config.vocabulary.clone()), config.on_bad_image)? {
-            Some(listed) => files_of_list(root, listed, config)?,
+            Some(listed) => files_of_list(source.place(root).0, listed, config)?,
             None => files_of_folders(root, config)?,
         };
         Ok(Self { root: root.to_owned(), source, files })
@@ -96,7 +96,8 @@ impl Dataset for FolderDataset {
     /// Knows a file by its path under the root and its size when the folder was opened, so that a folder
     /// may move. A file that changes and keeps its size is not noticed: that would take reading all of them.
     fn digest(&self) -> Result<String> {
-        Ok(self.files.digest(self.source.kind().unwrap_or("folders 1"), &self.root))
+        let (_, relative_to) = self.source.place(&self.root);
+        Ok(self.files.digest(self.source.kind().unwrap_or("folders 1"), relative_to))
     }
 }
 
@@ -135,6 +136,9 @@ fn files_of_list(root: &Path, listed: Listed, config: &FolderConfig) -> Result<I
     files.retain(|(_, combination)| config.combinations.keeps(*combination));
     if unlabelled > 0 {
         tracing::warn!("{} is read without {unlabelled} images that have no labels in it", root.display());
+    }
+    if config.subfolders == Subfolders::Read {
+        tracing::warn!("--recursive is about folders: {} says itself which images there are", root.display());
     }
     ImageFiles::open(files, config)
 }

@@ -1,9 +1,11 @@
 //! Lists beside images: `metadata.jsonl` and `metadata.csv`, with a column `file_name` and one for each kind of labels.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
@@ -22,13 +24,13 @@ const LONGEST_LINE: u64 = 1 << 20;
 pub(crate) fn read(list: &Path, columns: &Columns<'_>) -> Result<Rows<String>> {
     let file = File::open(list).map_err(|source| Error::Io { path: list.to_owned(), source })?;
     let reader = BufReader::new(file);
-    let is_csv = list.extension().is_some_and(|extension| extension == "csv");
+    let is_csv = list.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
     if is_csv { read_csv(list, reader, columns) } else { read_jsonl(list, reader, columns) }
 }
 
 /// The files of the rows, and how many images of the folder no row names.
 pub(crate) fn find(list: &Path, rows: Rows<String>, on_missing: OnBadImage) -> Result<(Rows<Place>, usize)> {
-    let dir = list.parent().unwrap_or(Path::new(""));
+    let dir = list.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let images = ListedImages::of(dir)?;
     let (total, mut missing, mut seen) = (rows.len(), Vec::new(), HashMap::new());
     let mut twice = None;
@@ -112,7 +114,9 @@ fn read_csv(path: &Path, reader: impl Read, columns: &Columns<'_>) -> Result<Row
         let line = error.position().map_or(1, |position| position.line() as usize);
         bad(line, format!("it is no row of a table with commas: {error}"))
     };
-    let mut table = csv::ReaderBuilder::new().flexible(false).from_reader(reader.take(u64::MAX));
+    let ration = Rc::new(Cell::new(LONGEST_RECORD));
+    let reader = Rationed { inner: reader, left: Rc::clone(&ration) };
+    let mut table = csv::ReaderBuilder::new().flexible(false).from_reader(reader);
     let header = table.headers().map_err(broken)?.clone();
     let names = || header.iter().map(|name| name.trim_start_matches('\u{feff}').trim());
     let place = |column: &str| {
@@ -123,15 +127,37 @@ fn read_csv(path: &Path, reader: impl Read, columns: &Columns<'_>) -> Result<Row
     let mut rows = columns.rows();
     let mut record = csv::StringRecord::new();
     while table.read_record(&mut record).map_err(broken)? {
+        ration.set(LONGEST_RECORD);
         let line = record.position().map_or(0, |position| position.line() as usize);
         let cell = |place: usize| record.get(place).unwrap_or_default().trim().to_owned();
-        if record.as_slice().len() as u64 > LONGEST_LINE {
-            return Err(bad(line, format!("it is longer than {LONGEST_LINE} bytes")));
-        }
         let labels: Vec<String> = kinds.iter().map(|place| cell(*place)).collect();
         rows.push(cell(file_name), &labels, line).map_err(|problem| bad(line, problem))?;
     }
     Ok(rows)
+}
+
+/// Bytes that may be read for one record: a quote that is never closed would take the rest of the file.
+const LONGEST_RECORD: u64 = LONGEST_LINE + (64 << 10);
+
+/// A reader of so many bytes until somebody sets another number.
+struct Rationed<R> {
+    inner: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Rationed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.left.get();
+        if left == 0 {
+            return Err(io::Error::other(format!(
+                "a row is longer than {LONGEST_LINE} bytes: a quote may be open"
+            )));
+        }
+        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let count = self.inner.read(&mut buffer[..most])?;
+        self.left.set(left - count as u64);
+        Ok(count)
+    }
 }
 
 /// What to say where a column is not there.

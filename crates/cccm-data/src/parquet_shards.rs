@@ -14,7 +14,7 @@ use parquet::schema::types::Type;
 use serde_json::Value;
 
 use crate::metadata::no_column;
-use crate::place::{Place, Shard, Within};
+use crate::place::{Place, Shard, ShardBytes, Within};
 use crate::rows::{Columns, Rows};
 use crate::{Error, Result};
 
@@ -33,11 +33,31 @@ pub(crate) fn labels(files: &[PathBuf], columns: &Columns<'_>) -> Result<Rows<()
 /// All rows. Their images are unpacked, still encoded, into a file that nobody else sees and that goes with this process: pages
 /// of Parquet are compressed, and cannot be read from the middle.
 pub(crate) fn read(files: &[PathBuf], columns: &Columns<'_>) -> Result<Rows<Place>> {
-    let mut rows = columns.rows();
+    let (mut rows, mut unpacked) = (columns.rows(), Unpacked::new()?);
     for path in files {
-        guarded(path, || Table::open(path, columns)?.images(&mut rows))?;
+        guarded(path, || Table::open(path, columns)?.images(&mut rows, &mut unpacked))?;
     }
+    unpacked.out.flush().map_err(unpacking)?;
     Ok(rows)
+}
+
+/// The images of all files, one behind the other.
+struct Unpacked {
+    file: Arc<File>,
+    out: BufWriter<File>,
+    len: u64,
+}
+
+impl Unpacked {
+    fn new() -> Result<Self> {
+        let file = tempfile::tempfile().map_err(unpacking)?;
+        Ok(Self { out: BufWriter::new(file.try_clone().map_err(unpacking)?), file: Arc::new(file), len: 0 })
+    }
+}
+
+/// What to say where images cannot be unpacked; `TMPDIR` names another folder.
+fn unpacking(source: std::io::Error) -> Error {
+    Error::Write { path: std::env::temp_dir(), source }
 }
 
 /// Reads a file whose damage is an error too where the library panics: it does for some that are cut off or made up.
@@ -104,31 +124,27 @@ impl<'a> Table<'a> {
         })
     }
 
-    fn images(&self, rows: &mut Rows<Place>) -> Result<()> {
+    fn images(&self, rows: &mut Rows<Place>, unpacked: &mut Unpacked) -> Result<()> {
         let no_image = || Error::Shard {
             path: self.path.to_owned(),
             problem: "no column holds encoded images, as `image` with `bytes`".to_owned(),
         };
         let image = self.image.as_ref().ok_or_else(no_image)?;
-        let unpacking = |source| Error::Write { path: std::env::temp_dir(), source };
-        let unpacked = tempfile::tempfile().map_err(unpacking)?;
-        let mut out = BufWriter::new(unpacked.try_clone().map_err(unpacking)?);
-        let shard = Arc::new(Shard { path: self.path.to_owned(), file: unpacked });
+        let bytes = ShardBytes::Open(Arc::clone(&unpacked.file));
+        let shard = Arc::new(Shard { path: self.path.to_owned(), bytes });
         let mut fields: Vec<_> = self.kinds.iter().map(|column| Arc::clone(&column.field)).collect();
         fields.push(Arc::clone(image));
-        let mut start = 0;
         self.each(fields, &mut |number, row| {
             let labels = self.labels_of(number, row)?;
             let bytes = cell(row, image.name()).and_then(image_bytes);
             let bytes = bytes.ok_or_else(|| self.bad(number, "its image is not in the file"))?;
-            out.write_all(bytes).map_err(unpacking)?;
-            let (name, len) = (format!("row {number}").into(), bytes.len() as u64);
+            unpacked.out.write_all(bytes).map_err(unpacking)?;
+            let (name, start, len) = (format!("row {number}").into(), unpacked.len, bytes.len() as u64);
             let within = Within { shard: Arc::clone(&shard), name, start, len };
-            start += len;
+            unpacked.len += len;
             let place = Place::Within(Box::new(within));
             rows.push(place, &labels, 0).map_err(|problem| self.bad(number, &problem))
-        })?;
-        out.flush().map_err(unpacking)
+        })
     }
 
     /// Every row with these columns alone, counted from 0.
@@ -159,6 +175,7 @@ impl<'a> Table<'a> {
                 Some(Field::UByte(value)) => i64::from(*value),
                 Some(Field::UShort(value)) => i64::from(*value),
                 Some(Field::UInt(value)) => i64::from(*value),
+                Some(Field::ULong(value)) if i64::try_from(*value).is_ok() => *value as i64,
                 _ => return Err(self.bad(number, &format!("`{name}` is no text and no whole number"))),
             };
             let named = usize::try_from(index).ok().and_then(|index| names.get(index));

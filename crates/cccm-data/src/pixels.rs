@@ -34,8 +34,13 @@ pub(crate) fn stretch(rgb: &[u8], (width, height): (u32, u32), px: usize) -> Vec
     // As PIL did up to version 12. One call would do the vertical pass first, and round a fifth of all
     // values differently.
     let px = px as u32;
-    let narrow = resize(rgb, (width, height), (px, height));
-    resize(&narrow, (px, height), (px, px))
+    resize_to(rgb, (width, height), (px, px))
+}
+
+/// [`stretch`] to any size.
+pub(crate) fn resize_to(rgb: &[u8], (width, height): (u32, u32), size: (u32, u32)) -> Vec<u8> {
+    let narrow = resize(rgb, (width, height), (size.0, height));
+    resize(&narrow, (size.0, height), size)
 }
 
 #[expect(clippy::expect_used, reason = "fails only for buffers of other sizes than they are made here")]

@@ -32,8 +32,32 @@ pub(crate) struct Within {
 pub(crate) struct Shard {
     /// What to call it.
     pub(crate) path: PathBuf,
-    /// Where the bytes of its images lie; behind a format that has to be unpacked, another file.
-    pub(crate) file: File,
+    /// Where the bytes of its images lie.
+    pub(crate) bytes: ShardBytes,
+}
+
+/// Where the bytes of a shard's images lie.
+#[derive(Debug)]
+pub(crate) enum ShardBytes {
+    /// In an open file: the shard itself, or what was unpacked of it.
+    Open(Arc<File>),
+    /// In the shard, which has this length and is opened for each image: a process may have only so many files open.
+    Reopened(u64),
+}
+
+impl Shard {
+    fn read_exact_at(&self, bytes: &mut [u8], start: u64) -> io::Result<()> {
+        match &self.bytes {
+            ShardBytes::Open(file) => read_exact_at(file, bytes, start),
+            ShardBytes::Reopened(len) => {
+                let file = File::open(&self.path)?;
+                if file.metadata()?.len() != *len {
+                    return Err(io::Error::other("it has another length than when it was listed"));
+                }
+                read_exact_at(&file, bytes, start)
+            }
+        }
+    }
 }
 
 impl Place {
@@ -54,7 +78,7 @@ impl Place {
                     return Err(Error::Image { path: self.path(), source: decode::too_large() });
                 }
                 let mut bytes = vec![0; within.len as usize];
-                let read = read_exact_at(&within.shard.file, &mut bytes, within.start);
+                let read = within.shard.read_exact_at(&mut bytes, within.start);
                 read.map_err(|source| Error::Io { path: self.path(), source })?;
                 Ok(bytes)
             }
@@ -68,7 +92,7 @@ impl Place {
             Self::Within(within) => {
                 let start = within.len.min(HEADER_BYTES);
                 let mut bytes = vec![0; start as usize];
-                let read = read_exact_at(&within.shard.file, &mut bytes, within.start);
+                let read = within.shard.read_exact_at(&mut bytes, within.start);
                 read.map_err(|source| Error::Io { path: self.path(), source })?;
                 decode::header(&self.path(), Cursor::new(&bytes), within.len).or_else(|error| {
                     // A header may be longer than most are.

@@ -47,18 +47,35 @@ impl Source {
         if let Some(list) = metadata::list_in(root)? {
             return Ok(Self::List(list));
         }
-        let parquet = parquet_in(root)?;
-        if !parquet.is_empty() {
-            return Ok(Self::Parquet(parquet));
+        // Beside folders of images, an archive that they were unpacked from, or a table about them, is no shard.
+        let data = root.join(DATA);
+        if listing::folders(root)?.iter().any(|folder| *folder != data) {
+            return Ok(Self::Folders);
         }
-        // An archive beside the folders that it was unpacked to is no shard.
-        if listing::folders(root)?.is_empty() {
-            let shards = listing::files_with(root, "tar")?;
-            if !shards.is_empty() {
-                return Ok(Self::Tar(shards));
+        let shards = |wanted| {
+            let files = listing::files_with(root, wanted)?;
+            if files.is_empty() && data.is_dir() { listing::files_with(&data, wanted) } else { Ok(files) }
+        };
+        let (mut parquet, tar) = (shards("parquet")?, shards("tar")?);
+        keep_training(&mut parquet, |path| {
+            path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        });
+        Ok(match (parquet.is_empty(), tar.is_empty()) {
+            (false, _) => Self::Parquet(parquet),
+            (true, false) => Self::Tar(tar),
+            (true, true) => Self::Folders,
+        })
+    }
+
+    /// What to call it, and what names of its files are relative to.
+    pub(crate) fn place<'a>(&'a self, root: &'a Path) -> (&'a Path, &'a Path) {
+        match self {
+            Self::List(list) => (list, list.parent().unwrap_or(root)),
+            Self::Tar(files) | Self::Parquet(files) if files.len() == 1 => {
+                (&files[0], files[0].parent().unwrap_or(root))
             }
+            Self::Folders | Self::Tar(_) | Self::Parquet(_) => (root, root),
         }
-        Ok(Self::Folders)
     }
 
     /// What digests call it; `None` for folders.
@@ -125,19 +142,14 @@ impl Listed {
     }
 }
 
-/// The Parquet files in a folder, or in its folder `data` as on the Hub; where some are of a split for training, those alone.
-fn parquet_in(root: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = listing::files_with(root, "parquet")?;
-    let data = root.join("data");
-    if files.is_empty() && data.is_dir() {
-        files = listing::files_with(&data, "parquet")?;
+/// The folder of shards in repositories of the Hub.
+const DATA: &str = "data";
+
+/// Of several splits, those for training.
+fn keep_training<T>(files: &mut Vec<T>, name: impl Fn(&T) -> String) {
+    if files.iter().any(|file| name(file).starts_with("train")) {
+        files.retain(|file| name(file).starts_with("train"));
     }
-    let is_training =
-        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("train"));
-    if files.iter().any(is_training) {
-        files.retain(is_training);
-    }
-    Ok(files)
 }
 
 #[cfg(not(feature = "parquet"))]
@@ -149,8 +161,9 @@ fn without_parquet(files: &[PathBuf]) -> Error {
     }
 }
 
-/// Which files of a repository or a folder are needed, by their names with `/`: a list with all images; else the Parquet files, of
-/// several splits those for training; else tar shards; else all images.
+/// Which files of a folder are needed, by their names in it with `/`: a list with all images; else the Parquet files or tar shards in
+/// it or in its folder `data`, of several splits those for training; else the images in the folders in it. Nothing where there is
+/// none of these.
 ///
 /// ```
 /// let names = ["README.md", "data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet"];
@@ -158,25 +171,31 @@ fn without_parquet(files: &[PathBuf]) -> Error {
 /// assert_eq!(needed, ["data/train-00000-of-00001.parquet"]);
 /// ```
 pub fn needed_files(names: &[String]) -> Vec<String> {
-    let file_name = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
-    let with = |wanted: &str| -> Vec<String> {
-        names.iter().filter(|name| extension(Path::new(name)) == wanted).cloned().collect()
-    };
-    let images = || names.iter().filter(|name| listing::is_image_name(Path::new(name))).cloned();
+    let images = || names.iter().filter(|name| listing::is_image_name(Path::new(name)));
     let lists: Vec<String> =
-        names.iter().filter(|name| metadata::NAMES.contains(&file_name(name).as_str())).cloned().collect();
+        names.iter().filter(|name| metadata::NAMES.contains(&name.as_str())).cloned().collect();
     if !lists.is_empty() {
-        return lists.into_iter().chain(images()).collect();
+        return lists.into_iter().chain(images().cloned()).collect();
     }
-    let mut parquet = with("parquet");
-    if parquet.iter().any(|name| file_name(name).starts_with("train")) {
-        parquet.retain(|name| file_name(name).starts_with("train"));
-    }
-    let tar = with("tar");
+    let file_name = |name: &String| name.rsplit('/').next().unwrap_or_default().to_owned();
+    let shards = |wanted: &str| -> Vec<String> {
+        let all = || names.iter().filter(|name| extension(Path::new(name)) == wanted);
+        let top: Vec<String> = all().filter(|name| !name.contains('/')).cloned().collect();
+        if !top.is_empty() {
+            return top;
+        }
+        all()
+            .filter(|name| name.rsplit_once('/').is_some_and(|(folder, _)| folder == DATA))
+            .cloned()
+            .collect()
+    };
+    let mut parquet = shards("parquet");
+    keep_training(&mut parquet, file_name);
+    let tar = shards("tar");
     match (parquet.is_empty(), tar.is_empty()) {
         (false, _) => parquet,
         (true, false) => tar,
-        (true, true) => images().collect(),
+        (true, true) => images().filter(|name| name.matches('/').count() == 1).cloned().collect(),
     }
 }
 

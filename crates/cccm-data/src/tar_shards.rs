@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::listing::is_image_name;
 use crate::metadata::{label_text, no_column};
-use crate::place::{Place, Shard, Within};
+use crate::place::{Place, Shard, ShardBytes, Within};
 use crate::rows::{Columns, Rows};
 use crate::{Error, Result};
 
@@ -23,27 +23,56 @@ const BLOCK: u64 = 512;
 /// Reads the headers of shards, and the entries with labels; images stay where they are.
 pub(crate) fn read(shards: &[PathBuf], columns: &Columns<'_>) -> Result<(Rows<Place>, usize)> {
     let (mut rows, mut alone) = (columns.rows(), 0);
-    for path in shards {
-        alone += read_shard(path, columns, &mut rows)?;
+    for (number, path) in shards.iter().enumerate() {
+        let opening = if number < MOST_OPEN { Opening::Once } else { Opening::EachTime };
+        alone += read_shard(path, opening, columns, &mut rows)?;
     }
     Ok((rows, alone))
+}
+
+/// Shards that stay open; systems allow a process a thousand files or so.
+const MOST_OPEN: usize = 200;
+
+/// How often a shard is opened.
+#[derive(Clone, Copy)]
+enum Opening {
+    Once,
+    EachTime,
 }
 
 /// What belongs to one key.
 #[derive(Default)]
 struct Sample {
     image: Option<Place>,
-    labels: Option<Vec<String>>,
+    json: Option<Vec<u8>>,
+    class: Option<Vec<u8>>,
+}
+
+impl Sample {
+    /// The labels, of JSON where there is some.
+    fn labels(&self, columns: &Columns<'_>) -> Option<Result<Vec<String>, String>> {
+        match (&self.json, &self.class) {
+            (Some(json), _) => Some(of_json(json, columns)),
+            (None, Some(class)) => Some(of_class(class, columns)),
+            (None, None) => None,
+        }
+    }
 }
 
 /// Adds the samples of a shard, in its order; gives the number of its images that have no labels.
-fn read_shard(path: &Path, columns: &Columns<'_>, rows: &mut Rows<Place>) -> Result<usize> {
+fn read_shard(path: &Path, opening: Opening, columns: &Columns<'_>, rows: &mut Rows<Place>) -> Result<usize> {
     let unreadable = |source| Error::Io { path: path.to_owned(), source };
     let bad = |problem: String| Error::Shard { path: path.to_owned(), problem };
     let file = File::open(path).map_err(unreadable)?;
     let file_len = file.metadata().map_err(unreadable)?.len();
-    let shard = Arc::new(Shard { path: path.to_owned(), file: file.try_clone().map_err(unreadable)? });
+    let bytes = match opening {
+        Opening::Once => ShardBytes::Open(Arc::new(file.try_clone().map_err(unreadable)?)),
+        Opening::EachTime => ShardBytes::Reopened(file_len),
+    };
+    let shard = Arc::new(Shard { path: path.to_owned(), bytes });
     let mut archive = tar::Archive::new(BufReader::new(file));
+    // Archives may have been put one behind the other.
+    archive.set_ignore_zeros(true);
     let (mut order, mut samples) = (Vec::new(), HashMap::<String, Sample>::new());
     let mut last = 0;
     let entries = archive.entries_with_seek().map_err(unreadable)?;
@@ -68,28 +97,39 @@ fn read_shard(path: &Path, columns: &Columns<'_>, rows: &mut Rows<Place>) -> Res
             if sample.image.replace(Place::Within(Box::new(within))).is_some() {
                 return Err(bad(format!("`{key}` has two images")));
             }
-        } else if ["json", "cls"].contains(&extension) && sample.labels.is_none() {
+        } else if ["json", "cls"].contains(&extension) {
             if len > LONGEST_LABELS {
                 return Err(bad(format!("`{name}` is longer than {LONGEST_LABELS} bytes")));
             }
             let mut content = Vec::new();
             entry.read_to_end(&mut content).map_err(unreadable)?;
-            let labels =
-                if extension == "cls" { of_class(&content, columns) } else { of_json(&content, columns) };
-            sample.labels = Some(labels.map_err(|problem| bad(format!("`{name}`: {problem}")))?);
+            let place = if extension == "cls" { &mut sample.class } else { &mut sample.json };
+            *place = Some(content);
         }
     }
     if last.next_multiple_of(BLOCK) >= file_len {
         return Err(bad("it is cut off: the empty block at its end is missing".to_owned()));
     }
+    let samples = order.into_iter().filter_map(|key| Some((samples.remove(&key)?, key)));
+    add_samples(samples, columns, rows).map_err(bad)
+}
+
+/// Adds those that have labels; gives the number of images without.
+fn add_samples(
+    samples: impl Iterator<Item = (Sample, String)>,
+    columns: &Columns<'_>,
+    rows: &mut Rows<Place>,
+) -> Result<usize, String> {
     let mut alone = 0;
-    for key in order {
-        match samples.remove(&key) {
-            Some(Sample { image: Some(image), labels: Some(labels) }) => {
-                rows.push(image, &labels, 0).map_err(|problem| bad(format!("`{key}`: {problem}")))?;
+    for (sample, key) in samples {
+        let labels = sample.labels(columns);
+        match (sample.image, labels) {
+            (Some(image), Some(labels)) => {
+                let pushed = labels.and_then(|labels| rows.push(image, &labels, 0));
+                pushed.map_err(|problem| format!("`{key}`: {problem}"))?;
             }
-            Some(Sample { image: Some(_), labels: None }) => alone += 1,
-            _ => {}
+            (Some(_), None) => alone += 1,
+            (None, _) => {}
         }
     }
     Ok(alone)

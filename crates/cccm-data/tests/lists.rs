@@ -233,6 +233,71 @@ fn shards_that_are_damaged_are_named() -> Result<()> {
 }
 
 #[test]
+fn json_counts_where_there_is_cls_too_and_archives_may_be_joined() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let shard = dir.path().join("a.tar");
+    for first in ["cls", "json"] {
+        let mut archive = tar::Builder::new(fs::File::create(&shard)?);
+        let json = br#"{"attribute": "red", "object": "cup"}"#;
+        for kind in [first, if first == "cls" { "json" } else { "cls" }, "png"] {
+            let content = match kind {
+                "cls" => b"7".to_vec(),
+                "json" => json.to_vec(),
+                _ => png(0)?,
+            };
+            append(&mut archive, &format!("0.{kind}"), &content)?;
+        }
+        archive.finish()?;
+        assert_eq!(open(dir.path(), |_| ())?.len(), 1, "{first} first");
+    }
+    // Another one behind it, as `cat` joins them.
+    let one = fs::read(&shard)?;
+    let mut archive = tar::Builder::new(fs::File::create(&shard)?);
+    append(&mut archive, "1.json", br#"{"attribute": "blue", "object": "hat"}"#)?;
+    append(&mut archive, "1.png", &png(1)?)?;
+    archive.finish()?;
+    fs::write(&shard, [one, fs::read(&shard)?].concat())?;
+    assert_eq!(open(dir.path(), |_| ())?.len(), 2);
+    Ok(())
+}
+
+#[test]
+fn a_data_set_is_the_same_wherever_it_lies_and_however_it_is_named() -> Result<()> {
+    for dir in [jsonl()?, csv()?] {
+        let digest = open(dir.path(), |_| ())?.digest()?;
+        let list = ["metadata.jsonl", "metadata.csv"].map(|name| dir.path().join(name));
+        let list = list.iter().find(|list| list.is_file()).context("there is a list")?;
+        assert_eq!(open(list, |_| ())?.digest()?, digest);
+        let moved = tempfile::tempdir()?;
+        copy(dir.path(), &moved.path().join("elsewhere"))?;
+        assert_eq!(open(&moved.path().join("elsewhere"), |_| ())?.digest()?, digest);
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let (path, place) = {
+            let entry = entry?;
+            (entry.path(), to.join(entry.file_name()))
+        };
+        if path.is_dir() { copy(&path, &place)? } else { fs::copy(&path, place).map(drop)? }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_quote_that_is_never_closed_is_told() -> Result<()> {
+    let dir = csv()?;
+    let open_quote = format!("file_name,attribute,object\n\"{}", "all/000.png,red,cup\n".repeat(100_000));
+    fs::write(dir.path().join("metadata.csv"), open_quote)?;
+    let error = open(dir.path(), |_| ()).unwrap_err().to_string();
+    assert!(error.contains("a row is longer than 1048576 bytes: a quote may be open"), "{error}");
+    Ok(())
+}
+
+#[test]
 fn one_kind_of_labels_may_lie_in_cls() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let mut archive = tar::Builder::new(fs::File::create(dir.path().join("a.tar"))?);

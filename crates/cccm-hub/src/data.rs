@@ -1,10 +1,12 @@
 //! Data sets: what of a repository is needed is downloaded, and lies in one folder then.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::cache::Slot;
+use crate::download::is_outage;
 use crate::place::bad;
 use crate::{Error, Hub, HubFile, OnProgress, RepoId, Result, Revision};
 
@@ -68,8 +70,9 @@ impl Hub {
     /// Downloads files of a data set unless they are in the cache, all of one commit, and gives the folder that they lie in under
     /// their names; where a folder of the repository is meant, that one.
     ///
-    /// Offline, or where the commit is given and in the cache, nobody is asked: what of it is in the cache is all there is.
-    /// - `choose`: which files are needed, of the names of all of them
+    /// Offline, or where the Hub cannot be asked, the files of it that are in the cache are all there are; shards that say how many
+    /// they are must all be there.
+    /// - `choose`: which files are needed, of the names of all of them, in the folder that is meant
     ///
     /// # Errors
     /// [`Error::NothingChosen`] with the files that are there, and as [`Hub::fetch`].
@@ -79,21 +82,12 @@ impl Hub {
         choose: impl Fn(&[String]) -> Vec<String>,
         on_progress: &mut OnProgress<'_>,
     ) -> Result<PathBuf> {
-        let below = |name: &str| match &data.folder {
-            None => true,
-            Some(folder) => {
-                name == folder || name.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
-            }
-        };
-        let names: Vec<String> = if self.offline {
-            let offline = || Error::Offline { what: data.to_string() };
-            Slot::new(&self.cache, &data.file("any")?).names().ok_or_else(offline)?
-        } else {
-            self.list(&data.repo, &data.revision)?.into_iter().map(|file| file.name).collect()
-        };
-        let names: Vec<String> = names.into_iter().filter(|name| below(name)).collect();
-        let mut chosen = choose(&names).into_iter();
-        let nothing = || Error::NothingChosen { place: data.to_string(), files: names.clone() };
+        let all = self.names(data)?;
+        let prefix = data.folder.as_ref().map(|folder| format!("{folder}/")).unwrap_or_default();
+        let within: Vec<String> =
+            all.iter().filter_map(|name| Some(name.strip_prefix(&prefix)?.to_owned())).collect();
+        let mut chosen = choose(&within).into_iter().map(|name| format!("{prefix}{name}"));
+        let nothing = || Error::NothingChosen { place: data.to_string(), files: all.clone() };
         let first = data.file(&chosen.next().ok_or_else(nothing)?)?;
         let fetched = self.fetch(&first, on_progress)?;
         for name in chosen {
@@ -106,9 +100,61 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// The names of all files, as the Hub has them, or as the cache does.
+    fn names(&self, data: &HubData) -> Result<Vec<String>> {
+        let cached = || -> Result<Option<Vec<String>>> {
+            let names = Slot::new(&self.cache, &data.file("any")?).names();
+            names.map(|names| check_shards(data, &names).map(|()| names)).transpose()
+        };
+        if self.offline {
+            return cached()?.ok_or_else(|| Error::Offline { what: data.to_string() });
+        }
+        match self.list(&data.repo, &data.revision) {
+            Ok(files) => Ok(files.into_iter().map(|file| file.name).collect()),
+            Err(error) if is_outage(&error) => match cached()? {
+                Some(names) => {
+                    tracing::warn!("{error}; going on with what of {data} is in the cache");
+                    Ok(names)
+                }
+                None => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Fails where some of the shards `NAME-00001-of-00010` are not there: a download may have been interrupted.
+fn check_shards(data: &HubData, names: &[String]) -> Result<()> {
+    let mut found = BTreeMap::<(&str, usize), usize>::new();
+    for name in names {
+        let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
+        let Some((before, total)) = stem.rsplit_once("-of-") else { continue };
+        if let (Ok(total), Some((split, _))) = (total.parse(), before.rsplit_once('-')) {
+            *found.entry((split, total)).or_default() += 1;
+        }
+    }
+    match found.into_iter().find(|((_, total), count)| count < total) {
+        Some(((split, total), count)) => Err(Error::Offline {
+            what: format!("the rest of {data} ({count} of {total} shards of {split} are in the cache)"),
+        }),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shards_that_are_not_all_there_are_missed() {
+        let data: HubData = "hf://datasets/a/b".parse().unwrap();
+        let names = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let three = ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet", "README.md"];
+        check_shards(&data, &names(&three)).unwrap();
+        let error = check_shards(&data, &names(&three[1..])).unwrap_err().to_string();
+        assert!(error.contains("1 of 2 shards of data/train are in the cache"), "{error}");
+    }
 
     #[test]
     fn places_are_read_and_written_back() {

@@ -340,7 +340,7 @@ fn interrupted_by(
 }
 
 /// Whether the Hub could not be asked, rather than said no.
-fn is_outage(error: &Error) -> bool {
+pub(crate) fn is_outage(error: &Error) -> bool {
     matches!(error, Error::Unreachable { .. } | Error::Unavailable { .. } | Error::RateLimited { .. })
 }
 

@@ -112,7 +112,7 @@ pub enum Error {
         files: Vec<String>,
     },
     /// A data set without files that can be used.
-    #[error("nothing of {place} is data that can be used; it has {}", enumerate(.files))]
+    #[error("nothing of {place} is data that can be used, as a folder of it may be ({place}/FOLDER); it has {}", enumerate(.files))]
     NothingChosen {
         /// The data set.
         place: String,

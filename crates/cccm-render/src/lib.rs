@@ -7,6 +7,7 @@ mod pixels;
 mod plot;
 mod png_file;
 mod stack;
+mod system_font;
 mod table;
 mod text;
 

@@ -1,4 +1,4 @@
-//! Text in bitmap fonts. A character that the fonts lack (they know Latin-1) is drawn as `?`.
+//! Text in bitmap fonts. Characters that these lack (they know Latin-1) come from fonts of the system, or are boxes.
 
 use std::convert::Infallible;
 
@@ -9,19 +9,28 @@ use embedded_graphics::prelude::*;
 use embedded_graphics::text::{Baseline, Text};
 use image::{Rgb, RgbImage};
 
+use crate::system_font::{Letter, letter};
+
 /// Stands where a long text was cut.
 const CUT: &str = "..";
 
-/// Labels that the fonts can draw; in front of each that they cannot, its number from 1 on, so that no two look the same.
+/// Labels that can be drawn; in front of each that cannot, its number from 1 on, so that no two look the same.
 pub(super) fn told_apart(labels: &[String]) -> Vec<String> {
-    let can_draw = |label: &String| label.chars().all(|c| matches!(c, ' '..='~' | '\u{a0}'..='\u{ff}'));
+    const ANY_HEIGHT: u32 = 10;
+    let can_draw = |label: &String| {
+        label.chars().all(|c| is_built_in(c) || !c.is_control() && letter(c, ANY_HEIGHT).is_some())
+    };
     let told = |(place, label): (usize, &String)| {
         if can_draw(label) { label.clone() } else { format!("{}: {label}", place + 1) }
     };
     labels.iter().enumerate().map(told).collect()
 }
 
-/// A font of fixed character size.
+fn is_built_in(c: char) -> bool {
+    matches!(c, ' '..='~' | '\u{a0}'..='\u{ff}')
+}
+
+/// A font of fixed character size, with letters from elsewhere for the characters that it lacks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Font(&'static MonoFont<'static>);
 
@@ -44,7 +53,13 @@ impl Font {
 
     /// Width of a text in pixels.
     pub(super) fn width(self, text: &str) -> u32 {
-        text.chars().count() as u32 * self.0.character_size.width
+        text.chars().map(|c| self.advance(c)).sum()
+    }
+
+    /// Pixels from one character to the next.
+    fn advance(self, c: char) -> u32 {
+        let foreign = (!is_built_in(c) && !c.is_control()).then(|| letter(c, self.height())).flatten();
+        foreign.map_or(self.0.character_size.width, |letter| letter.width)
     }
 
     /// The text, or as much of its beginning as fits a width with a mark of the cut.
@@ -52,18 +67,65 @@ impl Font {
         if self.width(text) <= width {
             return text.to_owned();
         }
+        let mut room = width.saturating_sub(self.width(CUT));
+        let fits = |c: &char| {
+            let advance = self.advance(*c);
+            let fits = advance <= room;
+            room = room.saturating_sub(advance);
+            fits
+        };
+        let cut: String = text.chars().take_while(fits).chain(CUT.chars()).collect();
         let room = (width / self.0.character_size.width) as usize;
-        text.chars().take(room.saturating_sub(CUT.len())).chain(CUT.chars()).take(room).collect()
+        if room < CUT.len() { CUT.chars().take(room).collect() } else { cut }
     }
 
     /// Draws one line; `left` and `top` are its corner, and what leaves the picture is lost.
     pub(super) fn draw(self, picture: &mut RgbImage, text: &str, (left, top): (i32, i32), color: Rgb<u8>) {
-        // A line break would start a second line.
-        let line: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
         let Rgb([red, green, blue]) = color;
         let style = MonoTextStyle::new(self.0, Rgb888::new(red, green, blue));
-        let at = Point::new(left, top);
-        let Ok(_) = Text::with_baseline(&line, at, style, Baseline::Top).draw(&mut Canvas(picture));
+        let mut at = Point::new(left, top);
+        for c in text.chars() {
+            let advance = self.advance(c);
+            if is_built_in(c) || c.is_control() {
+                // A line break would start a second line.
+                let c = if c.is_control() { '?' } else { c };
+                let mut bytes = [0; 4];
+                let text = Text::with_baseline(c.encode_utf8(&mut bytes), at, style, Baseline::Top);
+                let Ok(_) = text.draw(&mut Canvas(picture));
+            } else {
+                match letter(c, self.height()) {
+                    Some(letter) => draw_letter(picture, &letter, at, color),
+                    None => draw_box(picture, self.0.character_size, at, color),
+                }
+            }
+            at.x += advance as i32;
+        }
+    }
+}
+
+fn draw_letter(picture: &mut RgbImage, letter: &Letter, at: Point, color: Rgb<u8>) {
+    for (x, y, ink) in &letter.ink {
+        // A negative coordinate becomes one beyond every picture.
+        if let Some(pixel) = picture.get_pixel_mut_checked((at.x + x) as u32, (at.y + y) as u32) {
+            for (level, of_ink) in pixel.0.iter_mut().zip(color.0) {
+                *level = (f32::from(*level) * (1.0 - ink) + f32::from(of_ink) * ink).round() as u8;
+            }
+        }
+    }
+}
+
+/// Stands where no font has a character.
+fn draw_box(picture: &mut RgbImage, size: Size, at: Point, color: Rgb<u8>) {
+    let (right, bottom) = (size.width as i32 - 2, size.height as i32 - 3);
+    for y in 2..=bottom {
+        for x in 1..=right {
+            let is_edge = x == 1 || x == right || y == 2 || y == bottom;
+            if is_edge
+                && let Some(pixel) = picture.get_pixel_mut_checked((at.x + x) as u32, (at.y + y) as u32)
+            {
+                *pixel = color;
+            }
+        }
     }
 }
 
@@ -113,15 +175,18 @@ mod tests {
     }
 
     #[test]
-    fn unknown_characters_become_question_marks() {
-        assert_eq!(drawn("青\n"), drawn("??"));
+    fn characters_that_no_font_has_become_boxes() {
+        // For private use, at the end of all planes.
+        assert_eq!(drawn("\u{10fff0}"), drawn("\u{10fff1}"));
+        let boxes = drawn("\u{10fff0}");
+        assert!(boxes != drawn("?") && boxes != drawn("") && drawn("\n") == drawn("?"));
         assert_ne!(drawn("é"), drawn("?"));
     }
 
     #[test]
     fn labels_that_cannot_be_drawn_are_numbered() {
-        let labels = ["é", "日本", "中国", "x\n"].map(ToOwned::to_owned);
-        assert_eq!(told_apart(&labels), ["é", "2: 日本", "3: 中国", "4: x\n"]);
+        let labels = ["é", "\u{10fff0}", "\u{10fff1}a", "x\n"].map(ToOwned::to_owned);
+        assert_eq!(told_apart(&labels), ["é", "2: \u{10fff0}", "3: \u{10fff1}a", "4: x\n"]);
     }
 
     #[test]

@@ -82,11 +82,26 @@ fn of_pth(
         },
         Entry::Other(kind) => InspectedEntry { name, kind: kind.to_owned(), shape: None, bytes: 0 },
     };
-    if !contents.is_one(key) {
-        let parts = contents.into_parts();
-        return Ok(Inspection { form, file_bytes, state_key: None, entries: Vec::new(), parts });
+    let all = contents.parts();
+    let state = match contents.into_state(key) {
+        Ok(state) => state,
+        // Somebody has to choose; or there is nothing to choose from.
+        Err(PthProblem::SeveralStateDicts { .. } | PthProblem::NoStateDict { .. }) if key.is_none() => {
+            return Ok(Inspection { form, file_bytes, state_key: None, entries: Vec::new(), parts: all });
+        }
+        Err(problem) => return Err(problem),
+    };
+    let is_wanted = |(name, _): &(String, Entry)| {
+        state
+            .prefix
+            .as_ref()
+            .is_none_or(|prefix| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.')))
+    };
+    let entries: Vec<_> = state.entries.into_iter().filter(is_wanted).map(entry).collect();
+    if let (Some(key), true) = (key, entries.is_empty()) {
+        return Err(PthProblem::NoStateDict {
+            found: format!("nothing under the key `{}`", key.escape_debug()),
+        });
     }
-    let state = contents.into_state(key)?;
-    let entries = state.entries.into_iter().map(entry).collect();
     Ok(Inspection { form, file_bytes, state_key: state.key, entries, parts: state.parts })
 }

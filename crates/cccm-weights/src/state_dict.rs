@@ -97,14 +97,12 @@ impl<R: Read + Seek> WeightFile<R> {
     /// and names that become equal when they are replaced.
     pub fn state_dict(self, rename: impl Fn(&str) -> String) -> Result<StateDict<R>> {
         let Self { form, path, key, wrappers } = self;
-        let mut prefix = key.as_deref();
+        let mut prefix = key.clone();
         let (source, stored): (_, Vec<_>) = match form {
             Form::Pth(file, contents) => {
                 let found = contents.into_state(key.as_deref()).map_err(Error::pth(&path))?;
                 let entries = found.entries;
-                if let Some(rest) = found.key.and_then(|found| prefix?.strip_prefix(&found)) {
-                    prefix = rest.strip_prefix('.');
-                }
+                prefix = found.prefix;
                 (Source::Pth(file), entries.into_iter().map(|(name, entry)| (name, of_pth(entry))).collect())
             }
             Form::Safetensors(file) => {
@@ -114,8 +112,8 @@ impl<R: Read + Seek> WeightFile<R> {
             }
         };
         let stored = match prefix {
-            Some(prefix) => below(stored, prefix)
-                .ok_or_else(|| Error::NoKey { path: path.clone(), key: prefix.to_owned() })?,
+            Some(prefix) => below(stored, &prefix)
+                .ok_or_else(|| Error::NoKey { path: path.clone(), key: prefix.clone() })?,
             None => stored,
         };
         let tensors = checked(unwrapped(stored, wrappers), rename)

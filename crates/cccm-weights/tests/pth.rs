@@ -89,6 +89,13 @@ fn nobody_chooses_between_two_networks_but_the_user() -> anyhow::Result<()> {
     assert_eq!(source, "it holds several state dictionaries: `model`, `ema`; choose one by --key");
     let error = wrapped("ema", Some("model")).unwrap_err();
     assert!(matches!(&error, Error::NoKey { key, .. } if key == "model"), "{error}");
+    for key in ["model_ema", "model_", "mode", "other"] {
+        let error =
+            wrapped("ema", Some(key)).and_then(|_| wrapped("generator_state", Some(key))).unwrap_err();
+        assert!(matches!(error, Error::NoKey { .. }), "{key}: {error}");
+    }
+    assert_same(&wrapped("other_key", Some("generator"))?, &wrapped("other_key", None)?, "other_key")?;
+    assert!(inspect(&fixture("wrapped/ema.pth"), Some("nonsense")).is_err());
     // A list names both, and lists the one that is asked for.
     let file = fixture("wrapped/model_and_ema.pth");
     let both = inspect(&file, None)?;

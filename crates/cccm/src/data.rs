@@ -12,7 +12,6 @@ use cccm_data::{
 };
 use cccm_labels::{Combination, KnownLabels, Vocabulary};
 use cccm_run::{BUILTIN_DIGITS, DataSettings};
-use cccm_unet::Hints;
 
 const BUILTIN: &str = "builtin:";
 const BUILTIN_SHAPES: &str = "builtin:shapes";
@@ -82,7 +81,11 @@ impl TrainingImages {
     /// When there are no such images, or their labels are not those that are asked for.
     pub fn open(args: &DataSettings, vocabulary: Option<&Vocabulary>, image_px: usize) -> Result<Self> {
         let image_px = args.img_size.unwrap_or(image_px);
-        match Place::of(args)? {
+        let place = Place::of(args)?;
+        if !matches!(place, Place::Folder(_)) {
+            warn_of_idle_flags(args);
+        }
+        match place {
             Place::BuiltinDigits => {
                 let (images, labels) = (cccm_assets::MNIST_TRAIN_IMAGES, cccm_assets::MNIST_TRAIN_LABELS);
                 Self::colored_mnist(args, Digits::from_idx(images, labels)?, image_px)
@@ -135,6 +138,20 @@ impl TrainingImages {
     }
 }
 
+/// Warns of flags about files, where images are drawn or digits.
+fn warn_of_idle_flags(args: &DataSettings) {
+    let flags = [
+        ("--resize", args.resize.is_some()),
+        ("--upright", args.upright == Some(true)),
+        ("--recursive", args.recursive == Some(true)),
+        ("--skip-bad-images", args.skip_bad_images == Some(true)),
+    ];
+    let idle: Vec<&str> = flags.iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| *flag).collect();
+    if !idle.is_empty() {
+        tracing::warn!("{} changes nothing: these images are in no files of their own", idle.join(", "));
+    }
+}
+
 /// The labels that folders spell.
 fn found_labels(root: &Path, known: &KnownLabels) -> Result<Vocabulary> {
     discover(root, known).map_err(|error| match error {
@@ -183,14 +200,4 @@ pub(crate) fn held_out(args: &DataSettings, vocabulary: &Vocabulary) -> Result<B
 /// The same for Colored MNIST, where the customary pairs are held out by default.
 pub(crate) fn mnist_held_out(args: &DataSettings, vocabulary: &Vocabulary) -> Result<BTreeSet<Combination>> {
     if args.ignored.is_some() { held_out(args, vocabulary) } else { Ok(ColoredMnist::held_out()) }
-}
-
-/// What is known of the published teacher of a preset.
-pub fn preset_hints(preset: Preset) -> Hints {
-    let image_px = match preset {
-        Preset::Celeba => Some(128),
-        Preset::ColoredMnist => Some(64),
-        Preset::Zappos50k | Preset::Shapes | Preset::SizedShapes => None,
-    };
-    Hints { labels: Some(preset.vocabulary()), image_px, ..Hints::default() }
 }

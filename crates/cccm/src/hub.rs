@@ -1,6 +1,8 @@
 //! Models on the Hugging Face Hub.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -9,7 +11,7 @@ use cccm_data::Preset;
 use cccm_hub::{Error as HubError, Fetched, Hub, HubConfig, HubData, HubFile, Progress};
 use cccm_unet::{Hints, ModelConfig, ModelFiles, Parameters, load_checkpoint};
 
-use crate::data::preset_hints;
+use crate::hints::preset_hints;
 
 /// Where the published teacher is; its labels are CelebA's.
 pub const PUBLISHED_REPO: &str = "bobolai/StepFusionCCCM";
@@ -28,9 +30,17 @@ pub(crate) fn fetch(place: &str) -> Result<PathBuf> {
 
 /// Downloads what is needed of a data set unless it is in the cache, and gives the folder that it lies in.
 pub(crate) fn fetch_data(place: &str) -> Result<PathBuf> {
+    // What trains and what scores have the same data, whatever is pushed meanwhile.
+    static FETCHED: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut fetched = FETCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(folder) = fetched.get(place) {
+        return Ok(folder.clone());
+    }
     let data: HubData = place.parse()?;
     let mut say = said_now_and_then();
-    Ok(hub()?.fetch_data(&data, cccm_data::needed_files, &mut say)?)
+    let folder = hub()?.fetch_data(&data, cccm_data::needed_files, &mut say)?;
+    fetched.insert(place.to_owned(), folder.clone());
+    Ok(folder)
 }
 
 /// Lines that say how far a download is.

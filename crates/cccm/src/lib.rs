@@ -6,6 +6,7 @@ mod data;
 mod device;
 mod distillation;
 mod error;
+mod hints;
 #[cfg(feature = "hub")]
 mod hub;
 mod images;
@@ -24,9 +25,10 @@ mod training;
 mod watch;
 
 pub use builder::{Distillation, Finished, Launch, Outcome, TeacherTraining, TrainedBy, TrainingRun};
-pub use data::{TrainingImages, local_data, preset_hints};
+pub use data::{TrainingImages, local_data};
 pub use device::{open as open_device, use_threads};
 pub use error::{Error, Result};
+pub use hints::preset_hints;
 #[cfg(feature = "hub")]
 pub use hub::{PUBLISHED_REPO, assumed_hints, config_beside};
 pub use images::Images;

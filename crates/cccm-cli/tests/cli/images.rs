@@ -121,6 +121,27 @@ fn what_lasts_longer_than_the_run_is_said() {
 }
 
 #[test]
+fn a_list_is_found_where_the_program_is_and_flags_that_do_nothing_say_so() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = tmp.path();
+    draw_photos(dir);
+    let row = |name: &str, pair: (&str, &str)| {
+        format!(
+            "{{\"file_name\": \"photos/{name}\", \"attribute\": \"{}\", \"object\": \"{}\"}}\n",
+            pair.0, pair.1
+        )
+    };
+    let rows = [row("red_cup/0.png", ("red", "cup")), row("blue_hat/0.png", ("blue", "hat"))];
+    fs::write(dir.join("metadata.jsonl"), rows.concat()).unwrap();
+    let checked = run(dir, &["dataset", "check", "metadata.jsonl"]);
+    assert!(checked.contains("total") && checked.contains("10 images without labels"), "{checked}");
+    let args =
+        ["train-teacher", "--max-steps", "1", "--save-path", "shapes", "--resize", "crop", "--upright"];
+    let said = log_of(dir, &[&args[..], &TINY].concat());
+    assert!(said.contains("--resize, --upright changes nothing"), "{said}");
+}
+
+#[test]
 fn digits_are_looked_over_too() {
     let tmp = tempfile::tempdir().unwrap();
     let raw = tmp.path().join("MNIST/raw");

@@ -35,8 +35,10 @@ pub(crate) type Entries = Vec<(String, Entry)>;
 /// What a checkpoint holds.
 #[derive(Debug)]
 pub(crate) struct Contents {
-    /// The state dictionaries that lie in it under a known key, in the order of [`STATE_KEYS`]; or the only one under another.
+    /// The state dictionaries that lie in it under a known key, in the order of [`STATE_KEYS`].
     states: Vec<(String, Entries)>,
+    /// Dictionaries of tensors under other keys.
+    others: Vec<(String, Entries)>,
     /// Its own entries, where it is a state dictionary itself.
     plain: Option<Entries>,
     /// Everything at the top, state dictionaries among it.
@@ -48,6 +50,8 @@ pub(crate) struct Contents {
 pub(crate) struct StateDict {
     /// Where it lies, unless it is the checkpoint itself.
     pub(crate) key: Option<String>,
+    /// What the names of the wanted entries begin with, where there are others.
+    pub(crate) prefix: Option<String>,
     /// What is in it.
     pub(crate) entries: Entries,
     /// What lies beside it.
@@ -86,30 +90,38 @@ impl Contents {
                 states.push((key.to_owned(), entries(heap, heap.pairs(*dict).unwrap_or_default())?));
             }
         }
-        // A checkpoint may have tensors of its own beside its network, such as the state of a generator.
-        let is_plain = states.is_empty() && holds_tensors(heap, root);
-        if states.is_empty() && !is_plain {
-            let mut others = top.iter().filter(|(_, value)| holds_tensors(heap, *value));
-            if let (Some((name, dict)), None) = (others.next(), others.next()) {
-                states.push((key_name(heap, *name), entries(heap, heap.pairs(*dict).unwrap_or_default())?));
+        let mut others = Vec::new();
+        for (name, dict) in top.iter().filter(|(_, value)| holds_tensors(heap, *value)) {
+            let key = key_name(heap, *name);
+            if !states.iter().any(|(known, _)| *known == key) {
+                others.push((key, entries(heap, heap.pairs(*dict).unwrap_or_default())?));
             }
         }
+        // A checkpoint may have tensors of its own beside its network, such as the state of a generator.
+        let is_plain = states.is_empty() && holds_tensors(heap, root);
         let plain = is_plain.then(|| entries(heap, top)).transpose()?;
         let mut walk = Walk::new(heap);
         let beside = if is_plain { &[][..] } else { top };
         let parts =
             beside.iter().map(|(name, value)| Ok((key_name(heap, *name), part(heap, &mut walk, *value)?)));
-        Ok(Self { states, plain, parts: parts.collect::<Result<_, PthProblem>>()? })
+        Ok(Self { states, others, plain, parts: parts.collect::<Result<_, PthProblem>>()? })
     }
 
     /// The state dictionary.
-    /// - `key`: which one is meant, where there are several
+    /// - `key`: which one is meant, or what names begin with in the only one, or both with a dot between them
     pub(crate) fn into_state(self, key: Option<&str>) -> Result<StateDict, PthProblem> {
-        let Self { mut states, plain, mut parts } = self;
-        if let Some(key) = key
-            && let Some(place) = states.iter().position(|(known, _)| is_at(key, known))
-        {
-            states = vec![states.swap_remove(place)];
+        let Self { mut states, mut others, plain, mut parts } = self;
+        let mut prefix = key.map(ToOwned::to_owned);
+        let named = key.and_then(|key| {
+            let all = states.iter().chain(&others).map(|(known, _)| known);
+            all.filter(|known| is_at(key, known)).max_by_key(|known| known.len()).cloned()
+        });
+        if let (Some(key), Some(named)) = (key, named) {
+            prefix = key[named.len()..].strip_prefix('.').map(ToOwned::to_owned);
+            states.append(&mut others);
+            states.retain(|(known, _)| *known == named);
+        } else if states.is_empty() && plain.is_none() {
+            states = others;
         }
         if states.len() > 1 {
             let keys: Vec<_> = states.iter().map(|(key, _)| format!("`{}`", shown(key))).collect();
@@ -118,9 +130,9 @@ impl Contents {
         match (states.pop(), plain) {
             (Some((key, entries)), _) => {
                 parts.retain(|(name, _)| *name != key);
-                Ok(StateDict { key: Some(key), entries, parts })
+                Ok(StateDict { key: Some(key), prefix, entries, parts })
             }
-            (None, Some(entries)) => Ok(StateDict { key: None, entries, parts }),
+            (None, Some(entries)) => Ok(StateDict { key: None, prefix, entries, parts }),
             (None, None) => {
                 let names: Vec<_> = parts.iter().map(|(name, _)| format!("`{name}`")).collect();
                 let found =
@@ -130,15 +142,9 @@ impl Contents {
         }
     }
 
-    /// Whether there is one state dictionary to take.
-    pub(crate) fn is_one(&self, key: Option<&str>) -> bool {
-        let named = |key| self.states.iter().any(|(known, _)| is_at(key, known));
-        self.plain.is_some() || self.states.len() == 1 || key.is_some_and(named)
-    }
-
     /// What it holds, in short, for somebody to choose from.
-    pub(crate) fn into_parts(self) -> Vec<(String, Part)> {
-        self.parts
+    pub(crate) fn parts(&self) -> Vec<(String, Part)> {
+        self.parts.clone()
     }
 }
 
